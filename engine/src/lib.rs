@@ -1,1 +1,17 @@
-//! See ARCHITECTURE.md.
+//! The language and the machine of runbook: from playbook text to hosts, in one direction.
+//!
+//! ```text
+//! source → playbook, inventory → compile → graph → run → journal, report
+//! ```
+//!
+//! A stage knows the stages before it and none after it. The engine knows modules, resource kinds and actions
+//! only through the traits in [`module`], [`resource`] and [`action`].
+
+pub mod action;
+pub mod host;
+pub mod module;
+pub mod resource;
+pub mod source;
+pub mod transport;
+pub mod value;
+pub mod world;

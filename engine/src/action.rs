@@ -1,0 +1,118 @@
+//! Actions: tasks that are no resource change. They end where they began, or their effect is not ours to know.
+
+use async_trait::async_trait;
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use crate::host::{HostError, Probe, Target};
+use crate::module::Mark;
+use crate::resource::Data;
+use crate::value::Value;
+
+/// A kind of action: a command, a wait, a restart, a backup. The only other code, beside the resource kinds, that
+/// holds a [`Target`].
+#[async_trait]
+pub trait ActionKind: Send + Sync + 'static {
+    /// What to do, as plain data, computed by a module.
+    type Call: Data;
+
+    /// The name: `exec`, `wait`, `container-restart`.
+    const NAME: &'static str;
+
+    /// Does it.
+    async fn run(&self, host: &Target, call: &Self::Call, run: &ActionRun) -> Result<Outcome, ActionError>;
+
+    /// In check mode, where [`Effects::Nothing`] was declared: what it would answer now, or `None` where only the
+    /// run can tell (a wait that would have to wait).
+    async fn probe(&self, _host: &Probe, _call: &Self::Call) -> Result<Option<Outcome>, HostError> {
+        Ok(None)
+    }
+}
+
+/// Where an action runs: names its folder on the target, so that it is never started twice.
+#[derive(Debug, Clone)]
+pub struct ActionRun {
+    /// Id of the run.
+    pub run: String,
+    /// Id of the node within the run, safe in a file name.
+    pub node: String,
+}
+
+/// What came of an action.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// Did it change something? Ansible's commands always say so.
+    pub changed: bool,
+    /// Failed, for this reason (a command's status other than 0 is a failure that still has an output).
+    pub failed: Option<String>,
+    /// What `register` gets.
+    pub output: IndexMap<String, Value>,
+}
+
+/// Why an action did not come to an outcome.
+#[derive(Debug, thiserror::Error)]
+pub enum ActionError {
+    /// It could not be done; what was tried, what came back, what to do. No secret.
+    #[error("{0}")]
+    Failed(String),
+    /// The host or the connection.
+    #[error(transparent)]
+    Host(#[from] HostError),
+}
+
+/// An action that a module calls for, with the type of its kind erased.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ActionCall {
+    /// Name of the action kind.
+    pub kind: String,
+    /// The call as JSON. May hold secrets; journalled encrypted, never shown.
+    pub call: serde_json::Value,
+    /// What it declares.
+    pub effects: Effects,
+    /// One line for the plan, no secret.
+    pub summary: String,
+    /// Seen as a change when it runs? (`command` yes, `wait_for` no.) Known before it runs, unless `changed_when`.
+    pub changes: bool,
+}
+
+impl ActionCall {
+    /// A call of kind `A` that counts as a change unless it declares [`Effects::Nothing`].
+    #[must_use]
+    pub fn new<A: ActionKind>(call: &A::Call, effects: Effects, summary: impl Into<String>) -> Self {
+        Self {
+            kind: A::NAME.to_owned(),
+            call: serde_json::to_value(call).unwrap_or_default(),
+            changes: effects != Effects::Nothing,
+            effects,
+            summary: summary.into(),
+        }
+    }
+}
+
+/// What an action declares of its effects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Effects {
+    /// Changes nothing on the machine (wait, pause, export). Its result may be asked for in check mode.
+    Nothing,
+    /// Changes these and nothing else.
+    Changes(Vec<EffectMark>),
+    /// Creates (or removes) these, and is assumed to change nothing else.
+    Creates(Vec<EffectMark>),
+    /// Not ours to know: a barrier, after which nothing on the machine is known.
+    Opaque,
+}
+
+/// A resource named in [`Effects`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EffectMark {
+    /// Kind of the resource.
+    pub kind: String,
+    /// Its id.
+    pub id: String,
+}
+
+impl From<&EffectMark> for Mark {
+    fn from(mark: &EffectMark) -> Self {
+        Self { kind: mark.kind.clone(), id: mark.id.clone() }
+    }
+}

@@ -1,0 +1,69 @@
+//! A host as resource kinds and actions are handed it: [`Probe`] can only read, [`Target`] can also write.
+
+mod error;
+mod probe;
+mod target;
+
+pub use error::HostError;
+pub use probe::{Address, FileEntry, FileQuery, FileType, Probe, ReadCommand, Stream};
+pub use target::{Command, Finished, Target};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+/// One way to a host (local, ssh, a container), as the transports implement it. Only [`Probe`] and [`Target`]
+/// call it.
+#[async_trait]
+pub trait Connection: Send + Sync {
+    /// Runs a snippet of POSIX sh in the persistent shell of `user` (opened at first use; requests are pipelined,
+    /// and those queued within the same moment travel together). Binary-safe in both directions.
+    async fn shell(&self, user: &User, script: &str, stdin: Option<Bytes>) -> Result<Reply, HostError>;
+
+    /// Opens a byte stream to a socket as seen from the host. Where the socket needs the privilege of `user` or
+    /// forwarding is forbidden, a stdio bridge under sudo takes its place.
+    async fn open(&self, user: &User, address: &Address) -> Result<Stream, HostError>;
+
+    /// Writes `content` to a new file `path` (mode 0600, fails if it exists) as `user`; large ones on a channel of
+    /// their own.
+    async fn upload(&self, user: &User, path: &str, content: Bytes) -> Result<(), HostError>;
+
+    /// Runs a command apart from the shell, in its folder on the target; see [`Target::command`].
+    async fn command(&self, user: &User, command: &Command, folder: &str) -> Result<Finished, HostError>;
+
+    /// What the host has cost so far.
+    fn cost(&self) -> Cost;
+
+    /// Ends all sessions. Idempotent.
+    async fn close(&self);
+}
+
+/// As whom something is done on a host.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum User {
+    /// The user that logged in.
+    Login,
+    /// Another user, through sudo (`become`).
+    Become(String),
+}
+
+/// The answer of a shell snippet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// Exit status.
+    pub status: i32,
+    /// Standard output.
+    pub stdout: Bytes,
+    /// Standard error.
+    pub stderr: Bytes,
+}
+
+/// What a host has cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Times that something was sent and its answer waited for.
+    pub round_trips: u64,
+    /// Bytes sent.
+    pub sent: u64,
+    /// Bytes received.
+    pub received: u64,
+}

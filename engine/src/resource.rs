@@ -1,0 +1,256 @@
+//! Resource kinds: the only code that reads states from hosts and writes changes to them.
+//!
+//! # Laws
+//!
+//! 1. In check mode nothing can be written: a [`Probe`] cannot change a host, and no [`Target`] exists.
+//! 2. Wanting what already agrees wants nothing: `differences` of a want that `predict` gave is empty.
+//! 3. After a write, what is read agrees with what was wanted, at the latest after [`Kind::deadline`].
+//! 4. What check predicted (`predict`) is what the run does, or check said *unknown* or named the assumption.
+//! 5. Writing the state before, after a write, restores it, or `reversible` said beforehand that it cannot.
+//! 6. A write finds the state it was planned from, or writes nothing and gives [`WriteError::Moved`].
+//! 7. No diff, error, log, journal or plan shows a secret.
+//!
+//! Each law has one test that runs over every registered kind and module.
+
+use std::fmt::{Debug, Display};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::host::{HostError, Probe, Target};
+use crate::world::Predicted;
+
+/// The identity of a resource on one machine, with the type of its kind erased.
+///
+/// Two refs are the same resource where `kind` and `id` are equal; `data` is what the kind needs to reach it
+/// (a server's address, a bind name and its password) and may differ.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Ref {
+    /// Name of the kind: `file`, `container`, `ldap-entry`.
+    pub kind: String,
+    /// The key in its one true form, as shown: `/etc/php.ini`, `arc`.
+    pub id: String,
+    /// The whole key as the kind wrote it. Not part of the identity; may hold secrets, so never shown.
+    pub data: serde_json::Value,
+}
+
+impl PartialEq for Ref {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.id == other.id
+    }
+}
+impl Eq for Ref {}
+impl PartialOrd for Ref {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Ref {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (&self.kind, &self.id).cmp(&(&other.kind, &other.id))
+    }
+}
+impl std::hash::Hash for Ref {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (&self.kind, &self.id).hash(state);
+    }
+}
+impl Display for Ref {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.kind, self.id)
+    }
+}
+
+/// A key of a kind. Its `Display` is the true form that identifies the resource; it shows no secret.
+pub trait Key: Display + Debug + Clone + Send + Sync + Serialize + DeserializeOwned + 'static {}
+impl<T: Display + Debug + Clone + Send + Sync + Serialize + DeserializeOwned + 'static> Key for T {}
+
+/// Plain data: serialisable, comparable.
+pub trait Data: Debug + Clone + PartialEq + Send + Sync + Serialize + DeserializeOwned + 'static {}
+impl<T: Debug + Clone + PartialEq + Send + Sync + Serialize + DeserializeOwned + 'static> Data for T {}
+
+/// A kind of resource: how its states are read, compared, predicted, shown, written and taken back.
+#[async_trait]
+pub trait Kind: Send + Sync + 'static {
+    /// The key.
+    type Key: Key;
+    /// All that is known of a resource when read. Absent is a state too.
+    type State: Data;
+    /// What is asked of it: each field a value, or *as it is* (`None`), or *known after*.
+    type Want: Data;
+
+    /// The name: `file`, `container`, `ldap-entry`. Lower case, hyphens, unique.
+    const NAME: &'static str;
+
+    /// Reads the states of all `keys`, in their order, with as few round trips as can be.
+    /// One key's failure is that key's alone.
+    async fn read(&self, host: &Probe, keys: &[Self::Key]) -> Vec<Result<Self::State, HostError>>;
+
+    /// The key in its one true form, where the host has to be asked (links, mounts, folded names).
+    /// The default is the key as it is. Called after `read`, with what was read.
+    fn canonical(&self, key: &Self::Key, _read: &Self::State) -> Self::Key {
+        key.clone()
+    }
+
+    /// Where `read` does not agree with `want`, by the kind's own rules: without times, counters, order numbers.
+    /// One short line a difference (`image 2.6.5-31.2 → 2.6.6-32.0`); empty when they agree. Shows no secret.
+    fn differences(&self, want: &Self::Want, read: &Self::State) -> Vec<String>;
+
+    /// The state that will be when `want` has been written over `from`. Pure; law 2 and 4 rest on it.
+    fn predict(&self, want: &Self::Want, from: &Self::State) -> Self::State;
+
+    /// Before and after as texts to be compared line by line, secrets masked. `None`: no text form, the lines of
+    /// `differences` are all there is to show.
+    fn text(&self, _key: &Self::Key, _state: &Self::State) -> Option<String> {
+        None
+    }
+
+    /// The secret texts in a state (passwords, private keys), so that nothing ever shows them.
+    fn secrets(&self, _state: &Self::State) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Can the change be taken back by writing `from` again?
+    fn reversible(&self, change: &Change<Self::State, Self::Want>, key: &Self::Key) -> Reversible;
+
+    /// Named when the prediction rests on something that only the run can show.
+    fn assumes(&self, _key: &Self::Key, _change: &Change<Self::State, Self::Want>) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Does writing the resource `written` (of this or another kind) end the validity of an early read of `key`?
+    /// The default: the same resource, or one that contains it or is contained in it by a `/`.
+    fn touched_by(&self, key: &Self::Key, written: &Ref) -> bool {
+        if written.kind != Self::NAME {
+            return false;
+        }
+        let id = key.to_string();
+        id == written.id || contains(&id, &written.id) || contains(&written.id, &id)
+    }
+
+    /// What the predicted world answers for `key` when no state for exactly this key was predicted: below a
+    /// predicted removal it is absent, below a predicted move it is read at the origin, through a replaced
+    /// container it may be unknown.
+    fn predicted(&self, _key: &Self::Key, _world: &Predicted<'_>) -> Shadow<Self::Key, Self::State> {
+        Shadow::AsRead
+    }
+
+    /// Writes all changes of one task: orders them, groups them, and takes back what it did if it fails half way.
+    ///
+    /// Each change must be found in its state `from` in the same step that writes it, else
+    /// [`WriteError::Moved`] and nothing is written. Things replaced are kept on the target; the answer names them.
+    async fn write(
+        &self,
+        host: &Target,
+        changes: &[KeyedChange<Self>],
+    ) -> Result<Vec<Kept>, WriteError>
+    where
+        Self: Sized;
+
+    /// How long after a write reading may go on until it agrees (a service that starts). Zero: at once.
+    fn deadline(&self, _key: &Self::Key, _want: &Self::Want) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Removes what a write kept aside, at `runbook close`.
+    async fn discard(&self, _host: &Target, _kept: &Kept) -> Result<(), HostError> {
+        Ok(())
+    }
+}
+
+/// `inner` lies below `outer`, as paths do.
+#[must_use]
+pub fn contains(outer: &str, inner: &str) -> bool {
+    let outer = outer.trim_end_matches('/');
+    inner.len() > outer.len() && inner.starts_with(outer) && inner.as_bytes()[outer.len()] == b'/'
+}
+
+/// One change: from what was read to what will be, for what is wanted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Change<S, W> {
+    /// The state that was read.
+    pub from: S,
+    /// The predicted state.
+    pub to: S,
+    /// What the module asked for.
+    pub want: W,
+}
+
+/// A change with its key.
+pub struct KeyedChange<K: Kind> {
+    /// Which resource.
+    pub key: K::Key,
+    /// The change.
+    pub change: Change<K::State, K::Want>,
+}
+
+/// What the predicted world says about a key of which nothing was predicted itself.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Shadow<K, S> {
+    /// As the host says now.
+    AsRead,
+    /// As the host says now, under a named assumption.
+    Assuming(String),
+    /// As the host says now at another key (below a predicted move or link).
+    At(K),
+    /// This state.
+    Known(S),
+    /// Not known, and why (`until "New archive"`).
+    Unknown(String),
+}
+
+/// Can a change be taken back?
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reversible {
+    /// Wholly.
+    Yes,
+    /// It can, but this is lost.
+    Loses(String),
+    /// It cannot, for this reason.
+    Never(String),
+}
+
+/// A thing put aside on the target so that a change can be taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The kind that keeps it.
+    pub kind: String,
+    /// The resource whose change it belongs to.
+    pub of: String,
+    /// Where it is: a path, a container's name.
+    pub place: String,
+    /// Bytes it takes, where known.
+    pub size: Option<u64>,
+}
+
+/// Why a write was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The state was no longer the one it was planned from; nothing was written.
+    #[error("{what} is no longer as it was read: {found}")]
+    Moved {
+        /// The resource.
+        what: String,
+        /// What was found in place of it, short, no secret.
+        found: String,
+    },
+    /// The host did not do it. What had been done is taken back, unless `left` says what was not.
+    #[error("{message}")]
+    Failed {
+        /// What was tried, what came back, what to do.
+        message: String,
+        /// What could not be taken back: where the host stands now.
+        left: Option<String>,
+    },
+    /// The host or the connection.
+    #[error(transparent)]
+    Host(#[from] HostError),
+}
+
+impl WriteError {
+    /// A failure after which the host is as it was.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::Failed { message: message.into(), left: None }
+    }
+}

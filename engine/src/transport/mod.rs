@@ -1,0 +1,4 @@
+//! Ways to a host.
+
+pub mod files;
+pub mod quote;
