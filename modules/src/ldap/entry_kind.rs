@@ -1,0 +1,271 @@
+//! Resource kind `ldap-entry`: one entry of a directory.
+//!
+//! A state is absent, or the user attributes with their values, compared by the server's matching rules. A write
+//! reads all its entries again, refuses where one is no longer as it was planned from, and sends every change with
+//! the assertion (RFC 4528) that the entry's `entryCSN` is still the one just read. Where the server has no
+//! assertions, the reading right before is all there is. Transactions (RFC 5805) are not used: they have brought
+//! servers down.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use futures::future::join_all;
+use runbook_engine::host::{HostError, Probe, Target};
+use runbook_engine::resource::{
+    Change, Kept, KeyedChange, Kind, Ref, Reversible, Shadow, WriteError, contains,
+};
+use runbook_engine::world::Predicted;
+use serde::{Deserialize, Serialize};
+
+use super::dn::Dn;
+use super::entry::{
+    Attribute, Entry, EntryState, EntryWant, differences, is_secret, predicted, shown,
+};
+use super::schema::Schema;
+use super::server::{Server, Through};
+use super::session::{Depth, Raw, Refused, Session};
+use super::writing;
+
+/// The kind.
+pub struct LdapEntry;
+
+/// Which entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryKey {
+    /// The server.
+    pub server: Server,
+    /// The name, as it is sent.
+    pub dn: String,
+    /// The name folded, root first, with slashes: what identifies the entry on its server.
+    pub place: String,
+}
+
+impl EntryKey {
+    /// The key of a name, folded by the server's schema where it is at hand.
+    #[must_use]
+    pub fn new(server: &Server, dn: &Dn, schema: Option<&Schema>) -> Self {
+        Self {
+            server: server.clone(),
+            dn: dn.to_string(),
+            place: dn.folded(schema),
+        }
+    }
+}
+
+impl std::fmt::Display for EntryKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.server.id(), self.place)
+    }
+}
+
+#[async_trait]
+impl Kind for LdapEntry {
+    type Key = EntryKey;
+    type State = EntryState;
+    type Want = EntryWant;
+
+    const NAME: &'static str = "ldap-entry";
+
+    async fn read(&self, host: &Probe, keys: &[EntryKey]) -> Vec<Result<EntryState, HostError>> {
+        let mut states: Vec<Option<Result<EntryState, HostError>>> =
+            keys.iter().map(|_| None).collect();
+        let groups = by_server(keys.iter());
+        let read = join_all(groups.iter().map(|indices| async {
+            let chosen: Vec<&EntryKey> = indices.iter().map(|i| &keys[*i]).collect();
+            read_from(host, &chosen).await
+        }));
+        for (indices, found) in groups.iter().zip(read.await) {
+            for (index, state) in indices.iter().zip(found) {
+                states[*index] = Some(state);
+            }
+        }
+        let missing = || Err(HostError::failed("the directory gave no answer"));
+        states
+            .into_iter()
+            .map(|s| s.unwrap_or_else(missing))
+            .collect()
+    }
+
+    fn differences(&self, want: &EntryWant, read: &EntryState) -> Vec<String> {
+        differences(want, read)
+    }
+
+    fn predict(&self, want: &EntryWant, from: &EntryState) -> EntryState {
+        predicted(want, from)
+    }
+
+    fn text(&self, _key: &EntryKey, state: &EntryState) -> Option<String> {
+        Some(state.entry.as_ref().map(shown).unwrap_or_default())
+    }
+
+    fn secrets(&self, state: &EntryState) -> Vec<String> {
+        let attributes = state
+            .entry
+            .iter()
+            .flat_map(|e| &e.attributes)
+            .filter(|a| is_secret(&a.name));
+        attributes
+            .flat_map(|a| a.values.iter().filter_map(|v| v.text().map(str::to_owned)))
+            .collect()
+    }
+
+    fn reversible(&self, change: &Change<EntryState, EntryWant>, _key: &EntryKey) -> Reversible {
+        match (&change.from.entry, &change.to.entry) {
+            (Some(_), None) => Reversible::Loses(
+                "its times and its entryUUID, which the server sets anew".to_owned(),
+            ),
+            _ => Reversible::Yes,
+        }
+    }
+
+    fn touched_by(&self, key: &EntryKey, written: &Ref) -> bool {
+        if written.kind == Self::NAME {
+            let id = key.to_string();
+            return id == written.id || contains(&written.id, &id);
+        }
+        key.server.is_container(written)
+    }
+
+    fn predicted(&self, key: &EntryKey, world: &Predicted<'_>) -> Shadow<EntryKey, EntryState> {
+        let id = key.to_string();
+        let mut absent = false;
+        for (other, from, to, _) in world.of::<Self>() {
+            if !contains(&other.to_string(), &id) {
+                continue;
+            }
+            match (
+                from.map(|s| s.entry.is_some()),
+                to.map(|s| s.entry.is_some()),
+            ) {
+                // What lies below an entry that goes, or that only just came, is not there.
+                (_, Some(false)) | (Some(false), Some(true)) => absent = true,
+                _ => {}
+            }
+        }
+        if absent {
+            return Shadow::Known(EntryState::absent());
+        }
+        match key.server.predicted(world) {
+            Through::Same => Shadow::AsRead,
+            Through::Assuming(what) => Shadow::Assuming(what),
+            Through::Unknown(why) => Shadow::Unknown(why),
+        }
+    }
+
+    async fn write(
+        &self,
+        host: &Target,
+        changes: &[KeyedChange<Self>],
+    ) -> Result<Vec<Kept>, WriteError> {
+        let groups = by_server(changes.iter().map(|c| &c.key));
+        for indices in &groups {
+            let chosen: Vec<&KeyedChange<Self>> = indices.iter().map(|i| &changes[*i]).collect();
+            writing::write(host, &chosen).await?;
+        }
+        Ok(Vec::new())
+    }
+}
+
+/// Indices of keys that go over one session, in their order.
+fn by_server<'a>(keys: impl Iterator<Item = &'a EntryKey>) -> Vec<Vec<usize>> {
+    let mut groups: Vec<(&Server, Vec<usize>)> = Vec::new();
+    for (index, key) in keys.enumerate() {
+        match groups.iter_mut().find(|(s, _)| **s == key.server) {
+            Some((_, group)) => group.push(index),
+            None => groups.push((&key.server, vec![index])),
+        }
+    }
+    groups.into_iter().map(|(_, g)| g).collect()
+}
+
+/// Reads entries of one server. A session that turns out broken is opened once more.
+pub(super) async fn read_from(
+    host: &Probe,
+    keys: &[&EntryKey],
+) -> Vec<Result<EntryState, HostError>> {
+    let all = |error: HostError| keys.iter().map(|_| Err(error.clone())).collect();
+    let Some(first) = keys.first() else {
+        return Vec::new();
+    };
+    let bases: Vec<(String, Depth)> = keys.iter().map(|k| (k.dn.clone(), Depth::Base)).collect();
+    for attempt in 0..2 {
+        let session = match Session::of(host, &first.server).await {
+            Ok(session) => session,
+            Err(error) => return all(error),
+        };
+        let schema = match session.schema(host).await {
+            Ok(schema) => schema,
+            Err(_) if attempt == 0 => {
+                session.forget(host).await;
+                continue;
+            }
+            Err(error) => return all(error),
+        };
+        let found = session
+            .search_all(&bases, &["*", "entryCSN", "hasSubordinates"])
+            .await;
+        if attempt == 0 && found.iter().any(|f| matches!(f, Err(Refused::Broken(_)))) {
+            session.forget(host).await;
+            continue;
+        }
+        return found
+            .into_iter()
+            .zip(keys)
+            .map(|(answer, key)| match answer {
+                Ok(entries) => Ok(entries
+                    .into_iter()
+                    .next()
+                    .map_or_else(EntryState::absent, |e| state(e, &schema))),
+                Err(Refused::Code(32, _)) => Ok(EntryState::absent()),
+                Err(refused) => Err(session.error(&format!("reading {}", key.dn), &refused)),
+            })
+            .collect();
+    }
+    all(HostError::failed(format!(
+        "the session with {} breaks again and again",
+        first.server.shown()
+    )))
+}
+
+/// An entry as read, with the rules by which its values are compared.
+pub(super) fn state(raw: Raw, schema: &Schema) -> EntryState {
+    let csn = raw.texts("entryCSN").into_iter().next();
+    let has_children = raw
+        .texts("hasSubordinates")
+        .first()
+        .is_some_and(|t| t.eq_ignore_ascii_case("true"));
+    EntryState {
+        entry: Some(entry(raw, schema)),
+        csn,
+        has_children,
+    }
+}
+
+/// The user attributes of an entry as read.
+pub(super) fn entry(raw: Raw, schema: &Schema) -> Entry {
+    let attributes = raw
+        .attributes
+        .into_iter()
+        .filter(|(n, _)| {
+            !n.eq_ignore_ascii_case("entryCSN") && !n.eq_ignore_ascii_case("hasSubordinates")
+        })
+        .map(|(name, values)| Attribute {
+            rule: schema.rule(&name),
+            name,
+            values,
+        })
+        .collect();
+    Entry {
+        dn: raw.dn,
+        attributes,
+    }
+}
+
+/// Groups by depth, the root's side first.
+pub(super) fn by_depth<T>(items: Vec<(usize, T)>) -> BTreeMap<usize, Vec<T>> {
+    let mut groups: BTreeMap<usize, Vec<T>> = BTreeMap::new();
+    for (depth, item) in items {
+        groups.entry(depth).or_default().push(item);
+    }
+    groups
+}

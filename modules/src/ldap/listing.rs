@@ -1,0 +1,153 @@
+//! Resource kind `ldap-listing`: the names of the entries below one, for modules that must know what is there.
+//!
+//! Read only.
+
+use async_trait::async_trait;
+use runbook_engine::host::{HostError, Probe, Target};
+use runbook_engine::resource::{
+    Change, Kept, KeyedChange, Kind, Ref, Reversible, Shadow, WriteError, contains,
+};
+use runbook_engine::world::Predicted;
+use serde::{Deserialize, Serialize};
+
+use super::dn::Dn;
+use super::entry_kind::LdapEntry;
+use super::schema::Schema;
+use super::server::{Server, Through};
+use super::session::{Depth, Refused, Session};
+
+/// The kind.
+pub struct LdapListing;
+
+/// Which entries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListingKey {
+    /// The server.
+    pub server: Server,
+    /// The entry below which they lie.
+    pub base: String,
+    /// Its place, as in the key of an entry.
+    pub place: String,
+    /// How far below.
+    pub depth: Depth,
+}
+
+impl ListingKey {
+    /// The entries below a name.
+    #[must_use]
+    pub fn new(server: &Server, base: &Dn, depth: Depth, schema: Option<&Schema>) -> Self {
+        Self {
+            server: server.clone(),
+            base: base.to_string(),
+            place: base.folded(schema),
+            depth,
+        }
+    }
+}
+
+impl std::fmt::Display for ListingKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let depth = match self.depth {
+            Depth::Base => "",
+            Depth::Children => "/*",
+            Depth::Subtree => "/**",
+        };
+        write!(f, "{}/{}{depth}", self.server.id(), self.place)
+    }
+}
+
+/// The names, in the server's order; none at all where the base is absent.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Listing {
+    /// The base exists.
+    pub exists: bool,
+    /// Names as the server writes them.
+    pub names: Vec<String>,
+}
+
+#[async_trait]
+impl Kind for LdapListing {
+    type Key = ListingKey;
+    type State = Listing;
+    type Want = Listing;
+
+    const NAME: &'static str = "ldap-listing";
+
+    async fn read(&self, host: &Probe, keys: &[ListingKey]) -> Vec<Result<Listing, HostError>> {
+        let mut states = Vec::with_capacity(keys.len());
+        for key in keys {
+            states.push(list(host, key).await);
+        }
+        states
+    }
+
+    fn differences(&self, want: &Listing, read: &Listing) -> Vec<String> {
+        if want == read {
+            Vec::new()
+        } else {
+            vec!["other entries".to_owned()]
+        }
+    }
+
+    fn predict(&self, want: &Listing, _from: &Listing) -> Listing {
+        want.clone()
+    }
+
+    fn reversible(&self, _change: &Change<Listing, Listing>, _key: &ListingKey) -> Reversible {
+        Reversible::Never("a listing is changed through its entries".to_owned())
+    }
+
+    fn touched_by(&self, key: &ListingKey, written: &Ref) -> bool {
+        let base = format!("{}/{}", key.server.id(), key.place);
+        (written.kind == LdapEntry::NAME
+            && (base == written.id || contains(&base, &written.id) || contains(&written.id, &base)))
+            || key.server.is_container(written)
+    }
+
+    fn predicted(&self, key: &ListingKey, world: &Predicted<'_>) -> Shadow<ListingKey, Listing> {
+        let base = format!("{}/{}", key.server.id(), key.place);
+        for (entry, from, to, task) in world.of::<LdapEntry>() {
+            let id = entry.to_string();
+            let same = matches!((&from, &to), (Some(f), Some(t)) if f.entry.is_some() == t.entry.is_some());
+            if !same && (id == base || contains(&base, &id) || contains(&id, &base)) {
+                return Shadow::Unknown(format!("until \"{task}\""));
+            }
+        }
+        match key.server.predicted(world) {
+            Through::Same => Shadow::AsRead,
+            Through::Assuming(what) => Shadow::Assuming(what),
+            Through::Unknown(why) => Shadow::Unknown(why),
+        }
+    }
+
+    async fn write(
+        &self,
+        _host: &Target,
+        _changes: &[KeyedChange<Self>],
+    ) -> Result<Vec<Kept>, WriteError> {
+        Err(WriteError::failed(
+            "a listing is changed through its entries",
+        ))
+    }
+}
+
+async fn list(host: &Probe, key: &ListingKey) -> Result<Listing, HostError> {
+    for attempt in 0..2 {
+        let session = Session::of(host, &key.server).await?;
+        match session.search(&key.base, key.depth, &["1.1"]).await {
+            Ok(found) => {
+                return Ok(Listing {
+                    exists: true,
+                    names: found.into_iter().map(|e| e.dn).collect(),
+                });
+            }
+            Err(Refused::Code(32, _)) => return Ok(Listing::default()),
+            Err(Refused::Broken(_)) if attempt == 0 => session.forget(host).await,
+            Err(refused) => return Err(session.error(&format!("listing {}", key.base), &refused)),
+        }
+    }
+    Err(HostError::failed(format!(
+        "the session with {} breaks again and again",
+        key.server.shown()
+    )))
+}

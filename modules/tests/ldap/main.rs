@@ -1,0 +1,11 @@
+//! The directory modules on real data and against a real slapd. What is absent is skipped by name.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr
+)]
+
+mod parsing;
+mod realdata;
