@@ -20,7 +20,12 @@ pub trait ActionKind: Send + Sync + 'static {
     const NAME: &'static str;
 
     /// Does it.
-    async fn run(&self, host: &Target, call: &Self::Call, run: &ActionRun) -> Result<Outcome, ActionError>;
+    async fn run(
+        &self,
+        host: &Target,
+        call: &Self::Call,
+        run: &ActionRun,
+    ) -> Result<Outcome, ActionError>;
 
     /// In check mode, where [`Effects::Nothing`] was declared: what it would answer now, or `None` where only the
     /// run can tell (a wait that would have to wait).
@@ -78,7 +83,11 @@ pub struct ActionCall {
 impl ActionCall {
     /// A call of kind `A` that counts as a change unless it declares [`Effects::Nothing`].
     #[must_use]
-    pub fn new<A: ActionKind>(call: &A::Call, effects: Effects, summary: impl Into<String>) -> Self {
+    pub fn new<A: ActionKind>(
+        call: &A::Call,
+        effects: Effects,
+        summary: impl Into<String>,
+    ) -> Self {
         Self {
             kind: A::NAME.to_owned(),
             call: serde_json::to_value(call).unwrap_or_default(),
@@ -113,6 +122,9 @@ pub struct EffectMark {
 
 impl From<&EffectMark> for Mark {
     fn from(mark: &EffectMark) -> Self {
-        Self { kind: mark.kind.clone(), id: mark.id.clone() }
+        Self {
+            kind: mark.kind.clone(),
+            id: mark.id.clone(),
+        }
     }
 }

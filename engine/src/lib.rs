@@ -8,10 +8,18 @@
 //! only through the traits in [`module`], [`resource`] and [`action`].
 
 pub mod action;
+pub mod compile;
+pub mod diag;
 pub mod host;
+pub mod inventory;
+pub mod journal;
 pub mod module;
+pub mod playbook;
+pub mod registry;
 pub mod resource;
+
 pub mod source;
+pub mod template;
 pub mod transport;
 pub mod value;
 pub mod world;

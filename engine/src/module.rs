@@ -52,7 +52,11 @@ pub trait Module: Send + Sync + 'static {
     /// What `register` gets, beside `changed`, `failed`, `skipped` and `diff`, which the engine sets.
     /// `before` is the world that `want` saw; `after` the one read (or predicted) afterwards, in which a state may be
     /// unknown: then put [`Value::Unknown`] there.
-    fn output(_args: &Self::Args, _before: &View<'_>, _after: &View<'_>) -> IndexMap<String, Value> {
+    fn output(
+        _args: &Self::Args,
+        _before: &View<'_>,
+        _after: &View<'_>,
+    ) -> IndexMap<String, Value> {
         IndexMap::new()
     }
 }
@@ -128,15 +132,26 @@ impl Wanted {
 
     /// An action.
     #[must_use]
-    pub fn action<A: ActionKind>(call: &A::Call, effects: crate::action::Effects, summary: impl Into<String>) -> Self {
-        Self { action: Some(ActionCall::new::<A>(call, effects, summary)), ..Self::default() }
+    pub fn action<A: ActionKind>(
+        call: &A::Call,
+        effects: crate::action::Effects,
+        summary: impl Into<String>,
+    ) -> Self {
+        Self {
+            action: Some(ActionCall::new::<A>(call, effects, summary)),
+            ..Self::default()
+        }
     }
 }
 
 /// The erased form of a key.
 #[must_use]
 pub fn reference<K: Kind>(key: &K::Key) -> Ref {
-    Ref { kind: K::NAME.to_owned(), id: key.to_string(), data: serde_json::to_value(key).unwrap_or_default() }
+    Ref {
+        kind: K::NAME.to_owned(),
+        id: key.to_string(),
+        data: serde_json::to_value(key).unwrap_or_default(),
+    }
 }
 
 /// An upper bound of what a task reads and writes on its machine.
@@ -168,18 +183,27 @@ impl Footprint {
     /// The whole machine.
     #[must_use]
     pub fn everything() -> Self {
-        Self { everything: true, ..Self::default() }
+        Self {
+            everything: true,
+            ..Self::default()
+        }
     }
     /// Adds something read.
     #[must_use]
     pub fn reads(mut self, kind: &str, id: impl Into<String>) -> Self {
-        self.reads.push(Mark { kind: kind.to_owned(), id: id.into() });
+        self.reads.push(Mark {
+            kind: kind.to_owned(),
+            id: id.into(),
+        });
         self
     }
     /// Adds something written.
     #[must_use]
     pub fn writes(mut self, kind: &str, id: impl Into<String>) -> Self {
-        self.writes.push(Mark { kind: kind.to_owned(), id: id.into() });
+        self.writes.push(Mark {
+            kind: kind.to_owned(),
+            id: id.into(),
+        });
         self
     }
     /// Must the two keep their written order?
@@ -189,7 +213,9 @@ impl Footprint {
             return !(self.is_empty() || other.is_empty());
         }
         let cross = |a: &[Mark], b: &[Mark]| a.iter().any(|x| b.iter().any(|y| x.overlaps(y)));
-        cross(&self.writes, &other.writes) || cross(&self.writes, &other.reads) || cross(&self.reads, &other.writes)
+        cross(&self.writes, &other.writes)
+            || cross(&self.writes, &other.reads)
+            || cross(&self.reads, &other.writes)
     }
     /// Does it touch nothing at all?
     #[must_use]

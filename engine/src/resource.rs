@@ -63,12 +63,21 @@ impl Display for Ref {
 }
 
 /// A key of a kind. Its `Display` is the true form that identifies the resource; it shows no secret.
-pub trait Key: Display + Debug + Clone + Send + Sync + Serialize + DeserializeOwned + 'static {}
+pub trait Key:
+    Display + Debug + Clone + Send + Sync + Serialize + DeserializeOwned + 'static
+{
+}
 impl<T: Display + Debug + Clone + Send + Sync + Serialize + DeserializeOwned + 'static> Key for T {}
 
 /// Plain data: serialisable, comparable.
-pub trait Data: Debug + Clone + PartialEq + Send + Sync + Serialize + DeserializeOwned + 'static {}
-impl<T: Debug + Clone + PartialEq + Send + Sync + Serialize + DeserializeOwned + 'static> Data for T {}
+pub trait Data:
+    Debug + Clone + PartialEq + Send + Sync + Serialize + DeserializeOwned + 'static
+{
+}
+impl<T: Debug + Clone + PartialEq + Send + Sync + Serialize + DeserializeOwned + 'static> Data
+    for T
+{
+}
 
 /// A kind of resource: how its states are read, compared, predicted, shown, written and taken back.
 #[async_trait]
@@ -132,7 +141,11 @@ pub trait Kind: Send + Sync + 'static {
     /// What the predicted world answers for `key` when no state for exactly this key was predicted: below a
     /// predicted removal it is absent, below a predicted move it is read at the origin, through a replaced
     /// container it may be unknown.
-    fn predicted(&self, _key: &Self::Key, _world: &Predicted<'_>) -> Shadow<Self::Key, Self::State> {
+    fn predicted(
+        &self,
+        _key: &Self::Key,
+        _world: &Predicted<'_>,
+    ) -> Shadow<Self::Key, Self::State> {
         Shadow::AsRead
     }
 
@@ -251,6 +264,9 @@ pub enum WriteError {
 impl WriteError {
     /// A failure after which the host is as it was.
     pub fn failed(message: impl Into<String>) -> Self {
-        Self::Failed { message: message.into(), left: None }
+        Self::Failed {
+            message: message.into(),
+            left: None,
+        }
     }
 }

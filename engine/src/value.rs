@@ -86,7 +86,11 @@ impl Value {
             Self::Secret(s) if expose => json!({ SECRET: s.expose() }),
             Self::Secret(_) => J::String(MASK.to_owned()),
             Self::List(items) => J::Array(items.iter().map(|v| v.to_json(expose)).collect()),
-            Self::Map(map) => J::Object(map.iter().map(|(k, v)| (k.clone(), v.to_json(expose))).collect()),
+            Self::Map(map) => J::Object(
+                map.iter()
+                    .map(|(k, v)| (k.clone(), v.to_json(expose)))
+                    .collect(),
+            ),
             Self::Unknown(why) => json!({ UNKNOWN: why }),
         }
     }
@@ -98,7 +102,9 @@ impl Value {
         match json {
             J::Null => Self::Null,
             J::Bool(b) => Self::Bool(*b),
-            J::Number(n) => n.as_i64().map_or_else(|| Self::Float(n.as_f64().unwrap_or(f64::NAN)), Self::Int),
+            J::Number(n) => n
+                .as_i64()
+                .map_or_else(|| Self::Float(n.as_f64().unwrap_or(f64::NAN)), Self::Int),
             J::String(s) => Self::Str(s.clone()),
             J::Array(items) => Self::List(items.iter().map(Self::from_json).collect()),
             J::Object(map) => {
@@ -110,7 +116,11 @@ impl Value {
                         return Self::Secret(Secret::new(text.clone()));
                     }
                 }
-                Self::Map(map.iter().map(|(k, v)| (k.clone(), Self::from_json(v))).collect())
+                Self::Map(
+                    map.iter()
+                        .map(|(k, v)| (k.clone(), Self::from_json(v)))
+                        .collect(),
+                )
             }
         }
     }

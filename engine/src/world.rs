@@ -51,8 +51,9 @@ impl<'a> View<'a> {
         self.need(&refs)?;
         refs.iter()
             .map(|key| match self.lookup.lookup(key) {
-                Some(Known::State(json)) => serde_json::from_value(json)
-                    .map_err(|e| Stop::refuse(format!("the state of {key} cannot be understood: {e}"))),
+                Some(Known::State(json)) => serde_json::from_value(json).map_err(|e| {
+                    Stop::refuse(format!("the state of {key} cannot be understood: {e}"))
+                }),
                 Some(Known::Unknown(why)) => Err(Stop::Unknown(why)),
                 Some(Known::Failed(why)) => Err(Stop::refuse(why)),
                 None => Err(Stop::Need(vec![key.clone()])),
@@ -62,13 +63,23 @@ impl<'a> View<'a> {
 
     /// Asks for resources of several kinds as one batch before getting them one by one.
     pub fn need(&self, keys: &[Ref]) -> Result<(), Stop> {
-        let missing: Vec<Ref> = keys.iter().filter(|k| self.lookup.lookup(k).is_none()).cloned().collect();
-        if missing.is_empty() { Ok(()) } else { Err(Stop::Need(missing)) }
+        let missing: Vec<Ref> = keys
+            .iter()
+            .filter(|k| self.lookup.lookup(k).is_none())
+            .cloned()
+            .collect();
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(Stop::Need(missing))
+        }
     }
 
     /// A file on the controller that an argument in `LOCAL_FILES` names, by the name as written.
     pub fn local(&self, name: &str) -> Result<&'a LocalFile, Stop> {
-        self.local.get(name).ok_or_else(|| Stop::refuse(format!("the file `{name}` was not found on the controller")))
+        self.local.get(name).ok_or_else(|| {
+            Stop::refuse(format!("the file `{name}` was not found on the controller"))
+        })
     }
 }
 
@@ -94,12 +105,19 @@ pub struct PredictedChange {
 
 impl Predicted<'_> {
     /// The predicted changes of one kind: key, before, after, task; later ones last.
-    pub fn of<K: Kind>(&self) -> impl Iterator<Item = (K::Key, Option<K::State>, Option<K::State>, &str)> {
-        self.changes.iter().filter(|c| c.key.kind == K::NAME).filter_map(|c| {
-            let key = serde_json::from_value(c.key.data.clone()).ok()?;
-            let state = |s: &Option<serde_json::Value>| s.clone().and_then(|s| serde_json::from_value(s).ok());
-            Some((key, state(&c.from), state(&c.to), c.task.as_str()))
-        })
+    pub fn of<K: Kind>(
+        &self,
+    ) -> impl Iterator<Item = (K::Key, Option<K::State>, Option<K::State>, &str)> {
+        self.changes
+            .iter()
+            .filter(|c| c.key.kind == K::NAME)
+            .filter_map(|c| {
+                let key = serde_json::from_value(c.key.data.clone()).ok()?;
+                let state = |s: &Option<serde_json::Value>| {
+                    s.clone().and_then(|s| serde_json::from_value(s).ok())
+                };
+                Some((key, state(&c.from), state(&c.to), c.task.as_str()))
+            })
     }
 
     /// Is anything at all predicted to change?
@@ -121,13 +139,17 @@ impl Fixture {
     /// Adds a state.
     #[must_use]
     pub fn with<K: Kind>(mut self, key: &K::Key, state: &K::State) -> Self {
-        self.states.insert(reference::<K>(key), Known::State(serde_json::to_value(state).unwrap_or_default()));
+        self.states.insert(
+            reference::<K>(key),
+            Known::State(serde_json::to_value(state).unwrap_or_default()),
+        );
         self
     }
     /// Adds something unknown.
     #[must_use]
     pub fn unknown<K: Kind>(mut self, key: &K::Key, why: &str) -> Self {
-        self.states.insert(reference::<K>(key), Known::Unknown(why.to_owned()));
+        self.states
+            .insert(reference::<K>(key), Known::Unknown(why.to_owned()));
         self
     }
     /// Sees it as a module does.

@@ -17,7 +17,12 @@ use bytes::Bytes;
 pub trait Connection: Send + Sync {
     /// Runs a snippet of POSIX sh in the persistent shell of `user` (opened at first use; requests are pipelined,
     /// and those queued within the same moment travel together). Binary-safe in both directions.
-    async fn shell(&self, user: &User, script: &str, stdin: Option<Bytes>) -> Result<Reply, HostError>;
+    async fn shell(
+        &self,
+        user: &User,
+        script: &str,
+        stdin: Option<Bytes>,
+    ) -> Result<Reply, HostError>;
 
     /// Opens a byte stream to a socket as seen from the host. Where the socket needs the privilege of `user` or
     /// forwarding is forbidden, a stdio bridge under sudo takes its place.
@@ -28,7 +33,12 @@ pub trait Connection: Send + Sync {
     async fn upload(&self, user: &User, path: &str, content: Bytes) -> Result<(), HostError>;
 
     /// Runs a command apart from the shell, in its folder on the target; see [`Target::command`].
-    async fn command(&self, user: &User, command: &Command, folder: &str) -> Result<Finished, HostError>;
+    async fn command(
+        &self,
+        user: &User,
+        command: &Command,
+        folder: &str,
+    ) -> Result<Finished, HostError>;
 
     /// What the host has cost so far.
     fn cost(&self) -> Cost;

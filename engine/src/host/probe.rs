@@ -43,13 +43,20 @@ impl Probe {
     /// A probe on a connection. The sessions kept with it are shared by all probes cloned from it.
     #[must_use]
     pub fn new(connection: Arc<dyn Connection>, user: User) -> Self {
-        Self { connection, user, sessions: Arc::default() }
+        Self {
+            connection,
+            user,
+            sessions: Arc::default(),
+        }
     }
 
     /// The same host as another user. Sessions are shared; name the user in a session's name where it matters.
     #[must_use]
     pub fn with_user(&self, user: User) -> Self {
-        Self { user, ..self.clone() }
+        Self {
+            user,
+            ..self.clone()
+        }
     }
 
     /// As whom it reads.
@@ -59,7 +66,10 @@ impl Probe {
     }
 
     /// Type, mode, owner, hash and (up to a limit) content of files, in order; one round trip for all.
-    pub async fn files(&self, queries: &[FileQuery]) -> Result<Vec<Result<FileEntry, HostError>>, HostError> {
+    pub async fn files(
+        &self,
+        queries: &[FileQuery],
+    ) -> Result<Vec<Result<FileEntry, HostError>>, HostError> {
         crate::transport::files::read(self.connection.as_ref(), &self.user, queries).await
     }
 
@@ -67,7 +77,9 @@ impl Probe {
     /// or a task's command with `reads_only: true`. Every word is passed as it is; nothing is interpreted by a shell.
     pub async fn command(&self, command: &ReadCommand) -> Result<Reply, HostError> {
         let script = crate::transport::quote::command_line(command);
-        self.connection.shell(&self.user, &script, command.stdin.clone()).await
+        self.connection
+            .shell(&self.user, &script, command.stdin.clone())
+            .await
     }
 
     /// A stream to a server. The caller speaks only the reading part of its protocol on it: wrap it in a type that
@@ -97,7 +109,10 @@ impl Probe {
 
     /// Drops a session, so that the next use makes a new one.
     pub async fn forget<T: 'static>(&self, name: &str) {
-        self.sessions.lock().await.remove(&(std::any::TypeId::of::<T>(), name.to_owned()));
+        self.sessions
+            .lock()
+            .await
+            .remove(&(std::any::TypeId::of::<T>(), name.to_owned()));
     }
 }
 
@@ -117,7 +132,10 @@ pub struct ReadCommand {
 impl ReadCommand {
     /// A command from its words.
     pub fn new<S: Into<String>>(argv: impl IntoIterator<Item = S>) -> Self {
-        Self { argv: argv.into_iter().map(Into::into).collect(), ..Self::default() }
+        Self {
+            argv: argv.into_iter().map(Into::into).collect(),
+            ..Self::default()
+        }
     }
 }
 

@@ -31,18 +31,26 @@ impl Target {
     /// The same host as another user.
     #[must_use]
     pub fn with_user(&self, user: User) -> Self {
-        Self { probe: self.probe.with_user(user) }
+        Self {
+            probe: self.probe.with_user(user),
+        }
     }
 
     /// Runs a snippet of POSIX sh that changes something. Every variable part must have gone through
     /// [`crate::transport::quote::word`].
     pub async fn script(&self, script: &str, stdin: Option<Bytes>) -> Result<Reply, HostError> {
-        self.probe.connection.shell(&self.probe.user, script, stdin).await
+        self.probe
+            .connection
+            .shell(&self.probe.user, script, stdin)
+            .await
     }
 
     /// Writes `content` to the new file `path` (mode 0600; fails if it exists).
     pub async fn upload(&self, path: &str, content: Bytes) -> Result<(), HostError> {
-        self.probe.connection.upload(&self.probe.user, path, content).await
+        self.probe
+            .connection
+            .upload(&self.probe.user, path, content)
+            .await
     }
 
     /// Runs a command apart from the shell that carries it: own session, own stdin, in `folder` on the target, made
@@ -50,7 +58,10 @@ impl Target {
     /// it or starts it twice: no folder, never started; a status, collect it; still running, wait. The folder is
     /// removed once the result is here.
     pub async fn command(&self, command: &Command, folder: &str) -> Result<Finished, HostError> {
-        self.probe.connection.command(&self.probe.user, command, folder).await
+        self.probe
+            .connection
+            .command(&self.probe.user, command, folder)
+            .await
     }
 }
 

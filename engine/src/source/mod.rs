@@ -1,5 +1,13 @@
 //! YAML text with the position of every node.
 
+mod args;
+mod de;
 mod node;
+mod parse;
+mod sources;
 
+pub use args::check_args;
+pub use de::{from_node, untyped};
 pub use node::{FileId, Kind, Node, Span};
+pub use parse::{parse, parse_one};
+pub use sources::Sources;

@@ -6,8 +6,14 @@ use crate::host::ReadCommand;
 #[must_use]
 pub fn word(text: &str) -> String {
     let plain = !text.is_empty()
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_@%+:,./-".contains(&b));
-    if plain { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"_@%+:,./-".contains(&b));
+    if plain {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 /// A command line for a [`ReadCommand`], without its stdin.

@@ -1,0 +1,2 @@
+//! From playbooks and inventory to a program.
+pub mod program;

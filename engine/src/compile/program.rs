@@ -1,0 +1,258 @@
+//! What the compiler makes of playbooks and inventory: every task with all that it inherits, ready to be walked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+use crate::registry::AnyModule;
+use crate::source::{Node, Span};
+
+/// Variables of one precedence level, rendered when they are looked at.
+pub type Layer = Arc<IndexMap<String, Arc<Node>>>;
+
+/// All plays of a call.
+#[derive(Default)]
+pub struct Program {
+    /// In the order in which they run.
+    pub plays: Vec<Arc<Play>>,
+}
+
+/// A play on its hosts.
+pub struct Play {
+    /// Its name, or its hosts pattern.
+    pub name: String,
+    /// Stable id: its place among the plays.
+    pub path: String,
+    /// Where it stands.
+    pub span: Span,
+    /// The folder that its relative paths are looked up in.
+    pub folder: std::path::PathBuf,
+    /// Groups of hosts that go together: one per site, or one of all hosts.
+    pub groups: Vec<Group>,
+    /// Each host goes through the list on its own.
+    pub free: bool,
+    /// A failure of one host stops the others of its group. Always so for sites.
+    pub any_errors_fatal: bool,
+    /// Play variables, lowest first (`vars`, then each of `vars_files`).
+    pub layers: Vec<Layer>,
+    /// Its templates look at facts, so they are gathered first.
+    pub uses_facts: bool,
+    /// pre_tasks, tasks, post_tasks; handlers run after each.
+    pub sections: Vec<Vec<Item>>,
+    /// Handlers, in order of definition.
+    pub handlers: Vec<Arc<Task>>,
+}
+
+/// Hosts that go together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// The site, where the play is for sites.
+    pub site: Option<String>,
+    /// Its hosts, in inventory order.
+    pub hosts: Vec<String>,
+}
+
+/// Something in a list of tasks.
+#[derive(Clone)]
+pub enum Item {
+    /// A task.
+    Task(Arc<Task>),
+    /// A block.
+    Block(Arc<Block>),
+    /// Tasks included when they are reached.
+    Include(Arc<Include>),
+    /// A `meta` task.
+    Meta(Arc<Meta>),
+}
+
+/// What every kind of item has, own and inherited.
+#[derive(Clone)]
+pub struct Common {
+    /// Stable id: its place in the playbook, `0/tasks/3/block/1`.
+    pub path: String,
+    /// `id`, by which `needs` and `before` name it.
+    pub id: Option<String>,
+    /// Its name as written, perhaps a template.
+    pub name: Option<Node>,
+    /// Where it stands.
+    pub span: Span,
+    /// Only these hosts of the play (or site): every pattern must match; resolved for every host beforehand.
+    pub hosts: Option<BTreeSet<String>>,
+    /// Conditions, own and of the blocks around it, outermost first.
+    pub when: Vec<Node>,
+    /// Variables of the blocks around it and its own, outermost first.
+    pub layers: Vec<Layer>,
+    /// Siblings of a parallel block that come first.
+    pub needs: Vec<String>,
+    /// It runs only if one of these will change something.
+    pub before: Vec<String>,
+    /// Tags, own and inherited.
+    pub tags: BTreeSet<String>,
+    /// Selected by `--tags`, `--skip-tags` and `--start-at-task`.
+    pub selected: bool,
+    /// Only the first host does it, for all.
+    pub run_once: bool,
+}
+
+/// A task with all that it inherits.
+pub struct Task {
+    /// What all items have.
+    pub common: Common,
+    /// The module.
+    pub module: Arc<dyn AnyModule>,
+    /// Its arguments, laid over the defaults that hold for the module.
+    pub args: Node,
+    /// The loop.
+    pub looped: Option<Loop>,
+    /// The variable that gets the result.
+    pub register: Option<String>,
+    /// Conditions to be reached by repeating.
+    pub until: Vec<Node>,
+    /// How often it is repeated (Ansible: 3 where `until` is given).
+    pub retries: Option<Node>,
+    /// Seconds between tries (5).
+    pub delay: Option<Node>,
+    /// Handlers told of a change.
+    pub notify: Vec<Node>,
+    /// Topics that a handler listens to.
+    pub listen: Vec<String>,
+    /// It is a handler.
+    pub handler: bool,
+    /// When it counts as changed.
+    pub changed_when: Option<Vec<Node>>,
+    /// When it counts as failed.
+    pub failed_when: Option<Vec<Node>>,
+    /// A failure does not stop the host.
+    pub ignore_errors: Option<Node>,
+    /// An unreachable host is not out.
+    pub ignore_unreachable: Option<Node>,
+    /// `true`: only checked, also in a run.
+    pub check_mode: Option<Node>,
+    /// Nothing of it is shown.
+    pub no_log: Option<Node>,
+    /// Privilege.
+    pub become_: Option<Node>,
+    /// As whom (root).
+    pub become_user: Option<Node>,
+    /// Environment, outermost first.
+    pub environment: Vec<Node>,
+    /// Another host does it.
+    pub delegate_to: Option<Node>,
+}
+
+/// A loop.
+#[derive(Clone)]
+pub struct Loop {
+    /// The list.
+    pub items: Node,
+    /// Name of the variable that holds the item (`item`).
+    pub var: String,
+    /// Name of the variable that counts from 0.
+    pub index_var: Option<String>,
+    /// What is shown in place of the item.
+    pub label: Option<Node>,
+    /// Seconds between items.
+    pub pause: Option<Node>,
+}
+
+/// A block. What its tasks inherit is in the tasks.
+pub struct Block {
+    /// What all items have.
+    pub common: Common,
+    /// Its tasks go side by side.
+    pub parallel: bool,
+    /// Its tasks.
+    pub items: Vec<Item>,
+    /// Run on hosts on which one of them failed.
+    pub rescue: Vec<Item>,
+    /// Run on all hosts in the end.
+    pub always: Vec<Item>,
+}
+
+/// `include_tasks`, resolved when it is reached.
+pub struct Include {
+    /// What all items have.
+    pub common: Common,
+    /// The file, perhaps a template.
+    pub file: Node,
+    /// The folder that it is looked up in.
+    pub folder: std::path::PathBuf,
+    /// The loop.
+    pub looped: Option<Loop>,
+    /// Makes items of a file's text for one host (and item). Its ids go on from `common.path`.
+    pub compile: Arc<IncludeFn>,
+}
+
+/// Compiles an included file: path, extra variables, number of the loop item. All its mistakes come back at once,
+/// rendered.
+pub type IncludeFn =
+    dyn Fn(&std::path::Path, Option<Layer>, usize) -> Result<Vec<Item>, String> + Send + Sync;
+
+/// A `meta` task.
+pub struct Meta {
+    /// What all items have.
+    pub common: Common,
+    /// What it asks for.
+    pub action: MetaAction,
+}
+
+/// What a `meta` task asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetaAction {
+    /// Run notified handlers now.
+    FlushHandlers,
+    /// This host is done with the play.
+    EndHost,
+    /// All hosts are done with the play.
+    EndPlay,
+    /// Forget failures of hosts; unreachable ones are tried again.
+    ClearHostErrors,
+    /// Take the connection up anew.
+    ResetConnection,
+    /// Nothing.
+    Noop,
+}
+
+impl Item {
+    /// What all items have.
+    #[must_use]
+    pub fn common(&self) -> &Common {
+        match self {
+            Self::Task(task) => &task.common,
+            Self::Block(block) => &block.common,
+            Self::Include(include) => &include.common,
+            Self::Meta(meta) => &meta.common,
+        }
+    }
+
+    /// Calls `found` for this item and everything within it.
+    pub fn each(&self, found: &mut dyn FnMut(&Item)) {
+        found(self);
+        if let Self::Block(block) = self {
+            for item in block.items.iter().chain(&block.rescue).chain(&block.always) {
+                item.each(found);
+            }
+        }
+    }
+}
+
+/// Variables of a host from the inventory and the call, lowest precedence first.
+#[derive(Default, Clone)]
+pub struct HostVars {
+    /// Group and host variables.
+    pub inventory: Vec<Layer>,
+    /// `-e`.
+    pub extra: Layer,
+}
+
+/// Everything about hosts that a walk needs to know beforehand.
+#[derive(Default)]
+pub struct Hosts {
+    /// Variables by host.
+    pub vars: BTreeMap<String, HostVars>,
+    /// Hosts by group, in inventory order.
+    pub groups: IndexMap<String, Vec<String>>,
+    /// The site of a host.
+    pub sites: BTreeMap<String, String>,
+}

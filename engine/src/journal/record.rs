@@ -1,0 +1,166 @@
+//! What the journal says, record by record.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::action::ActionCall;
+use crate::resource::{Kept, Ref, Reversible};
+
+/// One record. The order in which a node writes them: `ChangesIntended` before the first write of a task and
+/// `ChangesWritten` after it; `ActionIntended` before an action starts and `ActionFinished` after it; `NodeFinished`
+/// when its outcome is settled.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "kebab-case")]
+pub enum Record {
+    /// A run begins.
+    RunStarted {
+        /// Version of runbook.
+        version: String,
+        /// The playbooks, as given.
+        playbooks: Vec<String>,
+        /// What was asked for on the command line that decides what runs (limit, tags, extra variables' names).
+        call: Vec<String>,
+        /// SHA-256 of every file that went into it, by path.
+        files: BTreeMap<String, String>,
+    },
+    /// A task is about to write these changes.
+    ChangesIntended {
+        /// Name of the task.
+        task: String,
+        /// All of them.
+        changes: Vec<ChangeRecord>,
+    },
+    /// The changes are written, or were not.
+    ChangesWritten {
+        /// What was put aside on the target.
+        kept: Vec<Kept>,
+        /// Why it failed, if it did.
+        failed: Option<String>,
+    },
+    /// A task is about to start an action.
+    ActionIntended {
+        /// Name of the task.
+        task: String,
+        /// The action.
+        action: ActionCall,
+        /// The folder on the target that makes sure that it starts once.
+        folder: String,
+    },
+    /// The action ended.
+    ActionFinished {
+        /// What it gave.
+        output: Json,
+        /// It counts as a change.
+        changed: bool,
+        /// Why it failed, if it did.
+        failed: Option<String>,
+    },
+    /// A task on a host (for one item) has its outcome.
+    NodeFinished {
+        /// Name of the task.
+        task: String,
+        /// The outcome.
+        status: NodeStatus,
+        /// The name and value that were registered.
+        register: Option<(String, Json)>,
+        /// Variables set on the host (`set_fact`).
+        facts: BTreeMap<String, Json>,
+        /// Handlers notified.
+        notified: Vec<String>,
+    },
+    /// A handler began; it is no longer pending.
+    HandlerStarted {
+        /// Its name.
+        handler: String,
+    },
+    /// The run came to its end.
+    RunFinished {
+        /// The summary.
+        summary: RunSummary,
+    },
+    /// What the run kept aside on hosts was removed: it cannot be taken back any more.
+    Closed {
+        /// What was removed.
+        removed: Vec<Kept>,
+    },
+}
+
+impl Record {
+    /// The kind of record as it stands in clear beside it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::RunStarted { .. } => "run-started",
+            Self::ChangesIntended { .. } => "changes-intended",
+            Self::ChangesWritten { .. } => "changes-written",
+            Self::ActionIntended { .. } => "action-intended",
+            Self::ActionFinished { .. } => "action-finished",
+            Self::NodeFinished { .. } => "node-finished",
+            Self::HandlerStarted { .. } => "handler-started",
+            Self::RunFinished { .. } => "run-finished",
+            Self::Closed { .. } => "closed",
+        }
+    }
+}
+
+/// A change as it is recorded: enough to carry it on and to take it back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChangeRecord {
+    /// Which resource.
+    pub key: Ref,
+    /// State before.
+    pub from: Json,
+    /// State after.
+    pub to: Json,
+    /// What the module asked for.
+    pub want: Json,
+    /// Can it be taken back?
+    pub reversible: Reversible,
+}
+
+/// The outcome of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeStatus {
+    /// It was as it should be.
+    Ok,
+    /// It was changed (in check mode: would be).
+    Changed,
+    /// A condition said no.
+    Skipped,
+    /// It failed.
+    Failed,
+    /// The host could not be reached.
+    Unreachable,
+    /// Check mode only: what it will do is not known before the run.
+    Unknown,
+    /// Check mode only: whether it runs is not known before the run.
+    Conditional,
+}
+
+impl NodeStatus {
+    /// The word used in events and reports.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Changed => "changed",
+            Self::Skipped => "skipped",
+            Self::Failed => "failed",
+            Self::Unreachable => "unreachable",
+            Self::Unknown => "unknown",
+            Self::Conditional => "conditional",
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunSummary {
+    /// Nodes by status word, per host.
+    pub hosts: BTreeMap<String, BTreeMap<String, u32>>,
+    /// It was interrupted by a person.
+    pub interrupted: bool,
+}

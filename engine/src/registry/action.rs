@@ -1,0 +1,52 @@
+//! Action kinds with their types erased.
+
+use async_trait::async_trait;
+use serde::Deserialize;
+use serde_json::Value as Json;
+
+use crate::action::{ActionError, ActionKind, ActionRun, Outcome};
+use crate::host::{HostError, Probe, Target};
+
+/// An [`ActionKind`] with its types erased.
+#[async_trait]
+pub trait AnyAction: Send + Sync {
+    /// See [`ActionKind::NAME`].
+    fn name(&self) -> &'static str;
+    /// See [`ActionKind::run`].
+    async fn run(
+        &self,
+        host: &Target,
+        call: &Json,
+        run: &ActionRun,
+    ) -> Result<Outcome, ActionError>;
+    /// See [`ActionKind::probe`].
+    async fn probe(&self, host: &Probe, call: &Json) -> Result<Option<Outcome>, HostError>;
+}
+
+pub(super) struct Erased<A>(pub A);
+
+#[async_trait]
+impl<A: ActionKind> AnyAction for Erased<A> {
+    fn name(&self) -> &'static str {
+        A::NAME
+    }
+
+    async fn run(
+        &self,
+        host: &Target,
+        call: &Json,
+        run: &ActionRun,
+    ) -> Result<Outcome, ActionError> {
+        let call = A::Call::deserialize(call).map_err(|e| {
+            ActionError::Failed(format!("the call of {} cannot be understood: {e}", A::NAME))
+        })?;
+        self.0.run(host, &call, run).await
+    }
+
+    async fn probe(&self, host: &Probe, call: &Json) -> Result<Option<Outcome>, HostError> {
+        let call = A::Call::deserialize(call).map_err(|e| {
+            HostError::failed(format!("the call of {} cannot be understood: {e}", A::NAME))
+        })?;
+        self.0.probe(host, &call).await
+    }
+}

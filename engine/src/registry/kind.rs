@@ -1,0 +1,193 @@
+//! Resource kinds with their types erased: keys are [`Ref`]s, states and wants are JSON.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
+
+use crate::host::{HostError, Probe, Target};
+use crate::module::reference;
+use crate::resource::{Change, Kept, KeyedChange, Kind, Ref, Reversible, Shadow, WriteError};
+use crate::world::Predicted;
+
+/// A change with its types erased.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ErasedChange {
+    /// Which resource.
+    pub key: Ref,
+    /// The change, states and want as JSON.
+    pub change: Change<Json, Json>,
+}
+
+/// A [`Kind`] with its types erased; each method is the one of the same name there.
+#[async_trait]
+pub trait AnyKind: Send + Sync {
+    /// See [`Kind::NAME`].
+    fn name(&self) -> &'static str;
+    /// See [`Kind::read`].
+    async fn read(&self, host: &Probe, keys: &[Ref]) -> Vec<Result<Json, HostError>>;
+    /// See [`Kind::canonical`].
+    fn canonical(&self, key: &Ref, read: &Json) -> Ref;
+    /// See [`Kind::differences`].
+    fn differences(&self, want: &Json, read: &Json) -> Result<Vec<String>, String>;
+    /// See [`Kind::predict`].
+    fn predict(&self, want: &Json, from: &Json) -> Result<Json, String>;
+    /// See [`Kind::text`].
+    fn text(&self, key: &Ref, state: &Json) -> Option<String>;
+    /// See [`Kind::secrets`].
+    fn secrets(&self, state: &Json) -> Vec<String>;
+    /// See [`Kind::reversible`].
+    fn reversible(&self, change: &ErasedChange) -> Reversible;
+    /// See [`Kind::assumes`].
+    fn assumes(&self, change: &ErasedChange) -> Vec<String>;
+    /// See [`Kind::touched_by`].
+    fn touched_by(&self, key: &Ref, written: &Ref) -> bool;
+    /// See [`Kind::predicted`].
+    fn predicted(&self, key: &Ref, world: &Predicted<'_>) -> Shadow<Ref, Json>;
+    /// See [`Kind::write`].
+    async fn write(&self, host: &Target, changes: &[ErasedChange])
+    -> Result<Vec<Kept>, WriteError>;
+    /// See [`Kind::deadline`].
+    fn deadline(&self, key: &Ref, want: &Json) -> Duration;
+    /// See [`Kind::discard`].
+    async fn discard(&self, host: &Target, kept: &Kept) -> Result<(), HostError>;
+}
+
+/// The only implementation of [`AnyKind`].
+pub(super) struct Erased<K>(pub K);
+
+fn typed<T: DeserializeOwned>(kind: &str, what: &str, json: &Json) -> Result<T, String> {
+    T::deserialize(json).map_err(|e| format!("the {what} of kind {kind} cannot be understood: {e}"))
+}
+
+impl<K: Kind> Erased<K> {
+    fn key(key: &Ref) -> Result<K::Key, String> {
+        typed(K::NAME, "key", &key.data)
+    }
+    fn state(state: &Json) -> Result<K::State, String> {
+        typed(K::NAME, "state", state)
+    }
+    fn change(change: &ErasedChange) -> Result<(K::Key, Change<K::State, K::Want>), String> {
+        let typed_change = Change {
+            from: Self::state(&change.change.from)?,
+            to: Self::state(&change.change.to)?,
+            want: typed(K::NAME, "want", &change.change.want)?,
+        };
+        Ok((Self::key(&change.key)?, typed_change))
+    }
+}
+
+fn json<T: serde::Serialize>(value: &T) -> Json {
+    serde_json::to_value(value).unwrap_or_default()
+}
+
+#[async_trait]
+impl<K: Kind> AnyKind for Erased<K> {
+    fn name(&self) -> &'static str {
+        K::NAME
+    }
+
+    async fn read(&self, host: &Probe, keys: &[Ref]) -> Vec<Result<Json, HostError>> {
+        let typed_keys: Result<Vec<K::Key>, String> = keys.iter().map(Self::key).collect();
+        match typed_keys {
+            Ok(typed_keys) => {
+                let read = self.0.read(host, &typed_keys).await;
+                read.into_iter()
+                    .map(|r| r.map(|state| json(&state)))
+                    .collect()
+            }
+            Err(e) => keys
+                .iter()
+                .map(|_| Err(HostError::failed(e.clone())))
+                .collect(),
+        }
+    }
+
+    fn canonical(&self, key: &Ref, read: &Json) -> Ref {
+        match (Self::key(key), Self::state(read)) {
+            (Ok(typed_key), Ok(state)) => reference::<K>(&self.0.canonical(&typed_key, &state)),
+            _ => key.clone(),
+        }
+    }
+
+    fn differences(&self, want: &Json, read: &Json) -> Result<Vec<String>, String> {
+        Ok(self
+            .0
+            .differences(&typed(K::NAME, "want", want)?, &Self::state(read)?))
+    }
+
+    fn predict(&self, want: &Json, from: &Json) -> Result<Json, String> {
+        Ok(json(&self.0.predict(
+            &typed(K::NAME, "want", want)?,
+            &Self::state(from)?,
+        )))
+    }
+
+    fn text(&self, key: &Ref, state: &Json) -> Option<String> {
+        self.0
+            .text(&Self::key(key).ok()?, &Self::state(state).ok()?)
+    }
+
+    fn secrets(&self, state: &Json) -> Vec<String> {
+        Self::state(state)
+            .map(|s| self.0.secrets(&s))
+            .unwrap_or_default()
+    }
+
+    fn reversible(&self, change: &ErasedChange) -> Reversible {
+        match Self::change(change) {
+            Ok((key, typed_change)) => self.0.reversible(&typed_change, &key),
+            Err(e) => Reversible::Never(e),
+        }
+    }
+
+    fn assumes(&self, change: &ErasedChange) -> Vec<String> {
+        Self::change(change)
+            .map(|(key, c)| self.0.assumes(&key, &c))
+            .unwrap_or_default()
+    }
+
+    fn touched_by(&self, key: &Ref, written: &Ref) -> bool {
+        // What cannot be understood is read again.
+        Self::key(key).map_or(true, |k| self.0.touched_by(&k, written))
+    }
+
+    fn predicted(&self, key: &Ref, world: &Predicted<'_>) -> Shadow<Ref, Json> {
+        let typed_key = match Self::key(key) {
+            Ok(k) => k,
+            Err(e) => return Shadow::Unknown(e),
+        };
+        match self.0.predicted(&typed_key, world) {
+            Shadow::AsRead => Shadow::AsRead,
+            Shadow::Assuming(what) => Shadow::Assuming(what),
+            Shadow::At(origin) => Shadow::At(reference::<K>(&origin)),
+            Shadow::Known(state) => Shadow::Known(json(&state)),
+            Shadow::Unknown(why) => Shadow::Unknown(why),
+        }
+    }
+
+    async fn write(
+        &self,
+        host: &Target,
+        changes: &[ErasedChange],
+    ) -> Result<Vec<Kept>, WriteError> {
+        let mut typed_changes = Vec::with_capacity(changes.len());
+        for change in changes {
+            let (key, change) = Self::change(change).map_err(WriteError::failed)?;
+            typed_changes.push(KeyedChange::<K> { key, change });
+        }
+        self.0.write(host, &typed_changes).await
+    }
+
+    fn deadline(&self, key: &Ref, want: &Json) -> Duration {
+        match (Self::key(key), typed::<K::Want>(K::NAME, "want", want)) {
+            (Ok(k), Ok(w)) => self.0.deadline(&k, &w),
+            _ => Duration::ZERO,
+        }
+    }
+
+    async fn discard(&self, host: &Target, kept: &Kept) -> Result<(), HostError> {
+        self.0.discard(host, kept).await
+    }
+}

@@ -1,0 +1,89 @@
+//! Modules with their types erased.
+
+use std::marker::PhantomData;
+
+use indexmap::IndexMap;
+
+use crate::diag::Diagnostic;
+use crate::module::{Footprint, Module, Stop, Wanted};
+use crate::source::{Node, from_node};
+use crate::value::Value;
+use crate::world::View;
+
+/// A [`Module`] with its types erased.
+pub trait AnyModule: Send + Sync {
+    /// See [`Module::NAME`].
+    fn name(&self) -> &'static str;
+    /// See [`Module::SUMMARY`].
+    fn summary(&self) -> &'static str;
+    /// See [`Module::DOC`].
+    fn doc(&self) -> &'static str;
+    /// See [`Module::FREE_FORM`].
+    fn free_form(&self) -> Option<&'static str>;
+    /// See [`Module::LOCAL_FILES`].
+    fn local_files(&self) -> &'static [&'static str];
+    /// JSON Schema (2020-12) of the arguments.
+    fn schema(&self) -> serde_json::Value;
+    /// Understands rendered arguments; every value keeps its place, so that the error does too.
+    fn prepare(&self, args: &Node) -> Result<Box<dyn Prepared>, Diagnostic>;
+}
+
+/// A module with its arguments.
+pub trait Prepared: Send + Sync {
+    /// See [`Module::touches`].
+    fn touches(&self) -> Footprint;
+    /// See [`Module::want`].
+    fn want(&self, world: &View<'_>) -> Result<Wanted, Stop>;
+    /// See [`Module::output`].
+    fn output(&self, before: &View<'_>, after: &View<'_>) -> IndexMap<String, Value>;
+}
+
+pub(super) struct Erased<M>(PhantomData<fn() -> M>);
+
+impl<M> Default for Erased<M> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<M: Module> AnyModule for Erased<M> {
+    fn name(&self) -> &'static str {
+        M::NAME
+    }
+    fn summary(&self) -> &'static str {
+        M::SUMMARY
+    }
+    fn doc(&self) -> &'static str {
+        M::DOC
+    }
+    fn free_form(&self) -> Option<&'static str> {
+        M::FREE_FORM
+    }
+    fn local_files(&self) -> &'static [&'static str] {
+        M::LOCAL_FILES
+    }
+    fn schema(&self) -> serde_json::Value {
+        schemars::schema_for!(M::Args).to_value()
+    }
+    fn prepare(&self, args: &Node) -> Result<Box<dyn Prepared>, Diagnostic> {
+        let typed: M::Args = from_node(args)?;
+        M::validate(&typed).map_err(|e| Diagnostic::error("bad-argument", e).at(args.span, ""))?;
+        Ok(Box::new(Ready::<M> { args: typed }))
+    }
+}
+
+struct Ready<M: Module> {
+    args: M::Args,
+}
+
+impl<M: Module> Prepared for Ready<M> {
+    fn touches(&self) -> Footprint {
+        M::touches(&self.args)
+    }
+    fn want(&self, world: &View<'_>) -> Result<Wanted, Stop> {
+        M::want(&self.args, world)
+    }
+    fn output(&self, before: &View<'_>, after: &View<'_>) -> IndexMap<String, Value> {
+        M::output(&self.args, before, after)
+    }
+}

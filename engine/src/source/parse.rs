@@ -1,0 +1,272 @@
+//! From YAML 1.2 text to nodes: anchors and merge keys resolved, duplicate keys refused.
+
+use std::collections::HashMap;
+
+use granit_parser::{Event, Parser, ScalarStyle};
+
+use super::{FileId, Kind, Node, Sources, Span};
+use crate::diag::Diagnostic;
+
+/// Aliases may multiply a document to at most this many nodes (a "billion laughs" stops here).
+const MOST_NODES: usize = 1_000_000;
+/// Nodes may be nested this deep.
+const DEEPEST: usize = 200;
+
+/// All documents of a file. All mistakes that can be told apart come at once.
+pub fn parse(sources: &Sources, file: FileId) -> Result<Vec<Node>, Vec<Diagnostic>> {
+    let (_, text) = sources.get(file);
+    let mut reader = Reader {
+        file,
+        text: &text,
+        anchors: HashMap::new(),
+        sizes: HashMap::new(),
+        nodes: 0,
+        errors: Vec::new(),
+        parser: Parser::new_from_str(&text),
+    };
+    let mut documents = Vec::new();
+    while let Some((event, _)) = reader.next() {
+        if let Event::DocumentStart(..) = event {
+            if let Some(node) = reader.node(0) {
+                documents.push(node);
+            }
+        }
+    }
+    if reader.errors.is_empty() {
+        Ok(documents)
+    } else {
+        Err(reader.errors)
+    }
+}
+
+/// The only document of a file; `None` where it is empty.
+pub fn parse_one(sources: &Sources, file: FileId) -> Result<Option<Node>, Vec<Diagnostic>> {
+    let mut documents = parse(sources, file)?;
+    if let Some(second) = documents.get(1) {
+        return Err(vec![
+            Diagnostic::error(
+                "several-documents",
+                "this file holds several YAML documents; one is read",
+            )
+            .at(second.span, "the second one"),
+        ]);
+    }
+    Ok(documents.pop())
+}
+
+struct Reader<'a> {
+    file: FileId,
+    text: &'a str,
+    anchors: HashMap<usize, Node>,
+    sizes: HashMap<usize, usize>,
+    nodes: usize,
+    errors: Vec<Diagnostic>,
+    parser: Parser<'a, granit_parser::StrInput<'a>>,
+}
+
+impl<'a> Reader<'a> {
+    fn span(&self, span: granit_parser::Span) -> Span {
+        let range = span.byte_range().unwrap_or(0..0);
+        let clamp = |at: usize| u32::try_from(at.min(self.text.len())).unwrap_or(u32::MAX);
+        Span {
+            file: self.file,
+            start: clamp(range.start),
+            end: clamp(range.end),
+        }
+    }
+
+    fn next(&mut self) -> Option<(Event<'a>, Span)> {
+        loop {
+            match self.parser.next()? {
+                Ok((Event::Comment(..) | Event::Anchor(..), _)) => {}
+                Ok((event, span)) => return Some((event, self.span(span))),
+                Err(error) => {
+                    let at = error
+                        .marker()
+                        .byte_offset()
+                        .unwrap_or(self.text.len())
+                        .min(self.text.len());
+                    let at = u32::try_from(at).unwrap_or(u32::MAX);
+                    let span = Span {
+                        file: self.file,
+                        start: at,
+                        end: at,
+                    };
+                    let message = format!("this is not YAML: {error}");
+                    self.errors
+                        .push(Diagnostic::error("yaml", message).at(span, "here"));
+                    return None;
+                }
+            }
+        }
+    }
+
+    fn error(&mut self, diagnostic: Diagnostic) {
+        self.errors.push(diagnostic);
+    }
+
+    fn node(&mut self, depth: usize) -> Option<Node> {
+        let (event, span) = self.next()?;
+        self.node_of(event, span, depth)
+    }
+
+    fn node_of(&mut self, event: Event<'a>, span: Span, depth: usize) -> Option<Node> {
+        self.nodes += 1;
+        if depth > DEEPEST || self.nodes > MOST_NODES {
+            let limit = Diagnostic::error(
+                "too-large",
+                "this document is nested too deeply or has too many nodes",
+            );
+            self.error(limit.at(span, "up to here"));
+            return None;
+        }
+        let before = self.nodes;
+        let (node, anchor) = match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                let plain = style == ScalarStyle::Plain && tag.is_none();
+                if let Some(tag) = &tag {
+                    if tag.to_string().ends_with("vault") {
+                        let refused = Diagnostic::error(
+                            "vault-string",
+                            "encrypted strings (`!vault`) cannot be read by this version",
+                        );
+                        self.error(
+                            refused
+                                .at(span, "")
+                                .help("give the value with `-e @FILE` or by a prompt"),
+                        );
+                    }
+                }
+                (
+                    Node {
+                        span: self.trimmed(span),
+                        kind: Kind::Scalar {
+                            text: text.into_owned(),
+                            plain,
+                        },
+                    },
+                    anchor,
+                )
+            }
+            Event::SequenceStart(_, anchor, _) => (self.sequence(span, depth)?, anchor),
+            Event::MappingStart(_, anchor, _) => (self.mapping(span, depth)?, anchor),
+            Event::Alias(anchor) => {
+                let node = self.anchors.get(&anchor).cloned()?;
+                self.nodes += self.sizes.get(&anchor).copied().unwrap_or(0);
+                (node, 0)
+            }
+            _ => return None,
+        };
+        if anchor != 0 {
+            self.sizes.insert(anchor, self.nodes - before);
+            self.anchors.insert(anchor, node.clone());
+        }
+        Some(node)
+    }
+
+    /// Block scalars end behind their last line end; the place of a mistake should not run into the next line.
+    fn trimmed(&self, span: Span) -> Span {
+        let text = self
+            .text
+            .get(span.start as usize..span.end as usize)
+            .unwrap_or_default();
+        let end = span.start + u32::try_from(text.trim_end().len()).unwrap_or(0);
+        Span {
+            end: end.max(span.start),
+            ..span
+        }
+    }
+
+    fn sequence(&mut self, span: Span, depth: usize) -> Option<Node> {
+        let mut items: Vec<Node> = Vec::new();
+        loop {
+            let (event, at) = self.next()?;
+            if event == Event::SequenceEnd {
+                let end = items
+                    .last()
+                    .map_or(at.end, |last| last.span.end.max(span.end));
+                return Some(Node {
+                    span: Span { end, ..span },
+                    kind: Kind::Seq(items),
+                });
+            }
+            items.push(self.node_of(event, at, depth + 1)?);
+        }
+    }
+
+    fn mapping(&mut self, span: Span, depth: usize) -> Option<Node> {
+        let mut entries: Vec<(Node, Node)> = Vec::new();
+        let mut merged: Vec<(Node, Node)> = Vec::new();
+        let mut places: HashMap<String, Span> = HashMap::new();
+        loop {
+            let (event, at) = self.next()?;
+            if event == Event::MappingEnd {
+                break;
+            }
+            let key = self.node_of(event, at, depth + 1)?;
+            let value = self.node(depth + 1)?;
+            let Some(name) = key.text().map(str::to_owned) else {
+                self.error(
+                    Diagnostic::error("key-not-text", "a key of a mapping has to be a text")
+                        .at(key.span, "")
+                        .help("a value that begins with `{{` has to be quoted: \"{{ … }}\""),
+                );
+                continue;
+            };
+            if name == "<<" && matches!(key.kind, Kind::Scalar { plain: true, .. }) {
+                self.merge(value, &mut merged);
+                continue;
+            }
+            if let Some(first) = places.get(&name) {
+                let duplicate =
+                    Diagnostic::error("duplicate-key", format!("the key `{name}` stands twice"));
+                self.errors
+                    .push(duplicate.at(key.span, "again").and(*first, "first here"));
+                continue;
+            }
+            places.insert(name, key.span);
+            entries.push((key, value));
+        }
+        for (key, value) in merged {
+            let name = key.text().unwrap_or_default();
+            if !entries.iter().any(|(k, _)| k.text() == Some(name)) {
+                entries.push((key, value));
+            }
+        }
+        let end = entries
+            .iter()
+            .map(|(_, v)| v.span)
+            .filter(|v| v.file == span.file)
+            .map(|v| v.end)
+            .max();
+        let span = Span {
+            end: end.unwrap_or(span.end).max(span.start),
+            ..span
+        };
+        Some(Node {
+            span,
+            kind: Kind::Map(entries),
+        })
+    }
+
+    /// `<<`: the entries of a mapping or of several, the first of equal keys wins.
+    fn merge(&mut self, value: Node, merged: &mut Vec<(Node, Node)>) {
+        match value.kind {
+            Kind::Map(entries) => {
+                for (key, value) in entries {
+                    if !merged.iter().any(|(k, _)| k.text() == key.text()) {
+                        merged.push((key, value));
+                    }
+                }
+            }
+            Kind::Seq(items) => items.into_iter().for_each(|item| self.merge(item, merged)),
+            _ => self.error(
+                Diagnostic::error(
+                    "merge-not-mapping",
+                    "`<<` takes a mapping or a list of mappings",
+                )
+                .at(value.span, "this is neither"),
+            ),
+        }
+    }
+}
