@@ -33,8 +33,14 @@ pub trait Module: Send + Sync + 'static {
     /// The argument that a bare string sets (`command: ls -l`, `fail: text`), if any.
     const FREE_FORM: Option<&'static str> = None;
     /// Arguments that name files on the controller, looked up beside the playbook (`files/`, `templates/`), whose
-    /// content the engine loads before `want` (see [`View::local`]).
+    /// content the engine loads before `want` (see [`View::local`]). A dot leads into a mapping: `files.path`.
     const LOCAL_FILES: &'static [&'static str] = &[];
+
+    /// Arguments that hold bare expressions (`assert.that`, `debug.var`). The engine evaluates each: in place of the
+    /// text (or of each text of a list) the module gets a mapping `{expr: TEXT, value: VALUE}`.
+    const EXPRESSIONS: &'static [&'static str] = &[];
+    /// `false`: it works on the controller alone, and no host is connected for it (debug, set_fact, assert, fail).
+    const NEEDS_HOST: bool = true;
 
     /// Checks what the types cannot say (exclusive arguments, ranges). Runs before the first connection.
     fn validate(_args: &Self::Args) -> Result<(), String> {

@@ -22,6 +22,10 @@ pub trait AnyModule: Send + Sync {
     fn free_form(&self) -> Option<&'static str>;
     /// See [`Module::LOCAL_FILES`].
     fn local_files(&self) -> &'static [&'static str];
+    /// See [`Module::EXPRESSIONS`].
+    fn expressions(&self) -> &'static [&'static str];
+    /// See [`Module::NEEDS_HOST`].
+    fn needs_host(&self) -> bool;
     /// JSON Schema (2020-12) of the arguments.
     fn schema(&self) -> serde_json::Value;
     /// Understands rendered arguments; every value keeps its place, so that the error does too.
@@ -61,6 +65,12 @@ impl<M: Module> AnyModule for Erased<M> {
     }
     fn local_files(&self) -> &'static [&'static str] {
         M::LOCAL_FILES
+    }
+    fn expressions(&self) -> &'static [&'static str] {
+        M::EXPRESSIONS
+    }
+    fn needs_host(&self) -> bool {
+        M::NEEDS_HOST
     }
     fn schema(&self) -> serde_json::Value {
         schemars::schema_for!(M::Args).to_value()
