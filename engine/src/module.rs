@@ -100,6 +100,9 @@ pub struct Wanted {
     pub facts: IndexMap<String, Value>,
     /// The task is to be reported as skipped, for this reason (`creates` exists).
     pub skipped: Option<String>,
+    /// The task has failed, for this reason, and `facts` are its register (a query that ended with another status
+    /// than 0). Nothing else is wanted then; `failed_when` may see it otherwise.
+    pub failed: Option<String>,
     /// Diff to show in place of the kind's own texts.
     pub diff: Option<String>,
 }

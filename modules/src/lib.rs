@@ -1,3 +1,6 @@
 //! See ARCHITECTURE.md.
 
 pub mod ldap;
+pub mod file;
+pub mod command;
+pub mod flow;

@@ -1,0 +1,388 @@
+//! The kind `file`: regular files, directories and links by their path.
+//!
+//! A file is written beside its place, checked by its validator, flushed and renamed over. What a write replaces and
+//! the journal does not hold (files over 1 MiB, directories with something in them) is renamed aside in the same
+//! directory as `.NAME.runbook-INODE~`: never a copy, out of reach of every `*.conf`, and found again by its inode.
+
+use async_trait::async_trait;
+use runbook_engine::host::{FileEntry, FileQuery, FileType, HostError, Probe, ReadCommand, Target};
+use runbook_engine::resource::{
+    Change, Kept, KeyedChange, Kind, Ref, Reversible, Shadow, WriteError, contains,
+};
+use runbook_engine::transport::quote::word;
+use runbook_engine::world::Predicted;
+
+use super::masking::{mask_private_keys, private_key_lines};
+use super::state::{CONTENT_LIMIT, Content, FileKey, FileState, FileWant, join, parent, tidy};
+use super::write;
+
+/// Texts longer than this are not compared line by line.
+const TEXT_LIMIT: usize = 100_000;
+
+/// Files, directories and links.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FileKind;
+
+#[async_trait]
+impl Kind for FileKind {
+    type Key = FileKey;
+    type State = FileState;
+    type Want = FileWant;
+
+    const NAME: &'static str = "file";
+
+    async fn read(&self, host: &Probe, keys: &[FileKey]) -> Vec<Result<FileState, HostError>> {
+        let queries: Vec<FileQuery> = keys
+            .iter()
+            .map(|key| FileQuery {
+                path: key.path.clone(),
+                follow: key.follow,
+                content_up_to: CONTENT_LIMIT,
+            })
+            .collect();
+        let (entries, creator) = tokio::join!(host.files(&queries), creator(host));
+        match entries {
+            Err(error) => keys.iter().map(|_| Err(error.clone())).collect(),
+            Ok(entries) => entries
+                .into_iter()
+                .map(|entry| entry.map(|e| state_of(e, creator.as_ref().ok())))
+                .collect(),
+        }
+    }
+
+    fn canonical(&self, key: &FileKey, read: &FileState) -> FileKey {
+        if read.path.is_empty() {
+            key.clone()
+        } else {
+            FileKey::new(&read.path)
+        }
+    }
+
+    fn differences(&self, want: &FileWant, read: &FileState) -> Vec<String> {
+        let mut found = Vec::new();
+        let is = want.is.unwrap_or(read.is);
+        if is != read.is {
+            found.push(format!("{} → {}", type_name(read.is), type_name(is)));
+        }
+        if is == FileType::Absent {
+            return found;
+        }
+        if let (FileType::File, Some(source)) = (is, &want.content) {
+            let sha = source.sha256();
+            if read.is != FileType::File {
+                found.push(format!("content {}", bytes(source.size())));
+            } else if read.sha256.as_deref() != Some(&sha) {
+                found.push(format!(
+                    "content {} → {}",
+                    bytes(read.size.unwrap_or_default()),
+                    bytes(source.size())
+                ));
+            }
+        }
+        if let (FileType::Link, Some(link)) = (is, &want.link) {
+            if read.link.as_ref() != Some(link) {
+                found.push(match &read.link {
+                    Some(old) => format!("link to {old} → {link}"),
+                    None => format!("link to {link}"),
+                });
+            }
+        }
+        if let Some(hard) = &want.hard {
+            if hard.inode.is_none() || read.inode != hard.inode {
+                found.push(format!("hard link to {}", hard.path));
+            }
+        }
+        if let (Some(mode), true) = (want.mode, is != FileType::Link) {
+            if read.mode != Some(mode) || read.is != is {
+                found.push(match read.mode.filter(|_| read.is == is) {
+                    Some(old) => format!("mode {old:04o} → {mode:04o}"),
+                    None => format!("mode {mode:04o}"),
+                });
+            }
+        }
+        let named =
+            |what: &str, want: &Option<String>, name: &Option<String>, number: Option<u32>| {
+                let want = want.as_ref()?;
+                let same =
+                    name.as_ref() == Some(want) || number.is_some_and(|n| n.to_string() == *want);
+                (!same).then(|| match name {
+                    Some(old) => format!("{what} {old} → {want}"),
+                    None => format!("{what} {want}"),
+                })
+            };
+        found.extend(named("owner", &want.owner, &read.owner, read.uid));
+        found.extend(named("group", &want.group, &read.group, read.gid));
+        found
+    }
+
+    fn predict(&self, want: &FileWant, from: &FileState) -> FileState {
+        let is = want.is.unwrap_or(from.is);
+        if is == FileType::Absent {
+            return FileState {
+                uid: from.uid,
+                owner: from.owner.clone(),
+                gid: from.gid,
+                group: from.group.clone(),
+                ..FileState::absent(&from.path)
+            };
+        }
+        let mut to = from.clone();
+        if is != from.is {
+            to = FileState {
+                uid: from.uid,
+                owner: from.owner.clone(),
+                gid: from.gid,
+                group: from.group.clone(),
+                is,
+                mode: Some(default_mode(is)),
+                ..FileState::absent(&from.path)
+            };
+            if is == FileType::File && want.content.is_none() {
+                to.content = Some(Content::default());
+                to.sha256 = Some(Content::default().sha256());
+                to.size = Some(0);
+            }
+        }
+        if let (FileType::File, Some(source)) = (is, &want.content) {
+            let sha = source.sha256();
+            if to.sha256.as_ref() != Some(&sha) {
+                to.inode = None;
+                to.mtime = None;
+            }
+            to.sha256 = Some(sha);
+            to.size = Some(source.size());
+            to.content = source.content().cloned();
+        }
+        if let (FileType::Link, Some(link)) = (is, &want.link) {
+            if to.link.as_ref() != Some(link) {
+                to.inode = None;
+                to.mtime = None;
+            }
+            to.link = Some(link.clone());
+        }
+        if let Some(hard) = &want.hard {
+            to.inode.clone_from(&hard.inode);
+        }
+        if let (Some(mode), true) = (want.mode, is != FileType::Link) {
+            to.mode = Some(mode);
+        }
+        set_name(&want.owner, &mut to.owner, &mut to.uid);
+        set_name(&want.group, &mut to.group, &mut to.gid);
+        to
+    }
+
+    fn text(&self, _key: &FileKey, state: &FileState) -> Option<String> {
+        match state.is {
+            FileType::Absent => Some(String::new()),
+            FileType::File => Some(text_of(state)),
+            _ => None,
+        }
+    }
+
+    fn secrets(&self, state: &FileState) -> Vec<String> {
+        state
+            .bytes()
+            .map(|b| private_key_lines(&String::from_utf8_lossy(b)))
+            .unwrap_or_default()
+    }
+
+    fn reversible(&self, change: &Change<FileState, FileWant>, _key: &FileKey) -> Reversible {
+        match (change.from.is, change.to.is) {
+            (from @ FileType::Other, to) if from != to => {
+                Reversible::Never("a socket, pipe or device is not made again".to_owned())
+            }
+            _ => Reversible::Yes,
+        }
+    }
+
+    fn touched_by(&self, key: &FileKey, written: &Ref) -> bool {
+        let id = key.path.as_str();
+        let other = written.id.trim_end_matches('/');
+        written.kind == Self::NAME && (id == other || contains(id, other) || contains(other, id))
+    }
+
+    fn predicted(&self, key: &FileKey, world: &Predicted<'_>) -> Shadow<FileKey, FileState> {
+        let mut shadow = Shadow::AsRead;
+        for (changed, from, to, task) in world.of::<Self>() {
+            let at = changed.path.as_str();
+            if key.path == at {
+                shadow = match to {
+                    None => Shadow::Unknown(format!("until \"{task}\"")),
+                    Some(to) if key.follow && to.is == FileType::Link => Shadow::At(
+                        FileKey::following(&join(parent(at), to.link.as_deref().unwrap_or("/"))),
+                    ),
+                    Some(to) => Shadow::Known(to),
+                };
+                continue;
+            }
+            if !contains(at, &key.path) {
+                continue;
+            }
+            let absent = || Shadow::Known(FileState::absent(&key.path));
+            shadow = match (from.map(|f| f.is), to) {
+                (_, None) => Shadow::Unknown(format!("until \"{task}\"")),
+                (_, Some(to))
+                    if matches!(to.is, FileType::Absent | FileType::File | FileType::Other) =>
+                {
+                    absent()
+                }
+                (was, Some(to)) if to.is == FileType::Directory => match was {
+                    Some(FileType::Directory) => shadow,
+                    _ => absent(),
+                },
+                (_, Some(to)) => {
+                    let end = join(parent(at), to.link.as_deref().unwrap_or("/"));
+                    let below = format!("{end}{}", &key.path[at.len()..]);
+                    Shadow::At(FileKey {
+                        path: tidy(&below),
+                        follow: key.follow,
+                    })
+                }
+            };
+        }
+        shadow
+    }
+
+    async fn write(
+        &self,
+        host: &Target,
+        changes: &[KeyedChange<Self>],
+    ) -> Result<Vec<Kept>, WriteError> {
+        write::write(host, changes).await
+    }
+
+    async fn discard(&self, host: &Target, kept: &Kept) -> Result<(), HostError> {
+        let name = kept.place.rsplit('/').next().unwrap_or_default();
+        if !(name.starts_with('.') && name.ends_with('~') && name.contains(write::ASIDE)) {
+            return Err(HostError::failed(format!(
+                "{} is not a thing that was kept aside; it is left as it is",
+                kept.place
+            )));
+        }
+        let reply = host
+            .script(&format!("rm -rf -- {}", word(&kept.place)), None)
+            .await?;
+        if reply.status == 0 {
+            Ok(())
+        } else {
+            Err(HostError::failed(format!(
+                "{} could not be removed: {}",
+                kept.place,
+                String::from_utf8_lossy(&reply.stderr).trim()
+            )))
+        }
+    }
+}
+
+/// A name or number that is set where one is wanted; the other half is unknown then.
+fn set_name(want: &Option<String>, name: &mut Option<String>, number: &mut Option<u32>) {
+    let Some(want) = want else { return };
+    if name.as_ref() == Some(want) || number.is_some_and(|n| n.to_string() == *want) {
+        return;
+    }
+    *number = want.parse().ok();
+    *name = Some(want.clone());
+}
+
+/// Mode of what is made new without a wanted mode.
+pub(super) fn default_mode(is: FileType) -> u32 {
+    match is {
+        FileType::Directory => 0o755,
+        FileType::Link => 0o777,
+        _ => 0o644,
+    }
+}
+
+/// How a type is called in messages.
+#[must_use]
+pub fn type_name(is: FileType) -> &'static str {
+    match is {
+        FileType::Absent => "absent",
+        FileType::File => "file",
+        FileType::Directory => "directory",
+        FileType::Link => "link",
+        FileType::Other => "socket, pipe or device",
+    }
+}
+
+fn bytes(size: u64) -> String {
+    format!("{size} bytes")
+}
+
+fn text_of(state: &FileState) -> String {
+    let short = |what: &str| {
+        format!(
+            "{what}, {}, sha256 {}\n",
+            bytes(state.size.unwrap_or_default()),
+            state.sha256.as_deref().unwrap_or("unknown")
+        )
+    };
+    let Some(content) = state.bytes() else {
+        return short("large");
+    };
+    if content.len() > TEXT_LIMIT {
+        return short("large");
+    }
+    match std::str::from_utf8(content) {
+        Ok(text) if !text.contains('\0') => mask_private_keys(text),
+        _ => short("binary"),
+    }
+}
+
+/// Whose file it would be that the reading user made.
+struct Creator {
+    uid: u32,
+    owner: String,
+    gid: u32,
+    group: String,
+}
+
+async fn creator(host: &Probe) -> Result<std::sync::Arc<Creator>, HostError> {
+    let name = format!("file creator {:?}", host.user());
+    host.session(&name, || async {
+        let id = |flag: &'static str| async move {
+            let reply = host.command(&ReadCommand::new(["id", flag])).await?;
+            Ok::<_, HostError>(String::from_utf8_lossy(&reply.stdout).trim().to_owned())
+        };
+        let (uid, owner, gid, group) = tokio::try_join!(id("-u"), id("-un"), id("-g"), id("-gn"))?;
+        let number = |text: &str| {
+            text.parse().map_err(|_| {
+                HostError::failed(format!("`id` answered {text:?} in place of a number"))
+            })
+        };
+        Ok(Creator {
+            uid: number(&uid)?,
+            gid: number(&gid)?,
+            owner,
+            group,
+        })
+    })
+    .await
+}
+
+fn state_of(entry: FileEntry, creator: Option<&std::sync::Arc<Creator>>) -> FileState {
+    if entry.file_type == FileType::Absent {
+        return FileState {
+            uid: creator.map(|c| c.uid),
+            owner: creator.map(|c| c.owner.clone()),
+            gid: creator.map(|c| c.gid),
+            group: creator.map(|c| c.group.clone()),
+            ..FileState::absent(&entry.real_path)
+        };
+    }
+    FileState {
+        path: entry.real_path,
+        is: entry.file_type,
+        mode: Some(entry.mode),
+        uid: Some(entry.uid),
+        owner: Some(entry.owner),
+        gid: Some(entry.gid),
+        group: Some(entry.group),
+        size: (entry.file_type == FileType::File).then_some(entry.size),
+        sha256: entry.sha256,
+        content: entry.content.map(|c| Content(c.to_vec())),
+        link: entry.link,
+        inode: Some(entry.inode),
+        mtime: Some(entry.mtime),
+    }
+}

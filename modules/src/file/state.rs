@@ -1,0 +1,367 @@
+//! The state of a path: what is known of it, and what can be asked of it.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use runbook_engine::host::FileType;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest, Sha256};
+
+/// Contents up to this many bytes are part of a state; of larger files a state holds hash and size.
+pub const CONTENT_LIMIT: u64 = 1024 * 1024;
+
+/// An absolute path on a host.
+///
+/// Its text form is the path. A key that follows a last link ends in a slash (as POSIX path resolution has it) until
+/// the host has said where the link leads; then the path it leads to takes its place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileKey {
+    /// The absolute path, without doubled or trailing slashes.
+    pub path: String,
+    /// Look at what a link points to instead of the link itself.
+    #[serde(default)]
+    pub follow: bool,
+}
+
+impl FileKey {
+    /// The path itself, be it a link or not.
+    #[must_use]
+    pub fn new(path: &str) -> Self {
+        Self {
+            path: tidy(path),
+            follow: false,
+        }
+    }
+
+    /// What stands at the end of the links that start at `path`.
+    #[must_use]
+    pub fn following(path: &str) -> Self {
+        Self {
+            path: tidy(path),
+            follow: true,
+        }
+    }
+
+    /// The last part of the path.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for FileKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path)?;
+        if self.follow && self.path != "/" {
+            f.write_str("/")?;
+        }
+        Ok(())
+    }
+}
+
+/// An absolute path without empty and `.` parts; `..` stays, since only the host knows what it means behind a link.
+#[must_use]
+pub fn tidy(path: &str) -> String {
+    let mut tidied = String::with_capacity(path.len());
+    for part in path.split('/').filter(|p| !p.is_empty() && *p != ".") {
+        tidied.push('/');
+        tidied.push_str(part);
+    }
+    if tidied.is_empty() {
+        tidied.push('/');
+    }
+    tidied
+}
+
+/// The directory that holds `path`; of `/` it is `/`.
+#[must_use]
+pub fn parent(path: &str) -> &str {
+    match path.rfind('/') {
+        Some(0) | None => "/",
+        Some(at) => &path[..at],
+    }
+}
+
+/// `name` below the directory `dir`.
+#[must_use]
+pub fn join(dir: &str, name: &str) -> String {
+    if name.starts_with('/') {
+        tidy(name)
+    } else {
+        tidy(&format!("{dir}/{name}"))
+    }
+}
+
+/// The bytes of a file. In JSON a text where they are UTF-8, else base64.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Content(pub Vec<u8>);
+
+impl Content {
+    /// The SHA-256 of the bytes, hex.
+    #[must_use]
+    pub fn sha256(&self) -> String {
+        sha256(&self.0)
+    }
+}
+
+/// The SHA-256 of `bytes`, hex.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+impl fmt::Debug for Content {
+    /// Contents may hold secrets, so only their size is shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
+
+impl From<&str> for Content {
+    fn from(text: &str) -> Self {
+        Self(text.as_bytes().to_vec())
+    }
+}
+
+/// How [`Content`] is written.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Written<T> {
+    Text(T),
+    Base64(T),
+}
+
+impl Serialize for Content {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match std::str::from_utf8(&self.0) {
+            Ok(text) => Written::Text(text).serialize(serializer),
+            Err(_) => Written::Base64(STANDARD.encode(&self.0).as_str()).serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Written::<String>::deserialize(deserializer)? {
+            Written::Text(text) => Ok(Self(text.into_bytes())),
+            Written::Base64(text) => STANDARD
+                .decode(text)
+                .map(Self)
+                .map_err(serde::de::Error::custom),
+        }
+    }
+}
+
+/// What stands at a path, as read or predicted. What a prediction cannot know is `None`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FileState {
+    /// The path with all links in it resolved.
+    pub path: String,
+    /// Type.
+    pub is: FileType,
+    /// Permission bits, 0 to 0o7777; `None` where nothing stands there.
+    pub mode: Option<u32>,
+    /// Owner's number. Of an absent path: of the user who reads, whose file it would be.
+    pub uid: Option<u32>,
+    /// Owner's name, the number as text where it has none.
+    pub owner: Option<String>,
+    /// Group's number.
+    pub gid: Option<u32>,
+    /// Group's name.
+    pub group: Option<String>,
+    /// Size in bytes of a regular file.
+    pub size: Option<u64>,
+    /// SHA-256 of a regular file's content, hex.
+    pub sha256: Option<String>,
+    /// Content of a regular file up to [`CONTENT_LIMIT`].
+    pub content: Option<Content>,
+    /// Where a link points, as written in it.
+    pub link: Option<String>,
+    /// Device and inode.
+    pub inode: Option<String>,
+    /// Last modification, seconds since 1970.
+    pub mtime: Option<i64>,
+}
+
+impl FileState {
+    /// Nothing stands at `path`.
+    #[must_use]
+    pub fn absent(path: &str) -> Self {
+        Self {
+            path: path.to_owned(),
+            is: FileType::Absent,
+            mode: None,
+            uid: None,
+            owner: None,
+            gid: None,
+            group: None,
+            size: None,
+            sha256: None,
+            content: None,
+            link: None,
+            inode: None,
+            mtime: None,
+        }
+    }
+
+    /// A regular file of root's with mode 0644, for tests and predictions.
+    #[must_use]
+    pub fn file(path: &str, content: impl Into<Content>) -> Self {
+        let content = content.into();
+        Self {
+            is: FileType::File,
+            mode: Some(0o644),
+            size: Some(content.0.len() as u64),
+            sha256: Some(content.sha256()),
+            content: Some(content),
+            ..Self::roots(path)
+        }
+    }
+
+    /// A directory of root's with mode 0755.
+    #[must_use]
+    pub fn directory(path: &str) -> Self {
+        Self {
+            is: FileType::Directory,
+            mode: Some(0o755),
+            ..Self::roots(path)
+        }
+    }
+
+    /// A link of root's.
+    #[must_use]
+    pub fn link(path: &str, to: &str) -> Self {
+        Self {
+            is: FileType::Link,
+            mode: Some(0o777),
+            link: Some(to.to_owned()),
+            ..Self::roots(path)
+        }
+    }
+
+    fn roots(path: &str) -> Self {
+        Self {
+            uid: Some(0),
+            owner: Some("root".to_owned()),
+            gid: Some(0),
+            group: Some("root".to_owned()),
+            ..Self::absent(path)
+        }
+    }
+
+    /// Nothing stands there.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        self.is == FileType::Absent
+    }
+
+    /// The bytes of a regular file, where the state holds them.
+    #[must_use]
+    pub fn bytes(&self) -> Option<&[u8]> {
+        self.content.as_ref().map(|c| c.0.as_slice())
+    }
+}
+
+impl From<Vec<u8>> for Content {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
+/// What is asked of a path. `None` leaves a thing as it is.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct FileWant {
+    /// The type it shall have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is: Option<FileType>,
+    /// The content of a regular file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Source>,
+    /// Permission bits. A new file without one gets 0644, a new directory 0755.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<u32>,
+    /// Owner, name or number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Group, name or number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// What a link points to, as it shall be written in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// It shall be a hard link to this file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hard: Option<Hard>,
+    /// A command that checks the new content before it takes its place; each `%s` becomes the path of a temporary
+    /// file that holds it. Split into words as a shell does, run without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validate: Option<String>,
+}
+
+/// The file that a hard link shall share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hard {
+    /// Its path.
+    pub path: String,
+    /// Its device and inode, where it is known.
+    pub inode: Option<String>,
+}
+
+/// Where the wanted content is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// Here.
+    Bytes(Content),
+    /// In a file on the controller, too large to be carried in a plan.
+    Local {
+        /// Its path on the controller.
+        path: String,
+        /// SHA-256 of its content, hex.
+        sha256: String,
+        /// Bytes.
+        size: u64,
+    },
+    /// In another file on the host.
+    Copy {
+        /// Its path on the host.
+        path: String,
+        /// SHA-256 of its content, hex.
+        sha256: String,
+        /// Bytes.
+        size: u64,
+        /// The content where it is known.
+        content: Option<Content>,
+    },
+}
+
+impl Source {
+    /// SHA-256 of the content, hex.
+    #[must_use]
+    pub fn sha256(&self) -> String {
+        match self {
+            Self::Bytes(content) => content.sha256(),
+            Self::Local { sha256, .. } | Self::Copy { sha256, .. } => sha256.clone(),
+        }
+    }
+
+    /// Size in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::Bytes(content) => content.0.len() as u64,
+            Self::Local { size, .. } | Self::Copy { size, .. } => *size,
+        }
+    }
+
+    /// The content, where it is here.
+    #[must_use]
+    pub fn content(&self) -> Option<&Content> {
+        match self {
+            Self::Bytes(content) => Some(content),
+            Self::Local { .. } => None,
+            Self::Copy { content, .. } => content.as_ref(),
+        }
+    }
+}

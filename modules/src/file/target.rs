@@ -1,0 +1,213 @@
+//! What the modules of this folder share: paths, attributes, backups, missing directories.
+
+use indexmap::IndexMap;
+use jiff::Timestamp;
+use runbook_engine::host::FileType;
+use runbook_engine::module::{Stop, Wanted, reference};
+use runbook_engine::value::Value;
+use runbook_engine::world::View;
+
+use super::kind::type_name;
+use super::state::{
+    CONTENT_LIMIT, Content, FileKey, FileState, FileWant, Source, parent, sha256, tidy,
+};
+use super::{FileKind, Mode, words};
+
+/// The path, if it is absolute.
+pub fn absolute(path: &str) -> Result<String, Stop> {
+    if path.starts_with('/') {
+        Ok(tidy(path))
+    } else {
+        Err(Stop::refuse(format!(
+            "`{path}` is no absolute path; write it from `/` on (for a home directory, its whole path)"
+        )))
+    }
+}
+
+/// What `validate` of a module refuses before anything runs.
+pub fn check_validator(validate: Option<&String>) -> Result<(), String> {
+    match validate {
+        Some(line) if !line.contains("%s") => Err(format!(
+            "`validate: {line}` must contain %s, which becomes the file to check"
+        )),
+        Some(line) => words::split(line).map(drop),
+        None => Ok(()),
+    }
+}
+
+/// Sets mode, owner and group as the arguments ask.
+pub fn set_attributes(
+    want: &mut FileWant,
+    now: &FileState,
+    is: FileType,
+    mode: Option<&Mode>,
+    owner: Option<&String>,
+    group: Option<&String>,
+) -> Result<(), Stop> {
+    let old = now.mode.filter(|_| now.is == is);
+    want.mode = mode
+        .map(|m| m.bits(old, is))
+        .transpose()
+        .map_err(Stop::Refuse)?;
+    want.owner = owner.cloned();
+    want.group = group.cloned();
+    Ok(())
+}
+
+/// A content as a source: carried where it is small, named where it is large.
+#[must_use]
+pub fn source(bytes: &[u8], local: Option<&std::path::Path>) -> Source {
+    match local {
+        Some(path) if bytes.len() as u64 > CONTENT_LIMIT => Source::Local {
+            path: path.to_string_lossy().into_owned(),
+            sha256: sha256(bytes),
+            size: bytes.len() as u64,
+        },
+        _ => Source::Bytes(Content(bytes.to_vec())),
+    }
+}
+
+/// Where `backup: true` puts the file as it is: beside it, named by the time of its last change and its content, so
+/// that no backup ever stands over another.
+#[must_use]
+pub fn backup_path(now: &FileState) -> String {
+    let time = now
+        .mtime
+        .and_then(|s| Timestamp::from_second(s).ok())
+        .map(|t| t.strftime("%Y-%m-%d@%H:%M:%S").to_string())
+        .unwrap_or_default();
+    let sha = now.sha256.as_deref().unwrap_or_default();
+    format!("{}.{time}.{}~", now.path, &sha[..sha.len().min(8)])
+}
+
+/// Wants the file as it is to be kept beside itself, and says where.
+pub fn back_up(wanted: &mut Wanted, now: &FileState) -> Option<String> {
+    if now.is != FileType::File {
+        return None;
+    }
+    let place = backup_path(now);
+    wanted.set::<FileKind>(
+        &FileKey::new(&place),
+        &FileWant {
+            is: Some(FileType::File),
+            content: Some(Source::Copy {
+                path: now.path.clone(),
+                sha256: now.sha256.clone().unwrap_or_default(),
+                size: now.size.unwrap_or_default(),
+                content: now.content.clone(),
+            }),
+            mode: now.mode,
+            owner: now.uid.map(|n| n.to_string()).or_else(|| now.owner.clone()),
+            group: now.gid.map(|n| n.to_string()).or_else(|| now.group.clone()),
+            ..FileWant::default()
+        },
+    );
+    wanted
+        .facts
+        .insert("backup_file".to_owned(), Value::from(place.clone()));
+    Some(place)
+}
+
+/// The directories above `path` that do not exist, outermost first. `also` is read in the same batch.
+pub fn missing_parents(
+    world: &View<'_>,
+    path: &str,
+    also: &FileKey,
+) -> Result<Vec<(FileKey, FileState)>, Stop> {
+    let mut keys = Vec::new();
+    let mut at = parent(path);
+    while at != "/" {
+        keys.push(FileKey::following(at));
+        at = parent(at);
+    }
+    keys.reverse();
+    let mut refs: Vec<_> = keys.iter().map(reference::<FileKind>).collect();
+    refs.push(reference::<FileKind>(also));
+    world.need(&refs)?;
+    let states = world.all::<FileKind>(&keys)?;
+    let mut missing = Vec::new();
+    for (key, state) in keys.into_iter().zip(states) {
+        match state.is {
+            FileType::Directory => {}
+            FileType::Absent => missing.push((FileKey::new(&key.path), state)),
+            other => {
+                return Err(Stop::refuse(format!(
+                    "{} cannot be made: {} is a {}",
+                    path,
+                    key.path,
+                    type_name(other)
+                )));
+            }
+        }
+    }
+    Ok(missing)
+}
+
+/// Refuses where the directory that is to hold `path` does not exist.
+pub fn need_parent(world: &View<'_>, path: &str) -> Result<(), Stop> {
+    let dir = parent(path);
+    match world.get::<FileKind>(&FileKey::following(dir))?.is {
+        FileType::Directory => Ok(()),
+        FileType::Absent => Err(Stop::refuse(format!(
+            "the directory {dir} does not exist; make it first with `file: {{path: {dir}, state: directory}}`"
+        ))),
+        other => Err(Stop::refuse(format!(
+            "{dir} is a {}, not a directory",
+            type_name(other)
+        ))),
+    }
+}
+
+/// What modules put into the register of a file: path, mode, owner and so on, as Ansible names them.
+#[must_use]
+pub fn facts_of(
+    after: &View<'_>,
+    key: &FileKey,
+    path: &str,
+    name: &str,
+) -> IndexMap<String, Value> {
+    let mut output = IndexMap::new();
+    output.insert(name.to_owned(), Value::from(path));
+    match after.get::<FileKind>(key) {
+        Ok(state) => {
+            let kind = match state.is {
+                FileType::Absent => "absent",
+                FileType::File => "file",
+                FileType::Directory => "directory",
+                FileType::Link => "link",
+                FileType::Other => "other",
+            };
+            output.insert("state".to_owned(), Value::from(kind));
+            let number = |n: Option<u32>| n.map_or(Value::Null, |n| Value::Int(n.into()));
+            if !state.is_absent() {
+                output.insert(
+                    "mode".to_owned(),
+                    state
+                        .mode
+                        .map_or(Value::Null, |m| Value::from(format!("{m:04o}"))),
+                );
+                output.insert("uid".to_owned(), number(state.uid));
+                output.insert("gid".to_owned(), number(state.gid));
+                output.insert(
+                    "owner".to_owned(),
+                    state.owner.map_or(Value::Null, Value::from),
+                );
+                output.insert(
+                    "group".to_owned(),
+                    state.group.map_or(Value::Null, Value::from),
+                );
+                if let Some(size) = state.size {
+                    output.insert(
+                        "size".to_owned(),
+                        Value::Int(i64::try_from(size).unwrap_or(i64::MAX)),
+                    );
+                }
+            }
+        }
+        Err(Stop::Unknown(why)) => {
+            output.insert("state".to_owned(), Value::Unknown(why));
+        }
+        Err(_) => {}
+    }
+    output
+}
