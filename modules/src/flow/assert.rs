@@ -6,13 +6,15 @@ use runbook_engine::world::View;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::Evaluated;
+
 /// Arguments of `assert`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AssertArgs {
     /// The conditions, expressions without braces; one, or a list of which all must hold.
     #[schemars(with = "Vec<String>")]
-    pub that: Vec<Condition>,
+    pub that: Vec<Evaluated>,
     /// Said when one does not hold. Also written `msg`.
     #[serde(alias = "msg")]
     pub fail_msg: Option<String>,
@@ -21,16 +23,6 @@ pub struct AssertArgs {
     /// Say nothing when all hold. Default: no.
     #[serde(default)]
     pub quiet: bool,
-}
-
-/// A condition that the engine has evaluated.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Condition {
-    /// As the playbook has it.
-    pub expr: String,
-    /// Does it hold? `None` where that is not known before the run.
-    pub holds: Option<bool>,
 }
 
 /// The module.
@@ -52,6 +44,9 @@ impl Module for Assert {
 **Check mode**: the same. A condition that cannot be judged before the run is unknown until then.
 "#;
 
+    const EXPRESSIONS: &'static [&'static str] = &["that"];
+    const NEEDS_HOST: bool = false;
+
     fn validate(args: &AssertArgs) -> Result<(), String> {
         if args.that.is_empty() {
             Err("`that` holds no condition".to_owned())
@@ -66,25 +61,33 @@ impl Module for Assert {
 
     fn want(args: &AssertArgs, _world: &View<'_>) -> Result<Wanted, Stop> {
         let mut wanted = Wanted::nothing();
-        if let Some(wrong) = args.that.iter().find(|c| c.holds == Some(false)) {
+        let judged: Vec<(&str, Value)> = args
+            .that
+            .iter()
+            .map(|c| (c.expr.as_str(), Value::from_json(&c.value)))
+            .collect();
+        let wrong = judged
+            .iter()
+            .find(|(_, value)| value.unknown().is_none() && !holds(value));
+        if let Some((expr, _)) = wrong {
             let msg = args
                 .fail_msg
                 .clone()
                 .unwrap_or_else(|| "Assertion failed".to_owned());
             wanted
                 .facts
-                .insert("assertion".to_owned(), Value::from(wrong.expr.clone()));
+                .insert("assertion".to_owned(), Value::from(*expr));
             wanted
                 .facts
                 .insert("evaluated_to".to_owned(), Value::Bool(false));
             wanted
                 .facts
                 .insert("msg".to_owned(), Value::from(msg.clone()));
-            wanted.failed = Some(format!("{msg} (does not hold: {})", wrong.expr));
+            wanted.failed = Some(format!("{msg} (does not hold: {expr})"));
             return Ok(wanted);
         }
-        if let Some(open) = args.that.iter().find(|c| c.holds.is_none()) {
-            return Err(Stop::Unknown(format!("whether {} holds", open.expr)));
+        if let Some(why) = judged.iter().find_map(|(_, value)| value.unknown()) {
+            return Err(Stop::Unknown(why.to_owned()));
         }
         if !args.quiet {
             let msg = args
@@ -94,6 +97,20 @@ impl Module for Assert {
             wanted.facts.insert("msg".to_owned(), Value::from(msg));
         }
         Ok(wanted)
+    }
+}
+
+/// Truth as templates have it: nothing, zero and what is empty do not hold.
+fn holds(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Unknown(_) => false,
+        Value::Bool(b) => *b,
+        Value::Int(n) => *n != 0,
+        Value::Float(n) => *n != 0.0,
+        Value::Str(s) => !s.is_empty(),
+        Value::Secret(s) => !s.expose().is_empty(),
+        Value::List(items) => !items.is_empty(),
+        Value::Map(map) => !map.is_empty(),
     }
 }
 
@@ -110,9 +127,9 @@ mod tests {
 
     #[test]
     fn all_must_hold_and_one_that_does_not_is_named() {
-        let holds = r#"{"expr": "a", "holds": true}"#;
-        let fails = r#"{"expr": "b > 1", "holds": false}"#;
-        let open = r#"{"expr": "c", "holds": null}"#;
+        let holds = r#"{"expr": "a", "value": true}"#;
+        let fails = r#"{"expr": "b > 1", "value": false}"#;
+        let open = r#"{"expr": "c", "value": {"__runbook_unknown": "until X"}}"#;
         assert_eq!(
             want(&format!("[{holds}]")).unwrap().facts["msg"],
             Value::from("All assertions passed")
@@ -122,7 +139,7 @@ mod tests {
         assert_eq!(wanted.facts["assertion"], Value::from("b > 1"));
         assert_eq!(
             want(&format!("[{holds}, {open}]")).unwrap_err(),
-            Stop::Unknown("whether c holds".to_owned())
+            Stop::Unknown("until X".to_owned())
         );
     }
 }

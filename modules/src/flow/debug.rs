@@ -6,6 +6,8 @@ use runbook_engine::world::View;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::Evaluated;
+
 /// Arguments of `debug`.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -13,10 +15,8 @@ pub struct DebugArgs {
     /// The message; lists and mappings are shown as they are. Default: Hello world!
     pub msg: Option<serde_json::Value>,
     /// An expression, without braces, whose value is shown.
-    pub var: Option<String>,
-    /// The value of `var`, set by the engine.
-    #[schemars(skip)]
-    pub value: Option<serde_json::Value>,
+    #[schemars(with = "Option<String>")]
+    pub var: Option<Evaluated>,
     /// Shown only with at least so many `-v`. Default: 0.
     #[serde(default)]
     pub verbosity: u8,
@@ -38,6 +38,8 @@ impl Module for Debug {
 **Check mode**: the same. What is not known before the run is shown as unknown.
 "#;
     const FREE_FORM: Option<&'static str> = Some("msg");
+    const EXPRESSIONS: &'static [&'static str] = &["var"];
+    const NEEDS_HOST: bool = false;
 
     fn validate(args: &DebugArgs) -> Result<(), String> {
         if args.msg.is_some() && args.var.is_some() {
@@ -54,8 +56,9 @@ impl Module for Debug {
         let mut wanted = Wanted::nothing();
         match (&args.var, &args.msg) {
             (Some(var), _) => {
-                let value = args.value.as_ref().map_or(Value::Null, Value::from_json);
-                wanted.facts.insert(var.clone(), value);
+                wanted
+                    .facts
+                    .insert(var.expr.clone(), Value::from_json(&var.value));
             }
             (None, Some(msg)) => {
                 wanted.facts.insert("msg".to_owned(), Value::from_json(msg));
@@ -81,7 +84,10 @@ mod tests {
             (r#"{"msg": "hi"}"#, r#"{"msg":"hi"}"#),
             (r#"{}"#, r#"{"msg":"Hello world!"}"#),
             (r#"{"msg": ["a", {"b": 1}]}"#, r#"{"msg":["a",{"b":1}]}"#),
-            (r#"{"var": "x.y", "value": [1, 2]}"#, r#"{"x.y":[1,2]}"#),
+            (
+                r#"{"var": {"expr": "x.y", "value": [1, 2]}}"#,
+                r#"{"x.y":[1,2]}"#,
+            ),
         ];
         for (args, facts) in cases {
             let args: DebugArgs = serde_json::from_str(args).unwrap();

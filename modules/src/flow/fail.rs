@@ -30,6 +30,7 @@ impl Module for Fail {
 **Check mode**: the same, where its condition is known to hold.
 "#;
     const FREE_FORM: Option<&'static str> = Some("msg");
+    const NEEDS_HOST: bool = false;
 
     fn touches(_args: &FailArgs) -> Footprint {
         Footprint::nothing()

@@ -1,5 +1,6 @@
 //! The module `set_fact`: sets variables of the host for the tasks that follow.
 
+use indexmap::IndexMap;
 use runbook_engine::module::{Footprint, Module, Stop, Wanted};
 use runbook_engine::value::Value;
 use runbook_engine::world::View;
@@ -24,6 +25,8 @@ The names become variables of the host, and `ansible_facts` of what is registere
 **Check mode**: the same. A value that is not known before the run is an unknown variable until then.
 "#;
 
+    const NEEDS_HOST: bool = false;
+
     fn validate(args: &SetFactArgs) -> Result<(), String> {
         for name in args.keys() {
             let mut chars = name.chars();
@@ -44,17 +47,21 @@ The names become variables of the host, and `ansible_facts` of what is registere
         Footprint::nothing()
     }
 
-    fn want(args: &SetFactArgs, _world: &View<'_>) -> Result<Wanted, Stop> {
+    fn want(_args: &SetFactArgs, _world: &View<'_>) -> Result<Wanted, Stop> {
+        Ok(Wanted::nothing())
+    }
+
+    fn output(
+        args: &SetFactArgs,
+        _before: &View<'_>,
+        _after: &View<'_>,
+    ) -> IndexMap<String, Value> {
         let facts = args
             .iter()
             .filter(|(name, _)| *name != "cacheable")
             .map(|(name, value)| (name.clone(), Value::from_json(value)))
             .collect();
-        let mut wanted = Wanted::nothing();
-        wanted
-            .facts
-            .insert("ansible_facts".to_owned(), Value::Map(facts));
-        Ok(wanted)
+        IndexMap::from([("ansible_facts".to_owned(), Value::Map(facts))])
     }
 }
 
