@@ -20,6 +20,8 @@ pub mod resource;
 
 pub mod source;
 pub mod template;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod transport;
 pub mod value;
 pub mod world;

@@ -38,6 +38,9 @@ pub struct EntryKey {
     pub dn: String,
     /// The name folded, root first, with slashes: what identifies the entry on its server.
     pub place: String,
+    /// It is written after all others, because it says that they are.
+    #[serde(default)]
+    pub last: bool,
 }
 
 impl EntryKey {
@@ -48,6 +51,7 @@ impl EntryKey {
             server: server.clone(),
             dn: dn.to_string(),
             place: dn.folded(schema),
+            last: false,
         }
     }
 }

@@ -208,15 +208,16 @@ fn stages(steps: Vec<Step<'_>>) -> Vec<Vec<Step<'_>>> {
             recreated.insert(&step.key.place);
         }
     }
-    let (mut adds, mut modifies, mut single, mut deletes, mut early) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut adds, mut modifies, mut single) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut deletes, mut early, mut last) = (Vec::new(), Vec::new(), Vec::new());
     for step in &steps {
         match &step.operation {
+            _ if step.key.last => last.push(step.clone()),
             _ if is_config(step.key) => single.push(vec![step.clone()]),
             Operation::Add(_) => adds.push((depth(step), step.clone())),
             Operation::Modify(_) => modifies.push(step.clone()),
             Operation::Delete if recreated.contains(step.key.place.as_str()) => {
-                early.push((depth(step), step.clone()))
+                early.push((depth(step), step.clone()));
             }
             Operation::Delete => deletes.push((depth(step), step.clone())),
         }
@@ -226,6 +227,7 @@ fn stages(steps: Vec<Step<'_>>) -> Vec<Vec<Step<'_>>> {
     stages.extend(by_depth(adds).into_values());
     stages.push(modifies);
     stages.extend(by_depth(deletes).into_values().rev());
+    stages.push(last);
     stages.retain(|s| !s.is_empty());
     stages
 }
@@ -289,11 +291,19 @@ fn mods(step: &AttributeStep, before: &[Octets], after: &[Octets]) -> Vec<Mod<Ve
             )]
         }
         Rule::Description | Rule::Ordered => {
-            let numbered = after.iter().enumerate().map(|(i, v)| match v.text() {
-                Some(text) => format!("{{{i}}}{}", without_index(text)).into_bytes(),
-                None => v.bytes().to_vec(),
-            });
-            vec![Mod::Replace(name, set(numbered.collect()))]
+            // One operation a value: their order counts, since a description may build on one before it, and the
+            // values of one operation are a set.
+            let mut mods = Vec::with_capacity(after.len() + 1);
+            if !before.is_empty() {
+                mods.push(Mod::Delete(name.clone(), HashSet::new()));
+            }
+            for value in after {
+                let bare = value
+                    .text()
+                    .map_or_else(|| value.bytes(), |t| without_index(t).as_bytes());
+                mods.push(Mod::Add(name.clone(), set(vec![bare.to_vec()])));
+            }
+            mods
         }
         _ => {
             let fold = |values: &[Octets]| -> BTreeSet<Vec<u8>> {

@@ -7,5 +7,9 @@
     clippy::print_stderr
 )]
 
+mod host;
+mod model;
 mod parsing;
 mod realdata;
+mod slapd;
+mod updating;

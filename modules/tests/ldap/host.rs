@@ -1,0 +1,231 @@
+//! This machine as a host, as far as the directory modules need one, and a small loop in place of the engine.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use runbook_engine::host::{
+    Address, Command, Connection, Cost, Finished, HostError, Probe, Reply, Stream, Target, User,
+};
+use runbook_engine::module::{LocalFile, LocalFiles, Module, Stop, Wanted, reference};
+use runbook_engine::resource::{Change, KeyedChange, Kind, Ref, WriteError};
+use runbook_engine::world::{Known, Lookup, View};
+use runbook_modules::ldap::entry_kind::{EntryKey, LdapEntry};
+use runbook_modules::ldap::listing::LdapListing;
+use runbook_modules::ldap::schema_kind::LdapSchema;
+
+/// Opens sockets of this machine and can do nothing else.
+struct Sockets;
+
+#[async_trait]
+impl Connection for Sockets {
+    async fn shell(&self, _: &User, _: &str, _: Option<Bytes>) -> Result<Reply, HostError> {
+        Err(HostError::failed("no shell in this test"))
+    }
+    async fn open(&self, _: &User, address: &Address) -> Result<Stream, HostError> {
+        let failed = |e: std::io::Error| HostError::failed(e.to_string());
+        Ok(match address {
+            Address::Unix(path) => Box::new(
+                tokio::net::UnixStream::connect(path)
+                    .await
+                    .map_err(failed)?,
+            ),
+            Address::Tcp(host, port) => Box::new(
+                tokio::net::TcpStream::connect((host.as_str(), *port))
+                    .await
+                    .map_err(failed)?,
+            ),
+        })
+    }
+    async fn upload(&self, _: &User, path: &str, content: Bytes) -> Result<(), HostError> {
+        let mut options = std::fs::OpenOptions::new();
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let written = options.write(true).create_new(true).open(path);
+        written
+            .and_then(|mut f| std::io::Write::write_all(&mut f, &content))
+            .map_err(|e| HostError::failed(format!("{path}: {e}")))
+    }
+    async fn command(&self, _: &User, _: &Command, _: &str) -> Result<Finished, HostError> {
+        Err(HostError::failed("no commands in this test"))
+    }
+    fn cost(&self) -> Cost {
+        Cost::default()
+    }
+    async fn close(&self) {}
+}
+
+/// What is known, as the engine would hold it.
+#[derive(Default)]
+pub struct World(BTreeMap<Ref, Known>);
+
+impl Lookup for World {
+    fn lookup(&self, key: &Ref) -> Option<Known> {
+        self.0.get(key).cloned()
+    }
+}
+
+/// A host and the loop.
+pub struct Host {
+    pub probe: Probe,
+    pub target: Target,
+}
+
+/// What a run of a module came to.
+pub struct Run {
+    pub wanted: Wanted,
+    /// Rounds of reading.
+    pub rounds: usize,
+    /// States read.
+    pub reads: usize,
+    /// Entries written.
+    pub written: usize,
+}
+
+impl Host {
+    pub fn new() -> Self {
+        let probe = Probe::new(Arc::new(Sockets), User::Login);
+        Self {
+            target: runbook_engine::testkit::target(probe.clone()),
+            probe,
+        }
+    }
+
+    async fn read<K: Kind>(&self, kind: &K, refs: &[Ref], world: &mut World) {
+        let refs: Vec<&Ref> = refs.iter().filter(|r| r.kind == K::NAME).collect();
+        let keys: Vec<K::Key> = refs
+            .iter()
+            .map(|r| serde_json::from_value(r.data.clone()).unwrap())
+            .collect();
+        if keys.is_empty() {
+            return;
+        }
+        for (key, state) in refs.iter().zip(kind.read(&self.probe, &keys).await) {
+            let known = match state {
+                Ok(state) => Known::State(serde_json::to_value(state).unwrap()),
+                Err(error) => Known::Failed(error.to_string()),
+            };
+            world.0.insert((*key).clone(), known);
+        }
+    }
+
+    /// What the module wants, without writing: a check.
+    pub async fn check<M: Module>(
+        &self,
+        args: &M::Args,
+        local: &LocalFiles,
+    ) -> Result<(Run, World), String> {
+        M::validate(args)?;
+        let mut world = World::default();
+        let (mut rounds, mut reads) = (0, 0);
+        loop {
+            match M::want(args, &View::new(&world, local)) {
+                Ok(wanted) => {
+                    return Ok((
+                        Run {
+                            wanted,
+                            rounds,
+                            reads,
+                            written: 0,
+                        },
+                        world,
+                    ));
+                }
+                Err(Stop::Need(refs)) => {
+                    rounds += 1;
+                    reads += refs.len();
+                    assert!(rounds < 10, "it asks and asks: {refs:?}");
+                    self.read(&LdapEntry, &refs, &mut world).await;
+                    self.read(&LdapSchema, &refs, &mut world).await;
+                    self.read(&LdapListing, &refs, &mut world).await;
+                    for one in &refs {
+                        assert!(world.lookup(one).is_some(), "no kind reads {one}");
+                    }
+                }
+                Err(Stop::Refuse(why)) => return Err(why),
+                Err(Stop::Unknown(why)) => panic!("unknown: {why}"),
+            }
+        }
+    }
+
+    /// A run: reads, wants, writes, and reads again until it agrees.
+    pub async fn run<M: Module>(&self, args: &M::Args, local: &LocalFiles) -> Result<Run, String> {
+        let (mut run, world) = self.check::<M>(args, local).await?;
+        let changes = self.changes(&run.wanted, &world);
+        run.written = changes.len();
+        LdapEntry
+            .write(&self.target, &changes)
+            .await
+            .map_err(|e| format!("{e:?}"))?;
+        for change in &changes {
+            let read = LdapEntry
+                .read(&self.probe, std::slice::from_ref(&change.key))
+                .await
+                .remove(0)
+                .unwrap();
+            let left = LdapEntry.differences(&change.change.want, &read);
+            assert!(left.is_empty(), "{}: {left:?}", change.key.dn);
+            // What was predicted is what came.
+            assert_eq!(read, change.change.to, "{}", change.key.dn);
+        }
+        Ok(run)
+    }
+
+    /// The changes of wanted entries.
+    pub fn changes(&self, wanted: &Wanted, world: &World) -> Vec<KeyedChange<LdapEntry>> {
+        let mut changes = Vec::new();
+        for one in &wanted.resources {
+            assert_eq!(one.key.kind, "ldap-entry");
+            let key: EntryKey = serde_json::from_value(one.key.data.clone()).unwrap();
+            let want = serde_json::from_value(one.want.clone()).unwrap();
+            let Some(Known::State(from)) = world.lookup(&reference::<LdapEntry>(&key)) else {
+                panic!("{key} was not read")
+            };
+            let from = serde_json::from_value(from).unwrap();
+            if LdapEntry.differences(&want, &from).is_empty() {
+                continue;
+            }
+            let to = LdapEntry.predict(&want, &from);
+            assert!(LdapEntry.differences(&want, &to).is_empty());
+            changes.push(KeyedChange {
+                key,
+                change: Change { from, to, want },
+            });
+        }
+        changes
+    }
+
+    /// Writes changes as the engine would.
+    pub async fn write(&self, changes: &[KeyedChange<LdapEntry>]) -> Result<(), WriteError> {
+        LdapEntry.write(&self.target, changes).await.map(|_| ())
+    }
+}
+
+/// A folder of the controller, as the engine loads it.
+pub fn local(path: &Path) -> LocalFile {
+    if path.is_dir() {
+        let entries = std::fs::read_dir(path)
+            .unwrap()
+            .map(|e| e.unwrap())
+            .map(|e| {
+                (
+                    e.file_name().to_string_lossy().into_owned(),
+                    local(&e.path()),
+                )
+            })
+            .collect();
+        return LocalFile {
+            path: path.to_owned(),
+            content: Bytes::new(),
+            mode: 0o755,
+            entries: Some(entries),
+        };
+    }
+    LocalFile {
+        path: path.to_owned(),
+        content: std::fs::read(path).unwrap().into(),
+        mode: 0o644,
+        entries: None,
+    }
+}
