@@ -1,6 +1,7 @@
 //! See ARCHITECTURE.md.
 
-pub mod ldap;
-pub mod file;
 pub mod command;
+pub mod file;
 pub mod flow;
+pub mod ldap;
+pub mod postgres;
