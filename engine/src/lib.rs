@@ -17,6 +17,7 @@ pub mod module;
 pub mod playbook;
 pub mod registry;
 pub mod resource;
+pub mod run;
 
 pub mod source;
 pub mod template;

@@ -1,2 +1,597 @@
-//! From playbooks and inventory to a program.
+//! From playbooks and inventory to a program: includes resolved, keywords inherited, every mistake of every task for
+//! every host reported at once, before the first connection.
+
+mod check;
+mod inherit;
+mod items;
 pub mod program;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+use self::inherit::Inherited;
+use self::items::ItemCompiler;
+use self::program::{Group, HostVars, Hosts, Item, Layer, Play, Program};
+use crate::diag::{Diagnostic, in_order};
+use crate::inventory::{Inventory, Pattern};
+use crate::playbook::{self, Entry, ModuleNames};
+use crate::registry::Registry;
+use crate::source::{FileId, Kind, Node, Sources, Span, parse_one, untyped};
+use crate::template::{Engine, Scope};
+use crate::value::Value;
+
+/// What is compiled.
+pub struct Call<'a> {
+    /// The playbook files, in order.
+    pub playbooks: &'a [PathBuf],
+    /// The inventory.
+    pub inventory: &'a Inventory,
+    /// `-e`, later ones over earlier ones.
+    pub extra: Layer,
+    /// `--limit`.
+    pub limit: Option<&'a str>,
+    /// `--tags`.
+    pub tags: Vec<String>,
+    /// `--skip-tags`.
+    pub skip_tags: Vec<String>,
+    /// `--start-at-task`.
+    pub start_at: Option<String>,
+}
+
+/// What has been compiled.
+pub struct Compiled {
+    /// The program.
+    pub program: Program,
+    /// Hosts with their variables.
+    pub hosts: Hosts,
+    /// Things that are probably not meant so.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// The compiler's tools, shared with includes that are compiled in the run.
+pub struct Tools {
+    /// Modules.
+    pub registry: Arc<Registry>,
+    /// Sources.
+    pub sources: Arc<Sources>,
+    /// Templates.
+    pub engine: Arc<Engine>,
+}
+
+impl ModuleNames for Registry {
+    fn names(&self) -> Vec<String> {
+        self.modules().map(|m| m.name().to_owned()).collect()
+    }
+    fn free_form(&self, module: &str) -> Option<String> {
+        self.find_module(module)
+            .and_then(|m| m.free_form())
+            .map(str::to_owned)
+    }
+    fn arguments(&self, module: &str) -> Vec<String> {
+        let schema = self
+            .find_module(module)
+            .map(|m| m.schema())
+            .unwrap_or_default();
+        let properties = schema
+            .get("properties")
+            .and_then(serde_json::Value::as_object);
+        properties
+            .map(|p| p.keys().cloned().collect())
+            .unwrap_or_default()
+    }
+}
+
+/// Compiles. `Err`: everything that is wrong.
+pub fn compile(call: &Call<'_>, tools: &Arc<Tools>) -> Result<Compiled, Vec<Diagnostic>> {
+    let mut errors = Vec::new();
+    let hosts = hosts_of(call);
+    let mut compiler = Compiler {
+        call,
+        tools,
+        errors: Vec::new(),
+        program: Program::default(),
+        limit: None,
+    };
+    if let Some(limit) = call.limit {
+        compiler.limit = compiler.limited(limit);
+    }
+    for path in call.playbooks {
+        compiler.playbook(path, &Inherited::default(), &mut Vec::new());
+    }
+    errors.append(&mut compiler.errors);
+    let mut program = compiler.program;
+    items::select(&mut program, call);
+    // References between tasks and the meaning of arguments can only be judged where the structure is sound.
+    errors.extend(check::check(&program, &hosts, tools));
+    let (errors, warnings): (Vec<_>, Vec<_>) = in_order(errors)
+        .into_iter()
+        .partition(|d| d.severity == crate::diag::Severity::Error);
+    if errors.is_empty() {
+        Ok(Compiled {
+            program,
+            hosts,
+            warnings,
+        })
+    } else {
+        Err(errors)
+    }
+}
+
+fn hosts_of(call: &Call<'_>) -> Hosts {
+    let inventory = call.inventory;
+    let mut hosts = Hosts::default();
+    for host in inventory.hosts.keys() {
+        let layers = inventory.vars_of(host).into_iter().map(Arc::new).collect();
+        hosts.vars.insert(
+            host.clone(),
+            HostVars {
+                inventory: layers,
+                extra: call.extra.clone(),
+            },
+        );
+        if let Some(site) = inventory.site_of(host) {
+            hosts.sites.insert(host.clone(), site.to_owned());
+        }
+    }
+    for group in inventory.groups.keys() {
+        hosts
+            .groups
+            .insert(group.clone(), inventory.hosts_of(group));
+    }
+    hosts.folder = inventory.sources.first().map_or_else(PathBuf::new, |path| {
+        if path.is_dir() {
+            path.clone()
+        } else {
+            path.parent().map(Path::to_owned).unwrap_or_default()
+        }
+    });
+    hosts
+}
+
+struct Compiler<'a> {
+    call: &'a Call<'a>,
+    tools: &'a Arc<Tools>,
+    errors: Vec<Diagnostic>,
+    program: Program,
+    /// The hosts that `--limit` leaves.
+    limit: Option<BTreeSet<String>>,
+}
+
+impl Compiler<'_> {
+    fn limited(&mut self, limit: &str) -> Option<BTreeSet<String>> {
+        let text = match limit.strip_prefix('@') {
+            Some(file) => match std::fs::read_to_string(file) {
+                Ok(text) => text
+                    .lines()
+                    .map(str::trim)
+                    .filter(|l| !l.is_empty())
+                    .collect::<Vec<_>>()
+                    .join(","),
+                Err(e) => {
+                    self.errors.push(Diagnostic::error(
+                        "unreadable-file",
+                        format!("{file} cannot be read: {e}"),
+                    ));
+                    return None;
+                }
+            },
+            None => limit.to_owned(),
+        };
+        match Pattern::parse(&text) {
+            Ok(pattern) => {
+                let (hosts, unknown) = pattern.hosts(self.call.inventory);
+                for name in unknown {
+                    self.unknown_host(&name, None, "`--limit`");
+                }
+                Some(hosts.into_iter().collect())
+            }
+            Err(message) => {
+                self.errors.push(Diagnostic::error(
+                    "bad-pattern",
+                    format!("`--limit {text}`: {message}"),
+                ));
+                None
+            }
+        }
+    }
+
+    fn unknown_host(&mut self, name: &str, span: Option<Span>, of: &str) {
+        let inventory = self.call.inventory;
+        let known = inventory
+            .groups
+            .keys()
+            .chain(inventory.hosts.keys())
+            .map(String::as_str);
+        let mut unknown = Diagnostic::error(
+            "unknown-host",
+            format!("{of}: there is no host or group `{name}`"),
+        )
+        .suggest(name, known);
+        if let Some(span) = span {
+            unknown = unknown.at(span, "");
+        }
+        self.errors.push(unknown);
+    }
+
+    fn playbook(&mut self, path: &Path, inherited: &Inherited, stack: &mut Vec<PathBuf>) {
+        if stack.iter().any(|p| p == path) {
+            let message = format!("{} imports itself", path.display());
+            self.errors.push(Diagnostic::error("import-cycle", message));
+            return;
+        }
+        let documents = match self.tools.sources.read(path) {
+            Ok((_, documents)) => documents,
+            Err(found) => return self.errors.extend(found),
+        };
+        let Some(document) = documents.first() else {
+            let message = format!("{} is empty", path.display());
+            self.errors.push(
+                Diagnostic::error("empty-playbook", message).help("a playbook is a list of plays"),
+            );
+            return;
+        };
+        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        stack.push(path.to_owned());
+        for entry in
+            playbook::read_playbook(document, self.tools.registry.as_ref(), &mut self.errors)
+        {
+            match entry {
+                Entry::Play(play) => self.play(&play, &folder, inherited),
+                Entry::Import {
+                    file,
+                    vars,
+                    when,
+                    tags,
+                    span,
+                } => {
+                    let mut inner = inherited.clone();
+                    inner.when.extend(when);
+                    inner
+                        .tags
+                        .extend(tags.iter().filter_map(|t| t.text().map(str::to_owned)));
+                    if let Some(vars) = vars {
+                        inner.layers.push(layer_of(&vars));
+                    }
+                    let Some(name) = self.static_text(&file) else {
+                        let wrong = Diagnostic::error(
+                            "import-unknown",
+                            "the file of an import has to be known beforehand",
+                        );
+                        self.errors.push(wrong.at(span, ""));
+                        continue;
+                    };
+                    let target = folder.join(&name);
+                    if target.is_file() {
+                        self.playbook(&target, &inner, stack);
+                    } else {
+                        let missing = Diagnostic::error(
+                            "missing-file",
+                            format!("there is no file {}", target.display()),
+                        );
+                        self.errors.push(missing.at(file.span, ""));
+                    }
+                }
+            }
+        }
+        stack.pop();
+    }
+
+    /// A text that only rests on `-e`.
+    fn static_text(&self, node: &Node) -> Option<String> {
+        let mut scope = Scope::default();
+        scope.push_nodes(self.call.extra.clone());
+        match self.tools.engine.value(&scope, node) {
+            Ok(Value::Str(s)) => Some(s),
+            _ => None,
+        }
+    }
+
+    fn play(&mut self, play: &playbook::Play, folder: &Path, inherited: &Inherited) {
+        let path = self.program.plays.len().to_string();
+        let hosts = self
+            .static_text(&play.hosts)
+            .or_else(|| match &play.hosts.kind {
+                Kind::Seq(items) => {
+                    let all: Vec<String> =
+                        items.iter().filter_map(|i| self.static_text(i)).collect();
+                    Some(all.join(","))
+                }
+                _ => None,
+            });
+        let Some(pattern_text) = hosts else {
+            let wrong = Diagnostic::error(
+                "bad-pattern",
+                "`hosts` has to be known beforehand: use `-e` for what differs",
+            );
+            self.errors.push(wrong.at(play.hosts.span, ""));
+            return;
+        };
+        let chosen = self.chosen(&pattern_text, play.hosts.span);
+        let groups = self.groups(&pattern_text, &chosen);
+        let mut layers = inherited.layers.clone();
+        layers.extend(play.keywords.vars.iter().map(layer_of));
+        for file in &play.vars_files {
+            layers.extend(self.vars_file(file, folder, &layers, &chosen));
+        }
+        let mut own = inherited.clone();
+        own.layers = Vec::new();
+        let own = own.inner(&play.keywords, None);
+        let name = play
+            .name
+            .as_ref()
+            .and_then(|n| n.text())
+            .unwrap_or(&pattern_text)
+            .to_owned();
+        let all: BTreeSet<String> = chosen.iter().cloned().collect();
+        let mut compiler = ItemCompiler {
+            tools: self.tools.clone(),
+            inventory: Arc::new(self.call.inventory.clone()),
+            folder: folder.to_owned(),
+            hosts: all,
+            for_sites: groups.iter().any(|g| g.site.is_some()),
+            errors: Vec::new(),
+            depth: 0,
+        };
+        let mut sections: Vec<Vec<Item>> = Vec::new();
+        for (at, items) in play.sections.iter().enumerate() {
+            let part = ["pre_tasks", "tasks", "post_tasks"][at];
+            sections.push(compiler.items(items, &own, &format!("{path}/{part}")));
+        }
+        let handlers = compiler.handlers(&play.handlers, &own, &format!("{path}/handlers"));
+        self.errors.append(&mut compiler.errors);
+        let facts = play.gather_facts.as_ref().map(untyped);
+        self.program.plays.push(Arc::new(Play {
+            name,
+            path,
+            span: play.span,
+            folder: folder.to_owned(),
+            groups,
+            free: play.strategy.as_ref().and_then(|s| s.text()) == Some("free"),
+            any_errors_fatal: play
+                .keywords
+                .any_errors_fatal
+                .as_ref()
+                .is_some_and(|n| untyped(n) == Value::Bool(true)),
+            layers,
+            uses_facts: facts != Some(Value::Bool(false)),
+            sections,
+            handlers,
+        }));
+    }
+
+    fn chosen(&mut self, text: &str, span: Span) -> Vec<String> {
+        match Pattern::parse(text) {
+            Ok(pattern) => {
+                let (mut hosts, unknown) = pattern.hosts(self.call.inventory);
+                for name in unknown {
+                    if name == "localhost" {
+                        continue;
+                    }
+                    if name == "sites" {
+                        let missing = Diagnostic::error(
+                            "no-sites",
+                            "this play is for sites, but the inventory has none",
+                        );
+                        self.errors.push(
+                            missing
+                                .at(span, "")
+                                .help("name them under `sites:` (see inventories/sites.yaml)"),
+                        );
+                    } else {
+                        self.unknown_host(&name, Some(span), "`hosts`");
+                    }
+                }
+                if let Some(limit) = &self.limit {
+                    hosts.retain(|h| limit.contains(h));
+                }
+                hosts
+            }
+            Err(message) => {
+                self.errors
+                    .push(Diagnostic::error("bad-pattern", message).at(span, ""));
+                Vec::new()
+            }
+        }
+    }
+
+    /// A play on `hosts: sites` (or on sites picked from them) runs once per site.
+    fn groups(&self, pattern: &str, chosen: &[String]) -> Vec<Group> {
+        let inventory = self.call.inventory;
+        let first = pattern
+            .split([':', ',', '['])
+            .next()
+            .unwrap_or_default()
+            .trim();
+        let for_sites = first == "sites" || inventory.sites.contains_key(first);
+        if !for_sites {
+            return if chosen.is_empty() {
+                Vec::new()
+            } else {
+                vec![Group {
+                    site: None,
+                    hosts: chosen.to_vec(),
+                }]
+            };
+        }
+        let mut groups: IndexMap<Option<String>, Vec<String>> = IndexMap::new();
+        for host in chosen {
+            groups
+                .entry(inventory.site_of(host).map(str::to_owned))
+                .or_default()
+                .push(host.clone());
+        }
+        groups
+            .into_iter()
+            .map(|(site, hosts)| Group { site, hosts })
+            .collect()
+    }
+
+    fn vars_file(
+        &mut self,
+        file: &Node,
+        folder: &Path,
+        layers: &[Layer],
+        hosts: &[String],
+    ) -> Option<Layer> {
+        // The name may rest on play and inventory variables, where those are the same for all hosts.
+        let mut names: BTreeMap<String, ()> = BTreeMap::new();
+        let no_host = [String::new()];
+        let all = if hosts.is_empty() {
+            &no_host[..]
+        } else {
+            hosts
+        };
+        for host in all {
+            let mut scope = Scope::default();
+            for layer in self.call.inventory.vars_of(host) {
+                scope.push_nodes(Arc::new(layer));
+            }
+            layers.iter().for_each(|l| scope.push_nodes(l.clone()));
+            scope.push_nodes(self.call.extra.clone());
+            match self.tools.engine.value(&scope, file) {
+                Ok(Value::Str(name)) => {
+                    names.insert(name, ());
+                }
+                Ok(_) => {}
+                Err(found) => {
+                    self.errors.extend(found.iter().map(check::template_error));
+                    return None;
+                }
+            }
+        }
+        let mut all_of_them: IndexMap<String, Arc<Node>> = IndexMap::new();
+        if names.len() > 1 {
+            let wrong = Diagnostic::error(
+                "vars-file-per-host",
+                "this file would be another for different hosts",
+            );
+            self.errors.push(
+                wrong
+                    .at(file.span, "")
+                    .help("use group_vars or host_vars for what differs"),
+            );
+            return None;
+        }
+        for name in names.into_keys() {
+            let path = folder.join(&name);
+            match self.tools.sources.read(&path) {
+                Ok((_, documents)) => {
+                    for document in &documents {
+                        match &document.kind {
+                            Kind::Map(_) => all_of_them.extend(layer_of(document).as_ref().clone()),
+                            _ => self.errors.push(
+                                Diagnostic::error("wrong-type", "a file of variables is a mapping")
+                                    .at(document.span, ""),
+                            ),
+                        }
+                    }
+                }
+                Err(mut found) => {
+                    for diagnostic in &mut found {
+                        if diagnostic.primary.is_none() {
+                            *diagnostic = diagnostic.clone().at(file.span, "");
+                        }
+                    }
+                    self.errors.extend(found);
+                }
+            }
+        }
+        Some(Arc::new(all_of_them))
+    }
+}
+
+/// A mapping as variables.
+#[must_use]
+pub fn layer_of(node: &Node) -> Layer {
+    match &node.kind {
+        Kind::Map(entries) => Arc::new(
+            entries
+                .iter()
+                .map(|(k, v)| (k.text().unwrap_or_default().to_owned(), Arc::new(v.clone())))
+                .collect(),
+        ),
+        _ => Arc::default(),
+    }
+}
+
+/// Variables of `-e`: `name=value …`, `@FILE`, or YAML/JSON text. Later ones override earlier ones.
+pub fn extra_vars(given: &[String], sources: &Sources) -> Result<Layer, Vec<Diagnostic>> {
+    let mut all: IndexMap<String, Arc<Node>> = IndexMap::new();
+    let mut errors = Vec::new();
+    for text in given {
+        let node = if let Some(path) = text.strip_prefix('@') {
+            match sources.read(Path::new(path)) {
+                Ok((_, documents)) => documents.into_iter().next(),
+                Err(found) => {
+                    errors.extend(found);
+                    continue;
+                }
+            }
+        } else {
+            let file: FileId = sources.add("-e", text.clone());
+            if text.trim_start().starts_with(['{', '[']) {
+                match parse_one(sources, file) {
+                    Ok(node) => node,
+                    Err(found) => {
+                        errors.extend(found);
+                        continue;
+                    }
+                }
+            } else {
+                let span = Span {
+                    file,
+                    start: 0,
+                    end: u32::try_from(text.len()).unwrap_or(0),
+                };
+                let whole = Node {
+                    span,
+                    kind: Kind::Scalar {
+                        text: text.clone(),
+                        plain: true,
+                    },
+                };
+                match playbook::split_key_values(&whole, text, None, &[]) {
+                    // As in Ansible, values given so are texts.
+                    Ok(node) => Some(texts_only(node)),
+                    Err((span, message)) => {
+                        errors.push(Diagnostic::error("extra-vars", message).at(span, ""));
+                        continue;
+                    }
+                }
+            }
+        };
+        match node {
+            Some(node) if matches!(node.kind, Kind::Map(_)) => {
+                all.extend(layer_of(&node).as_ref().clone())
+            }
+            Some(node) => errors
+                .push(Diagnostic::error("extra-vars", "`-e` takes a mapping").at(node.span, "")),
+            None => {}
+        }
+    }
+    if errors.is_empty() {
+        Ok(Arc::new(all))
+    } else {
+        Err(errors)
+    }
+}
+
+fn texts_only(node: Node) -> Node {
+    let kind = match node.kind {
+        Kind::Map(entries) => Kind::Map(
+            entries
+                .into_iter()
+                .map(|(k, v)| (k, texts_only(v)))
+                .collect(),
+        ),
+        Kind::Scalar { text, .. } => Kind::Scalar { text, plain: false },
+        other => other,
+    };
+    Node {
+        span: node.span,
+        kind,
+    }
+}

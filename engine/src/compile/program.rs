@@ -93,6 +93,10 @@ pub struct Common {
     pub selected: bool,
     /// Only the first host does it, for all.
     pub run_once: bool,
+    /// Places of `needs`.
+    pub needs_at: Vec<Span>,
+    /// Places of `before`.
+    pub before_at: Vec<Span>,
 }
 
 /// A task with all that it inherits.
@@ -137,6 +141,8 @@ pub struct Task {
     pub become_user: Option<Node>,
     /// Environment, outermost first.
     pub environment: Vec<Node>,
+    /// The module has an argument `environment`.
+    pub takes_environment: bool,
     /// Another host does it.
     pub delegate_to: Option<Node>,
 }
@@ -182,6 +188,13 @@ pub struct Include {
     pub looped: Option<Loop>,
     /// Makes items of a file's text for one host (and item). Its ids go on from `common.path`.
     pub compile: Arc<IncludeFn>,
+}
+
+/// What a program is, in numbers, for `--check`'s word on what could not be checked beforehand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Later {
+    /// Includes whose file is known only in the run.
+    pub includes: usize,
 }
 
 /// Compiles an included file: path, extra variables, number of the loop item. All its mistakes come back at once,
@@ -255,4 +268,6 @@ pub struct Hosts {
     pub groups: IndexMap<String, Vec<String>>,
     /// The site of a host.
     pub sites: BTreeMap<String, String>,
+    /// Folder of the inventory.
+    pub folder: std::path::PathBuf,
 }

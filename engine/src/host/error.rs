@@ -6,6 +6,9 @@ pub enum HostError {
     /// It could not be reached, or the connection was lost and could not be taken up again. Exit code 4.
     #[error("{0}")]
     Unreachable(String),
+    /// The connection was lost while something was being done: whether it was done has to be read.
+    #[error("{0}")]
+    Lost(String),
     /// It was reached, but what was asked cannot be read or done there. The task fails.
     #[error("{0}")]
     Failed(String),

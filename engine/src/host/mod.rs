@@ -1,10 +1,12 @@
 //! A host as resource kinds and actions are handed it: [`Probe`] can only read, [`Target`] can also write.
 
 mod error;
+mod facts;
 mod probe;
 mod target;
 
 pub use error::HostError;
+pub use facts::HostFacts;
 pub use probe::{Address, FileEntry, FileQuery, FileType, Probe, ReadCommand, Stream};
 pub use target::{Command, Finished, Target};
 
@@ -17,11 +19,15 @@ use bytes::Bytes;
 pub trait Connection: Send + Sync {
     /// Runs a snippet of POSIX sh in the persistent shell of `user` (opened at first use; requests are pipelined,
     /// and those queued within the same moment travel together). Binary-safe in both directions.
+    ///
+    /// `repeatable`: the snippet may be run again when its answer was lost with the connection (it only reads, or sees
+    /// to it by itself that it does a thing once). Else a lost answer is [`HostError::Lost`].
     async fn shell(
         &self,
         user: &User,
         script: &str,
         stdin: Option<Bytes>,
+        repeatable: bool,
     ) -> Result<Reply, HostError>;
 
     /// Opens a byte stream to a socket as seen from the host. Where the socket needs the privilege of `user` or
@@ -39,6 +45,12 @@ pub trait Connection: Send + Sync {
         command: &Command,
         folder: &str,
     ) -> Result<Finished, HostError>;
+
+    /// What the host says of itself, gathered when its first shell opens.
+    async fn facts(&self) -> Result<HostFacts, HostError>;
+
+    /// Opens the shell of a user beforehand, so that its first request does not wait for it.
+    async fn warm(&self, _user: &User) {}
 
     /// What the host has cost so far.
     fn cost(&self) -> Cost;

@@ -78,7 +78,7 @@ impl Probe {
     pub async fn command(&self, command: &ReadCommand) -> Result<Reply, HostError> {
         let script = crate::transport::quote::command_line(command);
         self.connection
-            .shell(&self.user, &script, command.stdin.clone())
+            .shell(&self.user, &script, command.stdin.clone(), true)
             .await
     }
 

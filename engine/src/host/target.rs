@@ -41,7 +41,7 @@ impl Target {
     pub async fn script(&self, script: &str, stdin: Option<Bytes>) -> Result<Reply, HostError> {
         self.probe
             .connection
-            .shell(&self.probe.user, script, stdin)
+            .shell(&self.probe.user, script, stdin, false)
             .await
     }
 

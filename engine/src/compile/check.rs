@@ -1,0 +1,689 @@
+//! What can be wrong between tasks and in what they say: names, ids, handlers, arguments, templates; for every host.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Tools;
+use super::program::{Common, Hosts, Item, Layer, Play, Program, Task};
+use crate::diag::{Diagnostic, nearest};
+use crate::run::frame::MAGIC;
+use crate::source::{Kind, Node, Span, check_args, untyped};
+use crate::template::{DynamicNames, ErrorKind, Scope, TemplateError, is_template, names};
+use crate::value::Value;
+
+/// A template's error as a diagnostic.
+#[must_use]
+pub fn template_error(error: &TemplateError) -> Diagnostic {
+    let id = match error.kind {
+        ErrorKind::Undefined => "undefined-variable",
+        ErrorKind::Syntax => "template-syntax",
+        ErrorKind::Unknown | ErrorKind::Other => "template",
+    };
+    let diagnostic = Diagnostic::error(id, error.message.clone()).at(error.span, "");
+    match &error.help {
+        Some(help) => diagnostic.help(help.clone()),
+        None => diagnostic,
+    }
+}
+
+/// All mistakes.
+pub(super) fn check(program: &Program, hosts: &Hosts, tools: &Arc<Tools>) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    let set_in_run = names_set_in_run(program);
+    for play in &program.plays {
+        let mut check = Check {
+            play,
+            hosts,
+            tools,
+            set_in_run: &set_in_run,
+            found: &mut found,
+        };
+        check.references();
+        check.tasks();
+    }
+    found
+}
+
+/// Names that tasks register or set, in any play: variables outlive their play.
+fn names_set_in_run(program: &Program) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for play in &program.plays {
+        let mut see = |item: &Item| {
+            if let Item::Task(task) = item {
+                found.extend(task.register.clone());
+                if let ("set_fact", Kind::Map(entries)) = (task.module.name(), &task.args.kind) {
+                    found.extend(
+                        entries
+                            .iter()
+                            .filter_map(|(k, _)| k.text().map(str::to_owned)),
+                    );
+                }
+            }
+        };
+        play.sections
+            .iter()
+            .flatten()
+            .for_each(|item| item.each(&mut see));
+        play.handlers
+            .iter()
+            .for_each(|h| see(&Item::Task(h.clone())));
+    }
+    found
+}
+
+struct Check<'a> {
+    play: &'a Arc<Play>,
+    hosts: &'a Hosts,
+    tools: &'a Arc<Tools>,
+    set_in_run: &'a BTreeSet<String>,
+    found: &'a mut Vec<Diagnostic>,
+}
+
+/// Answers for everything that only the run will know.
+struct InTheRun(BTreeSet<String>);
+
+impl DynamicNames for InTheRun {
+    fn get(&self, name: &str) -> Option<Value> {
+        let facts = name.starts_with("ansible_") || name == "hostvars";
+        (self.0.contains(name) || facts).then(|| Value::Unknown("it is set in the run".to_owned()))
+    }
+    fn names(&self) -> Vec<String> {
+        self.0.iter().cloned().collect()
+    }
+}
+
+impl Check<'_> {
+    /// `needs`, `before`, ids and handlers.
+    fn references(&mut self) {
+        let mut ids: BTreeMap<String, Span> = BTreeMap::new();
+        let mut twice = Vec::new();
+        let mut see = |item: &Item| {
+            let common = item.common();
+            if let Some(id) = &common.id {
+                if let Some(first) = ids.insert(id.clone(), common.span) {
+                    let wrong = Diagnostic::error(
+                        "duplicate-id",
+                        format!("the id `{id}` stands twice in this play"),
+                    );
+                    twice.push(
+                        wrong
+                            .at(start(common.span), "")
+                            .and(start(first), "first here"),
+                    );
+                }
+            }
+        };
+        self.play
+            .sections
+            .iter()
+            .flatten()
+            .for_each(|item| item.each(&mut see));
+        self.found.extend(twice);
+        let known: Vec<&str> = ids.keys().map(String::as_str).collect();
+        let mut wrong = Vec::new();
+        for item in self.play.sections.iter().flatten() {
+            item.each(&mut |item| {
+                let common = item.common();
+                for (id, at) in common
+                    .needs
+                    .iter()
+                    .zip(&common.needs_at)
+                    .chain(common.before.iter().zip(&common.before_at))
+                {
+                    if !ids.contains_key(id) {
+                        let unknown = Diagnostic::error(
+                            "unknown-id",
+                            format!("no task of this play has the id `{id}`"),
+                        );
+                        wrong.push(unknown.at(*at, "").suggest(id, known.iter().copied()));
+                    }
+                }
+            });
+        }
+        self.found.extend(wrong);
+        self.cycles();
+        self.handlers();
+    }
+
+    /// Branches of a parallel block that wait for each other, and a `before` of what stands earlier.
+    fn cycles(&mut self) {
+        let mut wrong = Vec::new();
+        for item in self.play.sections.iter().flatten() {
+            item.each(&mut |item| {
+                if let Item::Block(block) = item {
+                    wrong.extend(cycle_among(&block.items, block.parallel));
+                }
+            });
+        }
+        for section in &self.play.sections {
+            wrong.extend(cycle_among(section, false));
+        }
+        self.found.extend(wrong);
+        self.too_late();
+    }
+
+    /// `before` names what comes later; what has already run cannot be prepared for.
+    fn too_late(&mut self) {
+        let mut order: Vec<(String, Option<String>, Vec<(String, Span)>)> = Vec::new();
+        for item in self.play.sections.iter().flatten() {
+            item.each(&mut |item| {
+                let c = item.common();
+                let before = c
+                    .before
+                    .iter()
+                    .cloned()
+                    .zip(c.before_at.iter().copied())
+                    .collect();
+                order.push((c.path.clone(), c.id.clone(), before));
+            });
+        }
+        for (at, (path, _, before)) in order.iter().enumerate() {
+            for (id, span) in before {
+                let place = order.iter().position(|(_, i, _)| i.as_ref() == Some(id));
+                let Some(place) = place else { continue };
+                let around = path.starts_with(&format!("{}/", order[place].0));
+                if place < at && !around {
+                    let wrong = Diagnostic::error(
+                        "cycle",
+                        format!("`{id}` stands before this task, so it cannot wait for it"),
+                    );
+                    self.found.push(
+                        wrong
+                            .at(*span, "")
+                            .help("put this task above the one it is `before`"),
+                    );
+                }
+            }
+        }
+    }
+
+    fn handlers(&mut self) {
+        let mut known: BTreeSet<String> = BTreeSet::new();
+        let mut templated = false;
+        for handler in &self.play.handlers {
+            known.extend(handler.listen.iter().cloned());
+            known.extend(handler.common.id.clone());
+            if let Some(name) = handler.common.name.as_ref().and_then(|n| n.text()) {
+                templated |= is_template(name);
+                known.insert(name.to_owned());
+            }
+        }
+        let mut wrong = Vec::new();
+        for task in self.all_tasks() {
+            for notify in &task.notify {
+                let Some(name) = notify.text() else { continue };
+                if !is_template(name) && !templated && !known.contains(name) {
+                    let unknown = Diagnostic::error(
+                        "unknown-handler",
+                        format!("there is no handler `{name}`"),
+                    );
+                    wrong.push(
+                        unknown
+                            .at(notify.span, "")
+                            .suggest(name, known.iter().map(String::as_str)),
+                    );
+                }
+            }
+        }
+        self.found.extend(wrong);
+    }
+
+    fn all_tasks(&self) -> Vec<Arc<Task>> {
+        let mut tasks = Vec::new();
+        for item in self.play.sections.iter().flatten() {
+            item.each(&mut |item| {
+                if let Item::Task(task) = item {
+                    tasks.push(task.clone());
+                }
+            });
+        }
+        tasks.extend(self.play.handlers.iter().cloned());
+        tasks
+    }
+
+    fn tasks(&mut self) {
+        let play = self.play.clone();
+        let mut commons: Vec<(Common, Vec<String>)> = Vec::new();
+        for item in play.sections.iter().flatten() {
+            item.each(&mut |item| {
+                if !matches!(item, Item::Task(_)) {
+                    commons.push((item.common().clone(), loop_names(item)));
+                }
+                if let Item::Include(include) = item {
+                    let mut names = loop_names(item);
+                    names.push("item".to_owned());
+                    let mut with_file = item.common().clone();
+                    with_file.when = Vec::new();
+                    with_file.name = Some(include.file.clone());
+                    commons.push((with_file, names));
+                }
+            });
+        }
+        for (common, loops) in &commons {
+            self.expressions(common, &[], &common.when, loops);
+            if let Some(name) = &common.name {
+                self.expressions(common, &[name], &[], loops);
+            }
+        }
+        for task in self.all_tasks() {
+            self.task(&task);
+        }
+    }
+
+    fn task(&mut self, task: &Task) {
+        let schema = task.module.schema();
+        let expressions = task.module.expressions();
+        let deferred = |node: &Node| {
+            node.text().is_some_and(is_template) || matches!(node.kind, Kind::Value(_))
+        };
+        let plain_args = without(&task.args, expressions);
+        let checked = check_args(&schema, &plain_args, &deferred);
+        let structure_is_sound = checked.is_empty();
+        // The defaults of a module are meant for all of its tasks; a key that one of them does not take says so once.
+        self.found.extend(checked);
+        let mut loops = task
+            .looped
+            .as_ref()
+            .map(|l| names_of_loop(l.var.as_str(), l.index_var.as_deref()))
+            .unwrap_or_default();
+        loops.extend(task.register.clone());
+        let mut bare: Vec<Node> = task.common.when.clone();
+        bare.extend(task.until.iter().cloned());
+        bare.extend(task.changed_when.iter().flatten().cloned());
+        bare.extend(task.failed_when.iter().flatten().cloned());
+        for name in expressions {
+            match task.args.get(name).map(|n| &n.kind) {
+                Some(Kind::Seq(items)) => bare.extend(items.iter().cloned()),
+                Some(_) => bare.extend(task.args.get(name).cloned()),
+                None => {}
+            }
+        }
+        let mut templates: Vec<&Node> = vec![&plain_args];
+        templates.extend(&task.common.name);
+        templates.extend(task.environment.iter());
+        templates.extend(task.notify.iter());
+        for one in [
+            &task.retries,
+            &task.delay,
+            &task.ignore_errors,
+            &task.check_mode,
+            &task.no_log,
+            &task.become_,
+            &task.become_user,
+            &task.delegate_to,
+        ] {
+            templates.extend(one);
+        }
+        let sound = self.expressions(&task.common, &templates, &bare, &loops);
+        if let Some(looped) = &task.looped {
+            self.expressions(&task.common, &[&looped.items], &[], &[]);
+        }
+        if structure_is_sound && sound {
+            self.arguments(task, &loops);
+        }
+    }
+
+    /// Syntax and names of templates and bare expressions, for every host. `false`: something is wrong.
+    fn expressions(
+        &mut self,
+        common: &Common,
+        templates: &[&Node],
+        bare: &[Node],
+        loops: &[String],
+    ) -> bool {
+        let mut scalars: Vec<(Node, bool)> = Vec::new();
+        templates.iter().for_each(|t| collect(t, &mut scalars));
+        scalars.extend(
+            bare.iter()
+                .filter(|n| matches!(n.kind, Kind::Scalar { .. }))
+                .map(|n| (n.clone(), true)),
+        );
+        let mut sound = true;
+        for (node, bare) in &scalars {
+            if let Err(error) = self.tools.engine.check_syntax(node, *bare) {
+                self.found.push(template_error(&error));
+                sound = false;
+                continue;
+            }
+            let text = node.text().unwrap_or_default();
+            for name in names(text, *bare).needed {
+                sound &= self.name(&name, node, text, common, loops);
+            }
+        }
+        sound
+    }
+
+    /// Does the variable exist for every host of the play?
+    fn name(
+        &mut self,
+        name: &str,
+        node: &Node,
+        text: &str,
+        common: &Common,
+        loops: &[String],
+    ) -> bool {
+        let everywhere = MAGIC.contains(&name)
+            || self.set_in_run.contains(name)
+            || loops.iter().any(|l| l == name)
+            || FUNCTIONS.contains(&name)
+            || (name.starts_with("ansible_") && self.play.uses_facts)
+            || common
+                .layers
+                .iter()
+                .chain(&self.play.layers)
+                .any(|l| l.contains_key(name));
+        if everywhere {
+            return true;
+        }
+        let hosts: Vec<String> = self
+            .play
+            .groups
+            .iter()
+            .flat_map(|g| g.hosts.iter())
+            .filter(|h| common.hosts.as_ref().is_none_or(|only| only.contains(*h)))
+            .cloned()
+            .collect();
+        let missing: Vec<String> = hosts
+            .iter()
+            .filter(|host| {
+                self.hosts.vars.get(*host).is_none_or(|v| {
+                    !v.extra.contains_key(name) && !v.inventory.iter().any(|l| l.contains_key(name))
+                })
+            })
+            .cloned()
+            .collect();
+        if missing.is_empty() && !hosts.is_empty() {
+            return true;
+        }
+        if hosts.is_empty() {
+            // Nobody is there for whom it could be undefined.
+            return true;
+        }
+        let for_whom = if missing.len() == hosts.len() {
+            String::new()
+        } else {
+            format!(" for {}", missing.join(", "))
+        };
+        let at = text.find(name).map(|at| at..at + name.len());
+        let span = crate::template::within(node, text, at);
+        let wrong = Diagnostic::error(
+            "undefined-variable",
+            format!("`{name}` is undefined{for_whom}"),
+        )
+        .at(span, "");
+        let known = self.known_names(&hosts, common, loops);
+        self.found
+            .push(match nearest(name, known.iter().map(String::as_str)) {
+                Some(near) => wrong.help(format!("did you mean `{near}`?")),
+                None => wrong,
+            });
+        false
+    }
+
+    fn known_names(&self, hosts: &[String], common: &Common, loops: &[String]) -> BTreeSet<String> {
+        let mut known: BTreeSet<String> = self.set_in_run.clone();
+        known.extend(loops.iter().cloned());
+        for layer in common.layers.iter().chain(&self.play.layers) {
+            known.extend(layer.keys().cloned());
+        }
+        for vars in hosts.iter().filter_map(|h| self.hosts.vars.get(h)) {
+            known.extend(vars.inventory.iter().flat_map(|l| l.keys().cloned()));
+            known.extend(vars.extra.keys().cloned());
+        }
+        known
+    }
+
+    /// Where all values are known beforehand, the module itself looks at them; and the files they name have to exist.
+    fn arguments(&mut self, task: &Task, loops: &[String]) {
+        let mut seen: BTreeSet<String> = BTreeSet::new();
+        let hosts: Vec<String> = self
+            .play
+            .groups
+            .iter()
+            .flat_map(|g| g.hosts.clone())
+            .collect();
+        let mut later: BTreeSet<String> = self.set_in_run.clone();
+        later.extend(loops.iter().cloned());
+        later.extend(
+            MAGIC
+                .iter()
+                .filter(|m| **m != "omit")
+                .map(|m| (*m).to_owned()),
+        );
+        let later = Arc::new(InTheRun(later));
+        for host in hosts {
+            if task
+                .common
+                .hosts
+                .as_ref()
+                .is_some_and(|only| !only.contains(&host))
+            {
+                continue;
+            }
+            let mut scope = Scope::default();
+            let vars = self.hosts.vars.get(&host).cloned().unwrap_or_default();
+            let layers: Vec<&Layer> = vars
+                .inventory
+                .iter()
+                .chain(&self.play.layers)
+                .chain(&task.common.layers)
+                .collect();
+            layers.into_iter().for_each(|l| scope.push_nodes(l.clone()));
+            scope.push_dynamic(later.clone());
+            scope.push_nodes(vars.extra);
+            let args = match self
+                .tools
+                .engine
+                .render(&scope, &without(&task.args, task.module.expressions()))
+            {
+                Ok(args) => args,
+                Err(errors) => {
+                    for error in errors {
+                        let key = format!("{:?}{}", error.span, error.message);
+                        if seen.insert(key) {
+                            self.found.push(template_error(&error));
+                        }
+                    }
+                    continue;
+                }
+            };
+            if !task.module.expressions().is_empty()
+                || crate::run::frame::unknown_within(&args).is_some()
+            {
+                continue;
+            }
+            if let Err(diagnostic) = task.module.prepare(&args) {
+                if seen.insert(format!("{diagnostic:?}")) {
+                    self.found.push(diagnostic);
+                }
+                continue;
+            }
+            self.files(task, &args, &mut seen);
+        }
+    }
+
+    fn files(&mut self, task: &Task, args: &Node, seen: &mut BTreeSet<String>) {
+        let remote = args
+            .get("remote_src")
+            .is_some_and(|n| matches!(untyped(n), Value::Bool(true)));
+        if remote && task.module.name() == "copy" {
+            return;
+        }
+        let store = crate::run::local::LocalStore::default();
+        let subfolder = if task.module.name() == "template" {
+            "templates"
+        } else {
+            "files"
+        };
+        for argument in task.module.local_files() {
+            let Some(node) = argument.split('.').try_fold(args, |at, part| at.get(part)) else {
+                continue;
+            };
+            let texts: Vec<(Span, String)> = match &node.kind {
+                Kind::Seq(items) => items
+                    .iter()
+                    .filter_map(|i| Some((i.span, i.text()?.to_owned())))
+                    .collect(),
+                _ => node
+                    .text()
+                    .map(|t| (node.span, t.to_owned()))
+                    .into_iter()
+                    .collect(),
+            };
+            for (span, name) in texts {
+                let folders: [PathBuf; 1] = [self.play.folder.clone()];
+                if let Err(message) = store.find(&name, subfolder, &folders) {
+                    if seen.insert(format!("{span:?}{message}")) {
+                        self.found
+                            .push(Diagnostic::error("missing-file", message).at(span, ""));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Functions that expressions may call.
+const FUNCTIONS: &[&str] = &[
+    "lookup",
+    "query",
+    "q",
+    "range",
+    "dict",
+    "namespace",
+    "now",
+    "debug",
+    "joiner",
+    "cycler",
+    "lipsum",
+    "undef",
+    "self",
+    "loop",
+    "caller",
+    "randrange",
+];
+
+fn start(span: Span) -> Span {
+    Span {
+        end: span.start,
+        ..span
+    }
+}
+
+fn names_of_loop(var: &str, index: Option<&str>) -> Vec<String> {
+    let mut names = vec![var.to_owned(), "ansible_loop_var".to_owned()];
+    names.extend(index.map(str::to_owned));
+    names
+}
+
+fn loop_names(item: &Item) -> Vec<String> {
+    match item {
+        Item::Include(include) => include
+            .looped
+            .as_ref()
+            .map(|l| names_of_loop(&l.var, l.index_var.as_deref()))
+            .unwrap_or_default(),
+        _ => Vec::new(),
+    }
+}
+
+/// The arguments without those that hold expressions.
+fn without(args: &Node, expressions: &[&str]) -> Node {
+    let Kind::Map(entries) = &args.kind else {
+        return args.clone();
+    };
+    let kept = entries.iter().map(|(k, v)| {
+        if expressions.contains(&k.text().unwrap_or_default()) {
+            (
+                k.clone(),
+                Node {
+                    span: v.span,
+                    kind: Kind::Value(Value::Unknown("an expression".to_owned())),
+                },
+            )
+        } else {
+            (k.clone(), v.clone())
+        }
+    });
+    Node {
+        span: args.span,
+        kind: Kind::Map(kept.collect()),
+    }
+}
+
+fn collect(node: &Node, found: &mut Vec<(Node, bool)>) {
+    match &node.kind {
+        Kind::Scalar { text, .. } if is_template(text) => found.push((node.clone(), false)),
+        Kind::Scalar { .. } | Kind::Value(_) => {}
+        Kind::Seq(items) => items.iter().for_each(|n| collect(n, found)),
+        Kind::Map(entries) => entries.iter().for_each(|(k, v)| {
+            collect(k, found);
+            collect(v, found);
+        }),
+    }
+}
+
+/// Siblings that wait for each other by `needs`.
+fn cycle_among(items: &[Item], parallel: bool) -> Vec<Diagnostic> {
+    let mut wrong = Vec::new();
+    let mut graph = petgraph::stable_graph::StableDiGraph::<usize, ()>::new();
+    let nodes: Vec<_> = (0..items.len()).map(|at| graph.add_node(at)).collect();
+    let mut place: BTreeMap<String, usize> = BTreeMap::new();
+    for (at, item) in items.iter().enumerate() {
+        item.each(&mut |inner| {
+            if let Some(id) = &inner.common().id {
+                place.insert(id.clone(), at);
+            }
+        });
+    }
+    for (at, item) in items.iter().enumerate() {
+        for (id, span) in item.common().needs.iter().zip(&item.common().needs_at) {
+            match place.get(id) {
+                Some(other) if *other == at => {
+                    let own = Diagnostic::error(
+                        "cycle",
+                        format!("this waits for itself: `{id}` is within it"),
+                    );
+                    wrong.push(own.at(*span, ""));
+                }
+                Some(other) => {
+                    graph.add_edge(nodes[*other], nodes[at], ());
+                    if !parallel && *other > at {
+                        let late = Diagnostic::error(
+                            "cycle",
+                            format!("`{id}` stands below this task, which waits for it"),
+                        );
+                        wrong.push(
+                            late.at(*span, "")
+                                .help("outside a parallel block tasks run in written order"),
+                        );
+                    }
+                }
+                None => {}
+            }
+        }
+    }
+    if parallel && petgraph::algo::is_cyclic_directed(&graph) {
+        let in_cycle: Vec<usize> = petgraph::algo::tarjan_scc(&graph)
+            .into_iter()
+            .find(|component| component.len() > 1)
+            .map(|component| component.into_iter().map(|n| n.index()).collect())
+            .unwrap_or_default();
+        if let Some(first) = in_cycle.iter().min() {
+            let common = items[*first].common();
+            let ids: Vec<&str> = in_cycle
+                .iter()
+                .filter_map(|at| items[*at].common().id.as_deref())
+                .collect();
+            let message = format!("these wait for each other: {}", ids.join(", "));
+            let span = common
+                .needs_at
+                .first()
+                .copied()
+                .unwrap_or(start(common.span));
+            wrong.push(Diagnostic::error("cycle", message).at(span, ""));
+        }
+    }
+    wrong
+}

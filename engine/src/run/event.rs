@@ -1,0 +1,198 @@
+//! What a run tells: one stream of events, from which every report is made.
+//!
+//! Each event is one JSON object with the field `event`; `--output json` prints one a line. Times are RFC 3339, UTC,
+//! with milliseconds. No event shows a secret.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+use serde::Serialize;
+
+use crate::host::Cost;
+use crate::journal::NodeStatus;
+
+/// One event.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// A run or a check begins.
+    RunStarted {
+        /// Id of the run; absent in a check.
+        run: Option<String>,
+        /// The playbooks, as given.
+        playbooks: Vec<String>,
+        /// It is a check: nothing will be changed.
+        check: bool,
+        /// When.
+        at: String,
+    },
+    /// A play begins on its hosts.
+    PlayStarted {
+        /// Name of the play.
+        play: String,
+        /// Its hosts, in inventory order.
+        hosts: Vec<String>,
+    },
+    /// A task begins on a host.
+    TaskStarted {
+        /// The host.
+        host: String,
+        /// Name of the task.
+        task: String,
+        /// When.
+        at: String,
+    },
+    /// A task will be tried again.
+    TaskRetry {
+        /// The host.
+        host: String,
+        /// Name of the task.
+        task: String,
+        /// Which try comes next, from 2.
+        next: u32,
+        /// How many there are at most.
+        of: u32,
+        /// What the last one said.
+        message: Option<String>,
+    },
+    /// A task is done on a host; of a loop, one event for each item.
+    TaskFinished(Box<TaskReport>),
+    /// Something a person should know that belongs to no task.
+    Warning {
+        /// The host, if it is about one.
+        host: Option<String>,
+        /// What.
+        message: String,
+    },
+    /// The run or check came to its end.
+    RunFinished {
+        /// Id of the run; absent in a check.
+        run: Option<String>,
+        /// Tasks by host and status.
+        hosts: BTreeMap<String, BTreeMap<NodeStatus, u32>>,
+        /// What each host has cost: round trips and bytes.
+        costs: BTreeMap<String, CostReport>,
+        /// Things kept aside on hosts until `runbook close`.
+        kept: u32,
+        /// A person or signal interrupted it.
+        interrupted: bool,
+        /// The exit code of the command.
+        exit_code: u8,
+        /// When.
+        at: String,
+    },
+}
+
+/// How a task went on one host, for one item.
+#[derive(Debug, Clone, Serialize)]
+pub struct TaskReport {
+    /// The host.
+    pub host: String,
+    /// The site it belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    /// Name of the play.
+    pub play: String,
+    /// Name of the task.
+    pub task: String,
+    /// Id of the node: its place in the playbooks, its host and its item; the same in check, plan and run.
+    pub node: String,
+    /// The module.
+    pub module: String,
+    /// The item of a loop, as text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub item: Option<String>,
+    /// It is a handler.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub handler: bool,
+    /// The outcome.
+    pub status: NodeStatus,
+    /// It failed, but `ignore_errors` or a rescue lets the host go on.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub ignored: bool,
+    /// What differs, one short line each.
+    pub changes: Vec<String>,
+    /// Before and after, as a unified diff. Always filled; a report shows it when asked (`--diff`).
+    pub diff: Option<String>,
+    /// One line for the plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+    /// Why it failed, was skipped, is unknown or conditional; for debug, what it says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Things a person should know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// What the prediction rests on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub assumptions: Vec<String>,
+    /// What cannot be taken back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub irreversible: Vec<String>,
+    /// It is an opaque action: its effect is not ours to know.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub opaque: bool,
+    /// What `register` gets, secrets masked; only where the task failed or asked to be seen (`debug`), or with `-v`.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub output: IndexMap<String, serde_json::Value>,
+    /// File, line and column in the playbook.
+    pub place: Place,
+    /// Begin, RFC 3339.
+    pub start: String,
+    /// End, RFC 3339.
+    pub end: String,
+}
+
+/// A place in a playbook.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// The file.
+    pub file: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+}
+
+/// What a host has cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct CostReport {
+    /// Times that something was sent and its answer waited for, after authentication.
+    pub round_trips: u64,
+    /// Bytes sent to it.
+    pub sent: u64,
+    /// Bytes received from it.
+    pub received: u64,
+}
+
+impl From<Cost> for CostReport {
+    fn from(cost: Cost) -> Self {
+        Self {
+            round_trips: cost.round_trips,
+            sent: cost.sent,
+            received: cost.received,
+        }
+    }
+}
+
+/// Where events go. Called from many tasks at once, in one order.
+pub trait Sink: Send + Sync {
+    /// Takes one event. Must not block for long.
+    fn event(&self, event: Event);
+}
+
+/// Events that nobody hears: a prediction made along the way.
+pub struct Silence;
+
+impl Sink for Silence {
+    fn event(&self, _: Event) {}
+}
+
+/// Now, as events write it.
+#[must_use]
+pub fn now() -> String {
+    let now = jiff::Timestamp::now();
+    now.round(jiff::Unit::Millisecond)
+        .unwrap_or(now)
+        .to_string()
+}

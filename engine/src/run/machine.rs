@@ -1,0 +1,319 @@
+//! What is known of one machine: states read from it, and, in a prediction, what will be.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value as Json;
+
+use crate::host::{HostError, Probe, User};
+use crate::registry::Registry;
+use crate::resource::{Ref, Shadow};
+use crate::world::{Known, Lookup, Predicted, PredictedChange};
+
+/// The states read from a machine, each as one user sees it. Inventory hosts that are one machine share it.
+///
+/// A state counts until something that overlaps it is written; an action may end it for the whole machine.
+#[derive(Default)]
+pub struct Base {
+    states: HashMap<(User, Ref), Known>,
+    /// Other names of a resource: key as asked for → its one true form.
+    aliases: HashMap<(User, Ref), Ref>,
+}
+
+impl Base {
+    fn get(&self, user: &User, key: &Ref) -> Option<&Known> {
+        let asked = (user.clone(), key.clone());
+        match self.aliases.get(&asked) {
+            Some(form) => self.states.get(&(user.clone(), form.clone())),
+            None => self.states.get(&asked),
+        }
+    }
+
+    /// The true form of a key, where reading has shown it.
+    fn true_form(&self, user: &User, key: &Ref) -> Ref {
+        self.aliases
+            .get(&(user.clone(), key.clone()))
+            .cloned()
+            .unwrap_or_else(|| key.clone())
+    }
+
+    /// Ends the validity of everything that writing `written` may have changed.
+    pub fn written(&mut self, registry: &Registry, written: &Ref) {
+        let touched = |key: &Ref| {
+            key == written
+                || registry
+                    .find_kind(&key.kind)
+                    .is_none_or(|kind| kind.touched_by(key, written))
+        };
+        self.states.retain(|(_, key), _| !touched(key));
+        self.aliases
+            .retain(|(_, asked), form| !touched(asked) && !touched(form));
+    }
+
+    /// Ends the validity of everything.
+    pub fn forget_all(&mut self) {
+        self.states.clear();
+        self.aliases.clear();
+    }
+}
+
+/// What a prediction has put over the states that were read.
+#[derive(Default, Clone)]
+pub struct Overlay {
+    states: HashMap<Ref, Known>,
+    changes: Vec<PredictedChange>,
+    /// Everything that is not in `states` is unknown since this.
+    opaque: Option<String>,
+}
+
+impl Overlay {
+    /// A predicted change.
+    pub fn change(
+        &mut self,
+        registry: &Registry,
+        key: &Ref,
+        from: Option<Json>,
+        to: Known,
+        task: &str,
+    ) {
+        let kind_of = |k: &Ref| registry.find_kind(&k.kind).cloned();
+        self.states
+            .retain(|k, _| k == key || kind_of(k).is_none_or(|kind| !kind.touched_by(k, key)));
+        let known_to = match &to {
+            Known::State(state) => Some(state.clone()),
+            _ => None,
+        };
+        self.changes.push(PredictedChange {
+            key: key.clone(),
+            from,
+            to: known_to,
+            task: task.to_owned(),
+        });
+        self.states.insert(key.clone(), to);
+    }
+
+    /// Something that this walk may or may not write.
+    pub fn unknown(&mut self, key: &Ref, why: &str, task: &str) {
+        self.changes.push(PredictedChange {
+            key: key.clone(),
+            from: None,
+            to: None,
+            task: task.to_owned(),
+        });
+        self.states
+            .insert(key.clone(), Known::Unknown(why.to_owned()));
+    }
+
+    /// Nothing was predicted so far: what is read now is what the run will find.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        self.changes.is_empty() && self.opaque.is_none()
+    }
+
+    /// From here on nothing is known that is not predicted after it.
+    pub fn opaque(&mut self, why: &str) {
+        self.states.clear();
+        self.opaque = Some(why.to_owned());
+    }
+}
+
+/// Where a key's state comes from.
+enum Source {
+    Overlay(Known),
+    Base(Ref, Option<String>),
+}
+
+/// What one task sees of its machine, as one user.
+///
+/// It notes every state that was given out, since a task may only see what its footprint names and the state before
+/// is needed for its output; and every assumption that a state rests on.
+pub struct Sight {
+    registry: Arc<Registry>,
+    base: Arc<Mutex<Base>>,
+    overlay: Option<Arc<Mutex<Overlay>>>,
+    user: User,
+    seen: Mutex<HashMap<Ref, Known>>,
+    assumptions: Mutex<BTreeSet<String>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Sight {
+    /// A sight on `base`, below `overlay` in a prediction.
+    #[must_use]
+    pub fn new(
+        registry: Arc<Registry>,
+        base: Arc<Mutex<Base>>,
+        overlay: Option<Arc<Mutex<Overlay>>>,
+        user: User,
+    ) -> Self {
+        Self {
+            registry,
+            base,
+            overlay,
+            user,
+            seen: Mutex::default(),
+            assumptions: Mutex::default(),
+        }
+    }
+
+    fn source(&self, key: &Ref) -> Source {
+        let Some(overlay) = &self.overlay else {
+            return Source::Base(key.clone(), None);
+        };
+        let form = lock(&self.base).true_form(&self.user, key);
+        let overlay = lock(overlay);
+        if let Some(known) = overlay
+            .states
+            .get(&form)
+            .or_else(|| overlay.states.get(key))
+        {
+            return Source::Overlay(known.clone());
+        }
+        if let Some(why) = &overlay.opaque {
+            return Source::Overlay(Known::Unknown(why.clone()));
+        }
+        if overlay.changes.is_empty() {
+            return Source::Base(key.clone(), None);
+        }
+        let Some(kind) = self.registry.find_kind(&key.kind) else {
+            return Source::Base(key.clone(), None);
+        };
+        match kind.predicted(
+            &form,
+            &Predicted {
+                changes: &overlay.changes,
+            },
+        ) {
+            Shadow::AsRead => Source::Base(key.clone(), None),
+            Shadow::Assuming(what) => Source::Base(key.clone(), Some(what)),
+            Shadow::At(origin) => Source::Base(origin, None),
+            Shadow::Known(state) => Source::Overlay(Known::State(state)),
+            Shadow::Unknown(why) => Source::Overlay(Known::Unknown(why)),
+        }
+    }
+
+    /// What has to be read from the host so that these keys are known.
+    #[must_use]
+    pub fn to_read(&self, keys: &[Ref]) -> Vec<Ref> {
+        let mut wanted = Vec::new();
+        let mut known = HashSet::new();
+        for key in keys {
+            if let Source::Base(at, _) = self.source(key) {
+                if lock(&self.base).get(&self.user, &at).is_none() && known.insert(at.clone()) {
+                    wanted.push(at);
+                }
+            }
+        }
+        wanted
+    }
+
+    /// Reads what is missing for these keys; kinds side by side, so that their questions travel together.
+    pub async fn read(&self, probe: &Probe, keys: &[Ref]) -> Result<(), HostError> {
+        let missing = self.to_read(keys);
+        let mut by_kind: Vec<(String, Vec<Ref>)> = Vec::new();
+        for key in missing {
+            match by_kind.iter_mut().find(|(kind, _)| *kind == key.kind) {
+                Some((_, refs)) => refs.push(key),
+                None => by_kind.push((key.kind.clone(), vec![key])),
+            }
+        }
+        let probe = probe.with_user(self.user.clone());
+        let reads = by_kind.into_iter().map(|(name, refs)| {
+            let kind = self.registry.find_kind(&name).cloned();
+            let probe = probe.clone();
+            async move {
+                let states = match &kind {
+                    Some(kind) => kind.read(&probe, &refs).await,
+                    None => refs
+                        .iter()
+                        .map(|_| Err(HostError::failed(format!("no kind `{name}`"))))
+                        .collect(),
+                };
+                (kind, refs, states)
+            }
+        });
+        let mut lost = None;
+        for (kind, refs, states) in futures::future::join_all(reads).await {
+            let mut base = lock(&self.base);
+            for (key, state) in refs.into_iter().zip(states) {
+                match state {
+                    Ok(state) => {
+                        let form = kind
+                            .as_ref()
+                            .map_or_else(|| key.clone(), |kind| kind.canonical(&key, &state));
+                        if form != key {
+                            base.aliases.insert((self.user.clone(), key), form.clone());
+                        }
+                        base.states
+                            .insert((self.user.clone(), form), Known::State(state));
+                    }
+                    Err(error @ HostError::Unreachable(_)) => lost = Some(error),
+                    Err(error) => {
+                        base.states
+                            .insert((self.user.clone(), key), Known::Failed(error.to_string()));
+                    }
+                }
+            }
+        }
+        lost.map_or(Ok(()), Err)
+    }
+
+    /// The one true form of a key, as far as it is known.
+    #[must_use]
+    pub fn true_form(&self, key: &Ref) -> Ref {
+        lock(&self.base).true_form(&self.user, key)
+    }
+
+    /// Every state given out so far.
+    #[must_use]
+    pub fn seen(&self) -> HashMap<Ref, Known> {
+        lock(&self.seen).clone()
+    }
+
+    /// Every assumption that they rest on.
+    #[must_use]
+    pub fn assumptions(&self) -> BTreeSet<String> {
+        lock(&self.assumptions).clone()
+    }
+
+    /// Notes an assumption.
+    pub fn assume(&self, what: String) {
+        lock(&self.assumptions).insert(what);
+    }
+}
+
+impl Lookup for Sight {
+    fn lookup(&self, key: &Ref) -> Option<Known> {
+        let found = match self.source(key) {
+            Source::Overlay(known) => Some(known),
+            Source::Base(at, assumption) => {
+                let known = lock(&self.base).get(&self.user, &at).cloned();
+                if known.is_some() {
+                    if let Some(what) = assumption {
+                        self.assume(what);
+                    }
+                }
+                known
+            }
+        };
+        if let Some(known) = &found {
+            lock(&self.seen).insert(key.clone(), known.clone());
+        }
+        found
+    }
+}
+
+/// The states that a task saw, kept for its output.
+pub struct Seen(pub HashMap<Ref, Known>);
+
+impl Lookup for Seen {
+    fn lookup(&self, key: &Ref) -> Option<Known> {
+        self.0
+            .get(key)
+            .cloned()
+            .or_else(|| Some(Known::Unknown("it was not read before".to_owned())))
+    }
+}

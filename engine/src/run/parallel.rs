@@ -1,0 +1,159 @@
+//! In which order the branches of a parallel block go.
+//!
+//! A branch waits for the siblings that its `needs` names, for siblings before it that meet it in a resource of the
+//! same machine (one writes what the other reads or writes), and for the sibling before it that registers a variable
+//! which it mentions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::walk::{Here, Walk};
+use crate::compile::program::{Block, Item, Task};
+use crate::module::Footprint;
+use crate::source::{Kind, Node};
+
+/// What a branch touches and mentions.
+#[derive(Default)]
+struct Branch {
+    ids: BTreeSet<String>,
+    needs: BTreeSet<String>,
+    registers: BTreeSet<String>,
+    texts: Vec<String>,
+    /// By machine (or host, where it is not connected).
+    touches: BTreeMap<String, Vec<Footprint>>,
+}
+
+impl Walk {
+    /// For each branch, the branches that it waits for.
+    pub(super) async fn branch_order(
+        &self,
+        block: &Block,
+        hosts: &[String],
+        here: &Here,
+    ) -> Vec<Vec<usize>> {
+        let mut branches = Vec::with_capacity(block.items.len());
+        for item in &block.items {
+            branches.push(self.branch(item, hosts, here).await);
+        }
+        let meets = |a: &Branch, b: &Branch| {
+            a.touches.iter().any(|(machine, mine)| {
+                let theirs = b.touches.get(machine);
+                theirs.is_some_and(|theirs| mine.iter().any(|x| theirs.iter().any(|y| x.meets(y))))
+            })
+        };
+        (0..branches.len())
+            .map(|at| {
+                let mine = &branches[at];
+                (0..branches.len())
+                    .filter(|other| {
+                        let theirs = &branches[*other];
+                        let needed = *other != at && !mine.needs.is_disjoint(&theirs.ids);
+                        let earlier = *other < at;
+                        needed || (earlier && (meets(mine, theirs) || mentions(mine, theirs)))
+                    })
+                    .collect()
+            })
+            .collect()
+    }
+
+    async fn branch(&self, item: &Item, hosts: &[String], here: &Here) -> Branch {
+        let mut branch = Branch::default();
+        let mut tasks = Vec::new();
+        item.each(&mut |inner| {
+            branch.ids.extend(inner.common().id.clone());
+            branch.needs.extend(inner.common().needs.iter().cloned());
+            inner
+                .common()
+                .when
+                .iter()
+                .for_each(|w| texts(w, &mut branch.texts));
+            match inner {
+                Item::Task(task) => tasks.push(task.clone()),
+                Item::Include(_) => branch.needs.extend(Vec::<String>::new()),
+                _ => {}
+            }
+        });
+        let mut includes = false;
+        item.each(&mut |inner| includes |= matches!(inner, Item::Include(_)));
+        for host in hosts {
+            let machine = match self.shared.fleet.link(host).await {
+                Ok(link) => link.machine.clone(),
+                Err(_) => host.clone(),
+            };
+            if includes
+                && item
+                    .common()
+                    .hosts
+                    .as_ref()
+                    .is_none_or(|only| only.contains(host))
+            {
+                branch
+                    .touches
+                    .entry(machine.clone())
+                    .or_default()
+                    .push(Footprint::everything());
+            }
+            for task in &tasks {
+                if task
+                    .common
+                    .hosts
+                    .as_ref()
+                    .is_some_and(|only| !only.contains(host))
+                {
+                    continue;
+                }
+                let touched = self.footprint(task, host, here);
+                branch
+                    .touches
+                    .entry(machine.clone())
+                    .or_default()
+                    .push(touched);
+            }
+        }
+        for task in &tasks {
+            branch.registers.extend(task.register.clone());
+            texts(&task.args, &mut branch.texts);
+        }
+        branch
+    }
+
+    /// The footprint of a task on a host; the whole machine where its arguments are not known yet.
+    fn footprint(&self, task: &Task, host: &str, here: &Here) -> Footprint {
+        if !task.module.needs_host() {
+            return Footprint::nothing();
+        }
+        if task.looped.is_some() {
+            return Footprint::everything();
+        }
+        let frame = self.frame(host, here, &task.common.layers, &[]);
+        match frame.arguments(task) {
+            Ok(args) if super::frame::unknown_within(&args).is_none() => task
+                .module
+                .prepare(&args)
+                .map_or_else(|_| Footprint::everything(), |ready| ready.touches()),
+            _ => Footprint::everything(),
+        }
+    }
+}
+
+/// Every text in a tree that may hold a template.
+fn texts(node: &Node, found: &mut Vec<String>) {
+    match &node.kind {
+        Kind::Scalar { text, .. } => found.push(text.clone()),
+        Kind::Value(_) => {}
+        Kind::Seq(items) => items.iter().for_each(|n| texts(n, found)),
+        Kind::Map(entries) => entries.iter().for_each(|(_, n)| texts(n, found)),
+    }
+}
+
+/// Does a branch mention a variable that the other registers? A mention too many only costs time.
+fn mentions(mine: &Branch, theirs: &Branch) -> bool {
+    theirs.registers.iter().any(|name| {
+        mine.texts.iter().any(|text| {
+            text.match_indices(name.as_str()).any(|(at, _)| {
+                let word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+                !word(text[..at].chars().next_back())
+                    && !word(text[at + name.len()..].chars().next())
+            })
+        })
+    })
+}

@@ -1,0 +1,151 @@
+//! Keeps secrets out of everything that is shown.
+//!
+//! Marked values render as [`MASK`](crate::value::MASK) by themselves. This is the second line: whatever text comes
+//! back from a host, a server or a library is searched for every secret that was ever rendered or read.
+
+use std::collections::BTreeSet;
+use std::sync::RwLock;
+
+use crate::value::{MASK, Value};
+
+/// Secrets shorter than this are only masked as whole words; of one or two characters, not at all: masking them
+/// would tell more (their length, their places) than it hides.
+const SHORT: usize = 8;
+
+/// All secrets of a run.
+#[derive(Default)]
+pub struct Redactor {
+    secrets: RwLock<BTreeSet<Longest>>,
+}
+
+/// Ordered longest first, so that a secret that contains another is masked whole.
+#[derive(PartialEq, Eq, Clone)]
+struct Longest(String);
+
+impl Ord for Longest {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        other
+            .0
+            .len()
+            .cmp(&self.0.len())
+            .then_with(|| self.0.cmp(&other.0))
+    }
+}
+impl PartialOrd for Longest {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Redactor {
+    /// Adds a secret, and its lines where it has several (a private key is often shown line by line).
+    pub fn add(&self, secret: &str) {
+        let mut secrets = self
+            .secrets
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let lines = secret.lines().map(str::trim).filter(|l| l.len() >= SHORT);
+        for text in lines.chain([secret.trim()]) {
+            if text.len() > 2 && !text.starts_with("-----") {
+                secrets.insert(Longest(text.to_owned()));
+            }
+        }
+    }
+
+    /// Adds every secret within a value.
+    pub fn add_from(&self, value: &Value) {
+        value.secrets(&mut |s| self.add(s));
+    }
+
+    /// Every text in a JSON value, cleaned.
+    #[must_use]
+    pub fn clean_json(&self, value: serde_json::Value) -> serde_json::Value {
+        use serde_json::Value as J;
+        match value {
+            J::String(s) => J::String(self.clean(&s)),
+            J::Array(items) => J::Array(items.into_iter().map(|v| self.clean_json(v)).collect()),
+            J::Object(map) => J::Object(
+                map.into_iter()
+                    .map(|(k, v)| (self.clean(&k), self.clean_json(v)))
+                    .collect(),
+            ),
+            other => other,
+        }
+    }
+
+    /// The text with every secret replaced.
+    #[must_use]
+    pub fn clean(&self, text: &str) -> String {
+        let secrets = self
+            .secrets
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut clean = text.to_owned();
+        for Longest(secret) in secrets.iter() {
+            if clean.contains(secret.as_str()) {
+                clean = replace(&clean, secret, secret.len() < SHORT);
+            }
+        }
+        clean
+    }
+}
+
+fn replace(text: &str, secret: &str, whole_words: bool) -> String {
+    let word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(secret) {
+        let (head, tail) = (&rest[..at], &rest[at + secret.len()..]);
+        let before = head.chars().next_back().or_else(|| out.chars().next_back());
+        out.push_str(head);
+        if whole_words && (word(before) || word(tail.chars().next())) {
+            out.push_str(secret);
+        } else {
+            out.push_str(MASK);
+        }
+        rest = tail;
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Redactor;
+
+    #[test]
+    fn secrets_are_masked_wherever_they_stand() {
+        let redactor = Redactor::default();
+        redactor.add("hunter2hunter2");
+        redactor.add("pacs");
+        redactor.add("hunter2hunter2-longer");
+        for (text, clean) in [
+            (
+                "bind with hunter2hunter2 failed",
+                "bind with ******** failed",
+            ),
+            ("xhunter2hunter2x", "x********x"),
+            ("hunter2hunter2-longer", "********"),
+            (
+                "user pacs, database pacsdb",
+                "user ********, database pacsdb",
+            ),
+            ("PACS", "PACS"),
+        ] {
+            assert_eq!(redactor.clean(text), clean);
+        }
+    }
+
+    #[test]
+    fn lines_of_a_key_are_masked_one_by_one() {
+        let redactor = Redactor::default();
+        redactor.add(
+            "-----BEGIN PRIVATE KEY-----\nabcdefghijkl\nmnopqrstuvwx\n-----END PRIVATE KEY-----\n",
+        );
+        assert_eq!(redactor.clean("+mnopqrstuvwx"), "+********");
+        assert_eq!(
+            redactor.clean("-----BEGIN PRIVATE KEY-----"),
+            "-----BEGIN PRIVATE KEY-----"
+        );
+    }
+}

@@ -1,0 +1,157 @@
+//! What all walks of one run share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::event::Place;
+use super::hosts::Fleet;
+use super::local::LocalStore;
+use super::redact::Redactor;
+use crate::compile::program::Hosts;
+use crate::diag::Diagnostic;
+use crate::registry::Registry;
+use crate::resource::Kept;
+use crate::source::{Sources, Span};
+use crate::template::Engine;
+
+/// What a person asked for on the command line that a walk looks at.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `--check`.
+    pub check: bool,
+    /// How many hosts at most do a task at the same time.
+    pub forks: usize,
+    /// `-v`, counted.
+    pub verbose: u8,
+    /// `-b`: become, where a task does not say.
+    pub become_: bool,
+    /// `--become-user`.
+    pub become_user: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            check: false,
+            forks: 25,
+            verbose: 0,
+            become_: false,
+            become_user: None,
+        }
+    }
+}
+
+/// What all walks of a run share.
+pub struct Shared {
+    /// Modules, kinds, actions.
+    pub registry: Arc<Registry>,
+    /// Secrets.
+    pub redactor: Arc<Redactor>,
+    /// Templates.
+    pub engine: Arc<Engine>,
+    /// Connections.
+    pub fleet: Fleet,
+    /// Variables and groups from the inventory.
+    pub hosts: Hosts,
+    /// What was asked for.
+    pub options: Options,
+    /// Files on the controller that tasks name, each read once.
+    pub local: LocalStore,
+    /// The sources, for places.
+    pub sources: Arc<Sources>,
+    /// Id of the run; of a check too, though it is not journalled.
+    pub run: String,
+    /// When it began, RFC 3339.
+    pub started: String,
+    turns: Semaphore,
+    interrupted: AtomicBool,
+    kept: AtomicU32,
+}
+
+/// What [`Shared`] is made of.
+pub struct Parts {
+    /// See [`Shared::registry`].
+    pub registry: Arc<Registry>,
+    /// See [`Shared::redactor`].
+    pub redactor: Arc<Redactor>,
+    /// See [`Shared::engine`].
+    pub engine: Arc<Engine>,
+    /// See [`Shared::fleet`].
+    pub fleet: Fleet,
+    /// See [`Shared::hosts`].
+    pub hosts: Hosts,
+    /// See [`Shared::options`].
+    pub options: Options,
+    /// See [`Shared::sources`].
+    pub sources: Arc<Sources>,
+    /// See [`Shared::run`].
+    pub run: String,
+}
+
+impl Shared {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let turns = Semaphore::new(parts.options.forks.max(1));
+        Self {
+            registry: parts.registry,
+            redactor: parts.redactor,
+            engine: parts.engine,
+            fleet: parts.fleet,
+            hosts: parts.hosts,
+            options: parts.options,
+            local: LocalStore::default(),
+            sources: parts.sources,
+            run: parts.run,
+            started: super::event::now(),
+            turns,
+            interrupted: AtomicBool::new(false),
+            kept: AtomicU32::new(0),
+        }
+    }
+
+    /// Waits for a turn: at most `forks` hosts work at the same time.
+    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.turns.acquire().await.ok()
+    }
+
+    /// What is in flight is finished, nothing new starts.
+    pub fn interrupt(&self) {
+        self.interrupted.store(true, Ordering::SeqCst);
+    }
+
+    /// Was the run interrupted?
+    #[must_use]
+    pub fn interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::SeqCst)
+    }
+
+    /// Counts things kept aside.
+    pub fn kept(&self, kept: &[Kept]) {
+        self.kept.fetch_add(
+            u32::try_from(kept.len()).unwrap_or(u32::MAX),
+            Ordering::SeqCst,
+        );
+    }
+
+    /// How many things were kept aside.
+    #[must_use]
+    pub fn kept_count(&self) -> u32 {
+        self.kept.load(Ordering::SeqCst)
+    }
+
+    /// Where a span stands.
+    #[must_use]
+    pub fn place(&self, span: Span) -> Place {
+        let (file, line, column) = crate::diag::place(&self.sources, span);
+        Place { file, line, column }
+    }
+
+    /// A diagnostic as the message of a failed task: what, where, and what to do.
+    #[must_use]
+    pub fn plain(&self, diagnostic: &Diagnostic) -> String {
+        diagnostic.one_line(&self.sources)
+    }
+}
