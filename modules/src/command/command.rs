@@ -147,23 +147,28 @@ fn launch(args: &CommandArgs, words: Vec<String>) -> Launch<'_> {
 /// Words in which the host's shell replaces variables and home directories, and nothing else; as they are, where
 /// there is nothing to replace.
 fn expanded(words: Vec<String>) -> Vec<String> {
-    let quoted: Vec<(String, bool)> = words.iter().map(|w| expansion(w)).collect();
-    if !quoted.iter().any(|(_, expands)| *expands) {
+    let mut mentions = Vec::new();
+    let mut expands = false;
+    let quoted: Vec<String> = words
+        .iter()
+        .map(|w| expansion(w, &mut mentions, &mut expands))
+        .collect();
+    if !expands {
         return words;
     }
-    let line: Vec<&str> = quoted.iter().map(|(w, _)| w.as_str()).collect();
-    vec![
-        "/bin/sh".to_owned(),
-        "-c".to_owned(),
-        format!("exec {}", line.join(" ")),
-    ]
+    let mut line = String::new();
+    for (n, mention) in mentions.iter().enumerate() {
+        line.push_str(&format!("_{n}={}; ", word(mention)));
+    }
+    line.push_str("exec ");
+    line.push_str(&quoted.join(" "));
+    vec!["/bin/sh".to_owned(), "-c".to_owned(), line]
 }
 
-/// One word for a shell, and whether the shell has something to replace in it. An unset variable stays as written.
-fn expansion(text: &str) -> (String, bool) {
+/// One word for a shell. A variable that is not set stays as it is written: its mention is what `_0`, `_1` … hold.
+fn expansion(text: &str, mentions: &mut Vec<String>, expands: &mut bool) -> String {
     let mut line = String::new();
     let mut plain = String::new();
-    let mut expands = false;
     let mut rest = text;
     if let Some(after) = text.strip_prefix('~') {
         let user = after.split('/').next().unwrap_or_default();
@@ -173,7 +178,7 @@ fn expansion(text: &str) -> (String, bool) {
         {
             line.push('~');
             line.push_str(user);
-            expands = true;
+            *expands = true;
             rest = &after[user.len()..];
         }
     }
@@ -183,8 +188,9 @@ fn expansion(text: &str) -> (String, bool) {
                 line.push_str(&word(&plain));
                 plain.clear();
             }
-            line.push_str(&format!("\"${{{name}-\"{}\"}}\"", word(&rest[..len])));
-            expands = true;
+            line.push_str(&format!("\"${{{name}-$_{}}}\"", mentions.len()));
+            mentions.push(rest[..len].to_owned());
+            *expands = true;
             rest = &rest[len..];
             continue;
         }
@@ -194,7 +200,7 @@ fn expansion(text: &str) -> (String, bool) {
     if !plain.is_empty() || line.is_empty() {
         line.push_str(&word(&plain));
     }
-    (line, expands)
+    line
 }
 
 /// The name of the variable at the start of `text`, and how long its mention is.

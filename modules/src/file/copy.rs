@@ -206,6 +206,19 @@ attributes, access lists and SELinux labels of a replaced file stay.
     }
 }
 
+/// Wants a content that was rendered from `src`: it is on no disk of the controller, so it travels whole.
+pub fn rendered(
+    args: &CopyArgs,
+    content: Vec<u8>,
+    mode: u32,
+    world: &View<'_>,
+) -> Result<Wanted, Stop> {
+    let dest = absolute(&args.dest)?;
+    let item = Item::of(Source::Bytes(Content(content)), mode);
+    let name = base_name(args.src.as_deref().unwrap_or_default());
+    single(args, &dest, name, &item, world)
+}
+
 /// A file to be copied.
 struct Item {
     source: Source,

@@ -1,18 +1,26 @@
 //! Files: the kind `file`, what is read of paths beside it, and the modules that are functions of file contents.
 
+pub mod blockinfile;
+pub mod contents;
 pub mod copy;
+pub mod edit;
 #[expect(
     clippy::module_inception,
     reason = "the file of the module `file` is named after it"
 )]
 pub mod file;
 pub mod kind;
+pub mod lineinfile;
 pub mod listing;
 mod masking;
 pub mod mode;
+pub mod pattern;
+pub mod replace;
+pub mod slurp;
 pub mod stat;
 pub mod state;
 pub mod target;
+pub mod template;
 pub mod words;
 mod write;
 

@@ -1,5 +1,6 @@
 //! Writing files: all changes of a task as one script, whose parts either all happen or are taken back.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use runbook_engine::resource::{Kept, KeyedChange, Kind as _, WriteError};
 use runbook_engine::transport::quote::word;
 
 use super::kind::{FileKind, default_mode};
-use super::state::{FileState, FileWant, Source, parent, sha256};
+use super::state::{FileState, FileWant, Source, join, parent, sha256};
 use super::words;
 
 /// What the names of things kept aside have in common.
@@ -45,7 +46,7 @@ same() {
     esac
   fi
 }
-back() { for u in $undo; do "$u" || left="$left $u"; done; undo=; clean; }
+back() { clean; for u in $undo; do "$u" || left="$left $u"; done; undo=; }
 moved() { back; say moved "$1" "$found"; [ -z "$left" ] || say left "$1" "$left"; exit 0; }
 failed() { back; say failed "$1" "$2"; [ -z "$left" ] || say left "$1" "$left"; exit 0; }
 try() { i=$1; shift; e=$("$@" 2>&1) || failed "$i" "$e"; }
@@ -89,38 +90,110 @@ pub(super) async fn write(
     host: &Target,
     changes: &[KeyedChange<FileKind>],
 ) -> Result<Vec<Kept>, WriteError> {
-    let mut script = Script::new();
+    let nonce = hex::encode(rand::rng().random::<[u8; 8]>());
+    let mut places = BTreeMap::new();
+    let outcome = match upload(host, changes, &nonce, &mut places).await {
+        Ok(()) => run(host, changes, &nonce, &places).await,
+        Err(error) => Err(error),
+    };
+    if outcome.is_err() && !places.is_empty() {
+        // The failure itself is what is reported; what cannot be removed now lies there under its odd name.
+        let words: Vec<String> = places.values().map(|p| word(p)).collect();
+        let _ = host
+            .script(&format!("rm -f -- {}", words.join(" ")), None)
+            .await;
+    }
+    outcome
+}
+
+async fn run(
+    host: &Target,
+    changes: &[KeyedChange<FileKind>],
+    nonce: &str,
+    places: &BTreeMap<usize, String>,
+) -> Result<Vec<Kept>, WriteError> {
+    let (text, stdin) = script(changes, nonce, places)?;
+    let reply = host.script(&text, stdin).await?;
+    outcome(&reply.stdout, &reply.stderr, changes)
+}
+
+/// The script that makes all changes, and what it reads from its standard input.
+fn script(
+    changes: &[KeyedChange<FileKind>],
+    nonce: &str,
+    places: &BTreeMap<usize, String>,
+) -> Result<(String, Option<Bytes>), WriteError> {
+    let mut script = Script::new(nonce);
     let ordered = in_order(changes);
-    let mut uploaded = Vec::new();
     for &i in &ordered {
-        if let Err(error) = script.prepare(i, &changes[i], host, &mut uploaded).await {
-            remove(host, &uploaded).await;
-            return Err(error);
-        }
+        script.prepare(i, &changes[i], places.get(&i))?;
     }
     script.flush_prepared();
     for &i in &ordered {
         script.commit(i, &changes[i]);
     }
-    let (text, stdin) = script.finish(&ordered, changes);
-    let reply = match host.script(&text, stdin).await {
-        Ok(reply) => reply,
-        Err(error) => {
-            remove(host, &uploaded).await;
-            return Err(error.into());
-        }
-    };
-    outcome(&reply.stdout, &reply.stderr, changes)
+    Ok(script.finish(&ordered, changes))
 }
 
-/// Removes temporary files after a failure; the failure itself is what is reported.
-async fn remove(host: &Target, paths: &[String]) {
-    if !paths.is_empty() {
-        let words: Vec<String> = paths.iter().map(|p| word(p)).collect();
-        let _ = host
-            .script(&format!("rm -f -- {}", words.join(" ")), None)
-            .await;
+/// Brings the contents that are too large for the script to the host, each beside the place where it is wanted.
+async fn upload(
+    host: &Target,
+    changes: &[KeyedChange<FileKind>],
+    nonce: &str,
+    places: &mut BTreeMap<usize, String>,
+) -> Result<(), WriteError> {
+    let mut with_script = 0;
+    for (i, keyed) in changes.iter().enumerate() {
+        let path = keyed.key.path.as_str();
+        let content = match bring(
+            path,
+            &keyed.change.from,
+            &keyed.change.to,
+            &keyed.change.want,
+        ) {
+            Some(Bring::Bytes(content)) => {
+                with_script += content.len();
+                if with_script <= WITH_SCRIPT {
+                    continue;
+                }
+                with_script -= content.len();
+                Bytes::copy_from_slice(content)
+            }
+            Some(Bring::Local {
+                path: local,
+                sha256: expected,
+            }) => {
+                let content = tokio::fs::read(local).await.map_err(|e| {
+                    WriteError::failed(format!("{local} on the controller cannot be read: {e}"))
+                })?;
+                if sha256(&content) != expected {
+                    return Err(WriteError::failed(format!(
+                        "{local} on the controller is no longer what it was when this was planned; run again"
+                    )));
+                }
+                Bytes::from(content)
+            }
+            _ => continue,
+        };
+        // A directory that is made by the same task is not there yet: go up to one that is.
+        let nearest = format!(
+            "(d={}; while [ ! -d \"$d\" ]; do d=${{d%/*}}; [ -n \"$d\" ] || d=/; done; printf %s \"$d\")",
+            word(parent(path))
+        );
+        let reply = host.script(&nearest, None).await?;
+        if reply.status != 0 {
+            return Err(WriteError::failed(format!(
+                "no directory for {path} was found: {}",
+                String::from_utf8_lossy(&reply.stderr).trim()
+            )));
+        }
+        let dir = String::from_utf8_lossy(&reply.stdout).into_owned();
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let place = beside(&join(&dir, name), &format!("{nonce}-{i}.part"));
+        places.insert(i, place.clone());
+        host.upload(&place, content).await?;
     }
+    Ok(())
 }
 
 /// Parents before what they hold, copies before what they copy is changed, removals last and deepest first.
@@ -232,7 +305,7 @@ fn bring<'a>(
 }
 
 impl Script {
-    fn new() -> Self {
+    fn new(nonce: &str) -> Self {
         Self {
             text: String::new(),
             functions: String::new(),
@@ -243,7 +316,7 @@ impl Script {
             flush: Vec::new(),
             drop: Vec::new(),
             label: Vec::new(),
-            nonce: hex::encode(rand::rng().random::<[u8; 8]>()),
+            nonce: nonce.to_owned(),
         }
     }
 
@@ -256,13 +329,12 @@ impl Script {
         beside(path, &format!("{}-{i}.tmp", self.nonce))
     }
 
-    /// Everything that can be done before the first thing is changed.
-    async fn prepare(
+    /// Everything that can be done before the first thing is changed. `uploaded`: where its content lies already.
+    fn prepare(
         &mut self,
         i: usize,
         keyed: &KeyedChange<FileKind>,
-        host: &Target,
-        uploaded: &mut Vec<String>,
+        uploaded: Option<&String>,
     ) -> Result<(), WriteError> {
         let path = keyed.key.path.as_str();
         let (from, to, want) = (&keyed.change.from, &keyed.change.to, &keyed.change.want);
@@ -294,40 +366,26 @@ impl Script {
                 p = word(path)
             );
         }
-        match bring {
-            Bring::Bytes(content) if self.contents.len() + content.len() <= WITH_SCRIPT => {
+        match (bring, uploaded) {
+            (_, Some(place)) => {
+                self.temporary.push(place.clone());
+                let _ = writeln!(prepared, "try {i} mv -f -- {} {t}", word(place));
+            }
+            (Bring::Bytes(content), None) => {
                 self.parts
                     .push((i, temporary.clone(), self.contents.len(), content.len()));
                 self.contents.extend_from_slice(content);
                 let _ = writeln!(prepared, "put{i}");
             }
-            Bring::Bytes(content) => {
-                let place = self
-                    .upload(host, i, path, Bytes::copy_from_slice(content), uploaded)
-                    .await?;
-                let _ = writeln!(prepared, "try {i} mv -f -- {} {t}", word(&place));
+            (Bring::Local { path: local, .. }, None) => {
+                return Err(WriteError::failed(format!(
+                    "{local} was not brought to the host"
+                )));
             }
-            Bring::Local {
-                path: local,
-                sha256: expected,
-            } => {
-                let content = tokio::fs::read(local).await.map_err(|e| {
-                    WriteError::failed(format!("{local} on the controller cannot be read: {e}"))
-                })?;
-                if sha256(&content) != expected {
-                    return Err(WriteError::failed(format!(
-                        "{local} on the controller is no longer what it was when this was planned; run again"
-                    )));
-                }
-                let place = self
-                    .upload(host, i, path, Bytes::from(content), uploaded)
-                    .await?;
-                let _ = writeln!(prepared, "try {i} mv -f -- {} {t}", word(&place));
-            }
-            Bring::Copy { path: other } => {
+            (Bring::Copy { path: other }, None) => {
                 let _ = writeln!(prepared, "try {i} cp -- {} {t}", word(other));
             }
-            Bring::Aside(place) => {
+            (Bring::Aside(place), None) => {
                 let _ = writeln!(prepared, "try {i} ln -f -- {} {t}", word(&place));
             }
         }
@@ -364,39 +422,6 @@ impl Script {
             let words: Vec<String> = self.prepared.iter().map(|p| word(p)).collect();
             self.line(format!("sync -- {} 2>/dev/null || :", words.join(" ")));
         }
-    }
-
-    async fn upload(
-        &mut self,
-        host: &Target,
-        i: usize,
-        path: &str,
-        content: Bytes,
-        uploaded: &mut Vec<String>,
-    ) -> Result<String, WriteError> {
-        let mut dir = parent(path).to_owned();
-        // A directory that is made by the same task is not there yet: go up to one that is.
-        let reply = host
-            .script(
-                &format!(
-                    "(d={}; while [ ! -d \"$d\" ]; do d=${{d%/*}}; [ -n \"$d\" ] || d=/; done; printf %s \"$d\")",
-                    word(&dir)
-                ),
-                None,
-            )
-            .await?;
-        if reply.status == 0 {
-            dir = String::from_utf8_lossy(&reply.stdout).into_owned();
-        }
-        let name = path.rsplit('/').next().unwrap_or_default();
-        let place = beside(
-            &format!("{}/{name}", dir.trim_end_matches('/')),
-            &format!("{}-{i}.part", self.nonce),
-        );
-        self.temporary.push(place.clone());
-        uploaded.push(place.clone());
-        host.upload(&place, content).await?;
-        Ok(place)
     }
 
     /// The change itself.
@@ -462,17 +487,29 @@ impl Script {
         }
         self.line(format!("{} || moved {i}", same(path, from)));
         if in_the_way {
-            let _ = write!(
-                self.functions,
-                "undo{i}() {{ rm -f -- {p} 2>/dev/null || rmdir -- {p}; mv -f -- {a} {p}; }}\n"
-            );
-            self.line(format!("try {i} away {p} {a}"));
-            self.line(format!("undo=\"undo{i} $undo\""));
-            if from.is == FileType::Directory || large {
-                self.line(format!("kept{i}=y"));
+            let remade = restore_attributes(&p, "", from);
+            let again = if from.is == FileType::Directory {
+                format!("if [ -d {a} ]; then mv -f -- {a} {p}; else mkdir -- {p}{remade}; fi")
             } else {
-                self.drop.push(old);
+                format!("mv -f -- {a} {p}")
+            };
+            let _ = writeln!(
+                self.functions,
+                "undo{i}() {{ rm -f -- {p} 2>/dev/null || rmdir -- {p}; {again}; }}"
+            );
+            if from.is == FileType::Directory {
+                self.line(format!(
+                    "rmdir -- {p} 2>/dev/null || {{ try {i} away {p} {a}; kept{i}=y; }}"
+                ));
+            } else {
+                self.line(format!("try {i} away {p} {a}"));
+                if large {
+                    self.line(format!("kept{i}=y"));
+                } else {
+                    self.drop.push(old);
+                }
             }
+            self.line(format!("undo=\"undo{i} $undo\""));
         } else {
             match from.is {
                 FileType::Absent if to.is == FileType::Directory => {
@@ -529,10 +566,15 @@ impl Script {
         match to.is {
             FileType::Directory => {
                 // A directory that an earlier change put aside comes back with all that is in it.
-                let back = to.inode.as_ref().map(|_| word(&aside(path, to)));
+                // Where the number of its inode is in use again, nothing was put aside.
+                let back = to
+                    .inode
+                    .as_ref()
+                    .filter(|_| to.inode != from.inode)
+                    .map(|_| word(&aside(path, to)));
                 match back {
                     Some(back) => self.line(format!(
-                        "if [ -d {back} ]; then try {i} mv -f -- {back} {p}; else try {i} mkdir -- {p}; fi"
+                        "if [ -d {back} ] && [ ! -L {back} ]; then try {i} mv -f -- {back} {p}; else try {i} mkdir -- {p}; fi"
                     )),
                     None => self.line(format!("try {i} mkdir -- {p}")),
                 }
@@ -789,3 +831,6 @@ fn outcome(
         )))),
     }
 }
+
+#[cfg(test)]
+mod tests;
