@@ -654,3 +654,203 @@ pub struct Evidence {
     /// What it asks for is so.
     pub seen: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ldap::entry::{differences, predicted};
+    use crate::ldap::ldif::parse;
+    use crate::ldap::schema::Descriptions;
+
+    fn schema() -> Schema {
+        let list = |l: &[&str]| l.iter().map(|s| (*s).to_owned()).collect();
+        Schema::new(&Descriptions {
+            attribute_types: list(&[
+                "( 2.5.4.0 NAME 'objectClass' EQUALITY objectIdentifierMatch )",
+                "( 2.5.4.3 NAME ( 'cn' 'commonName' ) EQUALITY caseIgnoreMatch )",
+                "( 2.5.4.31 NAME 'member' EQUALITY distinguishedNameMatch )",
+                "( 1.1 NAME 'tag' EQUALITY caseExactIA5Match )",
+                "( 1.2 NAME 'one' EQUALITY caseExactMatch SINGLE-VALUE )",
+                "( 1.3 NAME 'blob' SYNTAX 1.3.6.1.4.1.1466.115.121.1.40 )",
+            ]),
+            object_classes: list(&[
+                "( 1.10 NAME 'thing' STRUCTURAL MUST cn MAY ( tag $ one $ blob ) )",
+                "( 1.11 NAME 'group' STRUCTURAL MUST ( cn $ member ) )",
+            ]),
+        })
+    }
+
+    fn entry(text: &str, schema: &Schema) -> (String, EntryState) {
+        let record = parse(text.as_bytes()).unwrap().remove(0);
+        let RecordChange::Add(attributes) = record.change else { panic!("{text}") };
+        let attributes = attributes
+            .into_iter()
+            .map(|(name, values)| Attribute { rule: schema.rule(&name), name, values: octets(&values) })
+            .collect();
+        let dn = Dn::parse(&record.dn).unwrap();
+        (dn.folded(Some(schema)), EntryState::of(Entry { dn: record.dn, attributes }))
+    }
+
+    /// Entries that are there, records of the chain; verdicts by first letter, and the differences that are sent.
+    fn check(there: &[&str], chain: &str, verdicts: &str, sent: &[&str]) -> Net {
+        let schema = schema();
+        let directory: Directory = there.iter().map(|e| entry(e, &schema)).collect();
+        let links: Vec<Link> = parse(chain.as_bytes())
+            .unwrap()
+            .into_iter()
+            .map(|r| {
+                let dn = Dn::parse(&r.dn).unwrap();
+                let place = dn.folded(Some(&schema));
+                Link { file: "f".to_owned(), line: r.line, dn, place, change: r.change }
+            })
+            .collect();
+        let net = net(&links, &directory, &schema, Existing::Compare);
+        let found: String = net
+            .verdicts
+            .iter()
+            .map(|v| match v {
+                Verdict::Apply => '+',
+                Verdict::Already => '=',
+                Verdict::Conflict(_) => '!',
+            })
+            .collect();
+        assert_eq!(found, verdicts, "{:?}", net.verdicts);
+        let mut lines = Vec::new();
+        for (dn, place, want) in &net.wants {
+            let state = directory.get(place).cloned().unwrap_or_default();
+            let found = differences(want, &state);
+            assert!(!found.is_empty(), "{dn} is wanted as it is");
+            lines.extend(found.iter().map(|l| format!("{dn}: {l}")));
+            assert!(differences(want, &predicted(want, &state)).is_empty());
+        }
+        assert_eq!(lines, sent);
+        net
+    }
+
+    fn why(net: &Net) -> &str {
+        net.verdicts
+            .iter()
+            .find_map(|v| match v {
+                Verdict::Conflict(why) => Some(why.as_str()),
+                _ => None,
+            })
+            .unwrap_or_default()
+    }
+
+    const A: &str = "dn: cn=a,o=x\nobjectClass: thing\ncn: a\ntag: 1\none: old\n";
+    const X: &str = "dn: o=x\nobjectClass: thing\ncn: x\n";
+
+    #[test]
+    fn values_come_and_go() {
+        check(&[A], "dn: cn=a,o=x\nadd: tag\ntag: 2\n", "+", &["cn=a,o=x: tag + 2"]);
+        check(&[A], "dn: CN=A, o=X\nadd: tag\ntag: 1\n", "=", &[]);
+        check(&[A], "dn: cn=a,o=x\nadd: TAG\ntag: 1\nTag: 2\n", "+", &["cn=a,o=x: tag + 2"]);
+        check(&[A], "dn: cn=a,o=x\ndelete: tag\ntag: 1\ntag: 9\n", "+", &["cn=a,o=x: tag - 1"]);
+        check(&[A], "dn: cn=a,o=x\ndelete: blob\n", "=", &[]);
+        check(&[A], "dn: cn=a,o=x\nreplace: one\none: new\n", "+", &["cn=a,o=x: one - old", "cn=a,o=x: one + new"]);
+        // The case of a tag counts, the case of a name does not.
+        check(&[A], "dn: cn=a,o=x\nadd: commonName\ncommonName: A\n", "=", &[]);
+    }
+
+    #[test]
+    fn a_chain_is_judged_by_where_it_ends() {
+        let chain = "dn: cn=a,o=x\nadd: tag\ntag: 2\n\ndn: cn=a,o=x\ndelete: tag\ntag: 2\n";
+        check(&[A], chain, "==", &[]);
+        let chain = "dn: cn=a,o=x\nadd: one\none: mid\n\ndn: cn=a,o=x\nreplace: one\none: new\n";
+        check(&[A], chain, "++", &["cn=a,o=x: one - old", "cn=a,o=x: one + new"]);
+        let added = "dn: cn=b,o=x\nobjectClass: thing\ncn: b\ntag: 1\n\n\
+                     dn: cn=b,o=x\nchangetype: modify\nreplace: tag\ntag: 2\n";
+        check(&[X], added, "++", &["cn=b,o=x: add cn=b,o=x"]);
+        // Applied before: the entry is as the second record leaves it, not as the first brings it.
+        check(&[X, "dn: cn=b,o=x\nobjectClass: thing\ncn: b\ntag: 2\n"], added, "==", &[]);
+        // Half applied: the second record is still to come.
+        let half = "dn: cn=b,o=x\nobjectClass: thing\ncn: b\ntag: 1\n";
+        check(&[X, half], added, "=+", &["cn=b,o=x: tag - 1", "cn=b,o=x: tag + 2"]);
+        // Applied, and the administrator has added something.
+        let more = "dn: cn=b,o=x\nobjectClass: thing\ncn: b\ntag: 2\ntag: mine\n";
+        check(&[X, more], added, "==", &[]);
+        // Removed and brought back as something else.
+        let chain = "dn: cn=a,o=x\nchangetype: delete\n\ndn: cn=a,o=x\nobjectClass: group\ncn: a\nmember: cn=z\n";
+        let net = check(
+            &[X, A],
+            chain,
+            "++",
+            &[
+                "cn=a,o=x: objectClass - thing",
+                "cn=a,o=x: objectClass + group",
+                "cn=a,o=x: member + cn=z",
+                "cn=a,o=x: tag removed",
+                "cn=a,o=x: one removed",
+            ],
+        );
+        assert!(matches!(net.wants[0].2, EntryWant::Entry(_)));
+    }
+
+    #[test]
+    fn conflicts() {
+        let because = |there: &[&str], chain: &str, reason: &str| {
+            let net = check(there, chain, "!", &[]);
+            assert!(why(&net).contains(reason), "{}", why(&net));
+        };
+        because(&[], "dn: cn=a,o=x\nadd: tag\ntag: 1\n", "the entry is absent");
+        because(&[], "dn: cn=a,o=x\nobjectClass: thing\n", "the entry above it, o=x, is absent");
+        because(&[X, A], "dn: cn=a,o=x\nobjectClass: thing\none: new\n", "the entry exists and lacks one new");
+        because(&[A], "dn: cn=a,o=x\nadd: one\none: new\n", "one holds one value and would have old and new");
+        because(&[X], "dn: cn=g,o=x\nobjectClass: group\n", "require member");
+        let group = "dn: cn=g,o=x\nobjectClass: group\ncn: g\nmember: cn=z, o=X\n";
+        because(&[group], "dn: cn=g,o=x\ndelete: member\nmember: CN=Z,o=x\n", "lose its last value of member");
+        because(&[X, A], "dn: o=x\nchangetype: delete\n", "entries lie below it");
+        // A conflict leaves the record out, whole, and the others in.
+        check(
+            &[A],
+            "dn: cn=a,o=x\nadd: tag\ntag: 2\n-\nadd: one\none: new\n\ndn: cn=a,o=x\nadd: tag\ntag: 3\n",
+            "!+",
+            &["cn=a,o=x: tag + 3"],
+        );
+    }
+
+    #[test]
+    fn removals_and_renames() {
+        check(&[], "dn: cn=a,o=x\nchangetype: delete\n", "=", &[]);
+        let chain = "dn: cn=a,o=x\nchangetype: delete\n\ndn: o=x\nchangetype: delete\n";
+        check(&[X, A], chain, "++", &["o=x: remove o=x", "cn=a,o=x: remove cn=a,o=x"]);
+        let rename = "dn: cn=a,o=x\nchangetype: modrdn\nnewrdn: cn=c\ndeleteoldrdn: 1\n";
+        let net = check(&[X, A], rename, "+", &["cn=a,o=x: remove cn=a,o=x", "cn=c,o=x: add cn=c,o=x"]);
+        let EntryWant::Entry(new) = &net.wants[1].2 else { panic!() };
+        assert_eq!(new.texts("cn"), ["c"]);
+        check(&[X, "dn: cn=c,o=x\nobjectClass: thing\ncn: c\n"], rename, "=", &[]);
+        let net = check(&[X], rename, "!", &[]);
+        assert!(why(&net).contains("neither"));
+    }
+
+    #[test]
+    fn what_the_schema_does_not_know_is_named() {
+        let net = check(
+            &[X],
+            "dn: cn=n,o=x\nobjectClass: thing\nobjectClass: newThing\nnewTag: 1\n",
+            "+",
+            &["cn=n,o=x: add cn=n,o=x"],
+        );
+        assert_eq!(net.unknown, ["attribute newTag (f line 1)", "object class newThing (f line 1)"]);
+    }
+
+    #[test]
+    fn marks_of_a_version() {
+        let schema = schema();
+        let directory: Directory = [X, A].iter().map(|e| entry(e, &schema)).collect();
+        let mark = |text: &str| {
+            let record = parse(text.as_bytes()).unwrap().remove(0);
+            let dn = Dn::parse(&record.dn).unwrap();
+            let place = dn.folded(Some(&schema));
+            let link = Link { file: String::new(), line: 1, dn, place, change: record.change };
+            evidence(&link, &directory, &schema).map(|e| (e.additive, e.seen))
+        };
+        assert_eq!(mark("dn: cn=a,o=x\nadd: tag\ntag: 1\n"), Some((true, true)));
+        assert_eq!(mark("dn: cn=a,o=x\nadd: tag\ntag: 1\ntag: 2\n"), Some((true, false)));
+        assert_eq!(mark("dn: cn=a,o=x\ndelete: tag\ntag: 2\n"), Some((false, true)));
+        assert_eq!(mark("dn: cn=a,o=x\nreplace: blob\nblob:< file:x\n"), None);
+        assert_eq!(mark("dn: cn=q,o=x\nadd: tag\ntag: 1\n"), None);
+        assert_eq!(mark("dn: cn=q,o=x\nobjectClass: thing\n"), Some((true, false)));
+        assert_eq!(mark("dn: cn=q,o=y\nobjectClass: thing\n"), None);
+    }
+}

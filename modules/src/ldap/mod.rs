@@ -6,6 +6,7 @@ pub mod container;
 pub mod dn;
 pub mod entry;
 pub mod entry_kind;
+pub mod export;
 pub mod image;
 pub mod ldif;
 pub mod listing;

@@ -326,6 +326,7 @@ fn wanted(args: &LdapUpdateArgs, server: &Server, planned: Planned) -> Result<Wa
             planned.net.unknown.len()
         )));
     }
+    let mut failed = None;
     if !conflicts.is_empty() && args.on_conflict == OnConflict::Stop {
         let more = conflicts.len().saturating_sub(LISTED);
         let mut list = conflicts
@@ -337,13 +338,14 @@ fn wanted(args: &LdapUpdateArgs, server: &Server, planned: Planned) -> Result<Wa
         if more > 0 {
             list.push_str(&format!("\n  and {more} more"));
         }
-        return Err(Stop::refuse(format!(
+        failed = Some(format!(
             "{summary}. Nothing was sent. Mend the entries, leave out components that the site does not have, or \
              give `on_conflict: continue` to leave these records out:\n  {list}"
-        )));
+        ));
     }
     let mut wanted = Wanted::nothing();
-    for (dn, place, want) in &planned.net.wants {
+    let sent = if failed.is_none() { planned.net.wants.as_slice() } else { &[] };
+    for (dn, place, want) in sent {
         let key = EntryKey {
             server: server.clone(),
             dn: dn.to_string(),
@@ -352,14 +354,17 @@ fn wanted(args: &LdapUpdateArgs, server: &Server, planned: Planned) -> Result<Wa
         };
         wanted.set::<LdapEntry>(&key, want);
     }
-    if let Some((key, want)) = &planned.record {
+    if let Some((key, want)) = planned.record.as_ref().filter(|_| failed.is_none()) {
         wanted.set::<LdapEntry>(key, want);
     }
     wanted.summary = Some(summary);
     wanted.notes = planned.notes;
-    wanted
-        .notes
-        .extend(conflicts.iter().map(|c| format!("left out: {c}")));
+    if failed.is_none() {
+        wanted
+            .notes
+            .extend(conflicts.iter().map(|c| format!("left out: {c}")));
+    }
+    wanted.failed = failed;
     let number = |n: usize| Value::Int(i64::try_from(n).unwrap_or(i64::MAX));
     let classified = planned
         .links

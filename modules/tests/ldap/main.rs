@@ -7,6 +7,7 @@
     clippy::print_stderr
 )]
 
+mod exporting;
 mod host;
 mod model;
 mod parsing;

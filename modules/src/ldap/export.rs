@@ -1,0 +1,242 @@
+//! Module `ldap_export`: a part of a directory as an LDIF file on the host.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use indexmap::IndexMap;
+use runbook_engine::action::{
+    ActionError, ActionKind, ActionRun, EffectMark, Effects, Outcome,
+};
+use runbook_engine::host::{FileType, HostError, Probe, ReadCommand, Target};
+use runbook_engine::module::{Footprint, Module, Stop, Wanted, reference};
+use runbook_engine::resource::Kind as _;
+use runbook_engine::value::{Secret, Value};
+use runbook_engine::world::View;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::applied;
+use super::dn::Dn;
+use super::entry::{Entry, parents_first};
+use super::entry_kind;
+use super::ldif::{Style, parse, write};
+use super::listing::{LdapListing, ListingKey};
+use super::server::Server;
+use super::session::{Depth, Refused, Session};
+use crate::file::{FileKey, FileKind};
+
+/// The module.
+pub struct LdapExport;
+
+/// Arguments of `ldap_export`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LdapExportArgs {
+    /// The container that the directory server runs in, `NAME` or `NAME:PORT` (port 389 by default).
+    #[serde(default)]
+    pub container: Option<String>,
+    /// The directory server as seen from the host, in place of `container`: `HOST:PORT`, or the path of its socket.
+    #[serde(default)]
+    pub server: Option<String>,
+    /// The name to bind with. Passwords are exported only where it may read them.
+    #[serde(default)]
+    pub bind_dn: Option<String>,
+    /// The password of `bind_dn`.
+    #[serde(default)]
+    pub password: Option<Secret>,
+    /// The entry that is exported, with all below it.
+    pub base: String,
+    /// Absolute path of the file on the host, mode 0600. Its directory exists, and it does not: an export is never
+    /// written over an older one, so put the run's own folder or a date into the path.
+    pub dest: String,
+    /// What to do where there is no entry `base`. Default: fail.
+    #[serde(default)]
+    pub absent: Absent,
+    /// Fold lines at 76 characters. Default: no, as `ldapsearch -o ldif-wrap=no` writes.
+    #[serde(default)]
+    pub wrap: bool,
+}
+
+/// What to do where the entry to export does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Absent {
+    /// The task fails.
+    #[default]
+    Fail,
+    /// The task is skipped.
+    Skip,
+}
+
+impl LdapExportArgs {
+    fn server(&self) -> Result<Server, String> {
+        Server::from_args(
+            self.container.as_deref(),
+            self.server.as_deref(),
+            self.bind_dn.as_deref(),
+            self.password.as_ref(),
+        )
+    }
+}
+
+impl Module for LdapExport {
+    type Args = LdapExportArgs;
+
+    const NAME: &'static str = "ldap_export";
+    const SUMMARY: &'static str = "Writes a part of a directory to an LDIF file on the host.";
+    const DOC: &'static str = include_str!("export.md");
+
+    fn validate(args: &Self::Args) -> Result<(), String> {
+        args.server()?;
+        Dn::parse(&args.base).map_err(|e| format!("base: {e}"))?;
+        if !args.dest.starts_with('/') || args.dest.ends_with('/') {
+            return Err(format!("dest: `{}` is no absolute path of a file", args.dest));
+        }
+        Ok(())
+    }
+
+    fn touches(args: &Self::Args) -> Footprint {
+        let (Ok(server), Ok(base)) = (args.server(), Dn::parse(&args.base)) else {
+            return Footprint::everything();
+        };
+        let place = format!("{}/{}", server.id(), base.folded(None));
+        let mut footprint = Footprint::nothing()
+            .reads("ldap-entry", place.clone())
+            .reads("ldap-listing", place)
+            .writes("file", FileKey::new(&args.dest).to_string());
+        if let super::server::Place::Container { name, .. } = &server.at {
+            footprint = footprint.reads(super::container::KIND, name.clone());
+        }
+        footprint
+    }
+
+    fn want(args: &Self::Args, world: &View<'_>) -> Result<Wanted, Stop> {
+        let server = args.server().map_err(Stop::Refuse)?;
+        let base = Dn::parse(&args.base).map_err(|e| Stop::refuse(format!("base: {e}")))?;
+        let listing = ListingKey::new(&server, &base, Depth::Subtree, None);
+        let dest = FileKey::new(&args.dest);
+        world.need(&[reference::<LdapListing>(&listing), reference::<FileKind>(&dest)])?;
+        let listing = world.get::<LdapListing>(&listing)?;
+        let file = world.get::<FileKind>(&dest)?;
+        if !listing.exists {
+            if args.absent == Absent::Skip {
+                return Ok(Wanted {
+                    skipped: Some(format!("{} has no entry {}", server.shown(), args.base)),
+                    ..Wanted::nothing()
+                });
+            }
+            return Err(Stop::refuse(format!(
+                "{} has no entry {}; mend `base`, or give `absent: skip` where it need not exist",
+                server.shown(),
+                args.base
+            )));
+        }
+        if file.is != FileType::Absent {
+            return Err(Stop::refuse(format!(
+                "{} exists already, and an export is never written over another; name another file",
+                args.dest
+            )));
+        }
+        let record = format!("cn={},", applied::NAME);
+        let count = listing.names.iter().filter(|n| !n.to_lowercase().starts_with(&record)).count();
+        let call = ExportCall { server, base: args.base.clone(), dest: dest.path.clone(), wrap: args.wrap };
+        let effects = Effects::Creates(vec![EffectMark {
+            kind: FileKind::NAME.to_owned(),
+            id: dest.to_string(),
+        }]);
+        let summary = format!("{count} entries of {} → {}", args.base, args.dest);
+        Ok(Wanted::action::<Export>(&call, effects, summary))
+    }
+}
+
+/// The action kind `ldap-export`.
+pub struct Export;
+
+/// What to export.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExportCall {
+    /// From which server.
+    pub server: Server,
+    /// From which entry on.
+    pub base: String,
+    /// To which file on the host.
+    pub dest: String,
+    /// Fold lines.
+    pub wrap: bool,
+}
+
+#[async_trait]
+impl ActionKind for Export {
+    type Call = ExportCall;
+
+    const NAME: &'static str = "ldap-export";
+
+    async fn run(&self, host: &Target, call: &ExportCall, _run: &ActionRun) -> Result<Outcome, ActionError> {
+        let entries = subtree(host, call).await?;
+        let style = if call.wrap { Style::Wrapped } else { Style::Unwrapped };
+        let text = write(&entries, style);
+        // Read back by the parser that will read it when it is loaded again.
+        let parsed = parse(text.as_bytes()).map(|r| r.len()).unwrap_or_default();
+        if parsed != entries.len() {
+            return Err(ActionError::Failed(format!(
+                "the export of {} would hold {parsed} of {} entries; nothing was written",
+                call.base,
+                entries.len()
+            )));
+        }
+        let hash = hex::encode(Sha256::digest(text.as_bytes()));
+        let size = text.len();
+        let uploaded = host.upload(&call.dest, Bytes::from(text)).await;
+        // A run that was cut off after writing finds its own file again.
+        if hash_of(host, &call.dest).await?.as_deref() != Some(hash.as_str()) {
+            uploaded?;
+            return Err(ActionError::Failed(format!(
+                "{} does not hold what was written to it; look at the free space of its file system",
+                call.dest
+            )));
+        }
+        let number = |n: usize| Value::Int(i64::try_from(n).unwrap_or(i64::MAX));
+        let output: IndexMap<String, Value> = [
+            ("dest".to_owned(), Value::from(call.dest.as_str())),
+            ("base".to_owned(), Value::from(call.base.as_str())),
+            ("entries".to_owned(), number(entries.len())),
+            ("size".to_owned(), number(size)),
+            ("sha256".to_owned(), Value::from(hash)),
+        ]
+        .into();
+        Ok(Outcome { changed: true, failed: None, output })
+    }
+}
+
+/// The SHA-256 of a file on the host, hex; none where there is no such file.
+async fn hash_of(host: &Probe, path: &str) -> Result<Option<String>, HostError> {
+    let reply = host.command(&ReadCommand::new(["sha256sum", "-b", "--", path])).await?;
+    let text = String::from_utf8_lossy(&reply.stdout);
+    // A backslash before the hash says that the name was escaped.
+    let hash = text.trim_start_matches('\\').split_whitespace().next().map(str::to_owned);
+    Ok(hash.filter(|_| reply.status == 0))
+}
+
+/// The entries of a subtree, parents first, without the record of applied updates.
+async fn subtree(host: &Target, call: &ExportCall) -> Result<Vec<Entry>, HostError> {
+    for attempt in 0..2 {
+        let session = Session::of(host, &call.server).await?;
+        let schema = session.schema(host).await;
+        let found = session.search(&call.base, Depth::Subtree, &["*"]).await;
+        match (found, schema) {
+            (Ok(found), Ok(schema)) => {
+                let mut entries: Vec<Entry> = found
+                    .into_iter()
+                    .map(|raw| entry_kind::entry(raw, &schema))
+                    .filter(|e| !applied::is_record(e))
+                    .collect();
+                parents_first(&mut entries);
+                return Ok(entries);
+            }
+            (Err(Refused::Broken(_)), _) | (_, Err(_)) if attempt == 0 => session.forget(host).await,
+            (Err(refused), _) => return Err(session.error(&format!("reading {}", call.base), &refused)),
+            (_, Err(error)) => return Err(error),
+        }
+    }
+    Err(HostError::failed(format!("the session with {} breaks again and again", call.server.shown())))
+}
