@@ -682,13 +682,25 @@ mod tests {
 
     fn entry(text: &str, schema: &Schema) -> (String, EntryState) {
         let record = parse(text.as_bytes()).unwrap().remove(0);
-        let RecordChange::Add(attributes) = record.change else { panic!("{text}") };
+        let RecordChange::Add(attributes) = record.change else {
+            panic!("{text}")
+        };
         let attributes = attributes
             .into_iter()
-            .map(|(name, values)| Attribute { rule: schema.rule(&name), name, values: octets(&values) })
+            .map(|(name, values)| Attribute {
+                rule: schema.rule(&name),
+                name,
+                values: octets(&values),
+            })
             .collect();
         let dn = Dn::parse(&record.dn).unwrap();
-        (dn.folded(Some(schema)), EntryState::of(Entry { dn: record.dn, attributes }))
+        (
+            dn.folded(Some(schema)),
+            EntryState::of(Entry {
+                dn: record.dn,
+                attributes,
+            }),
+        )
     }
 
     /// Entries that are there, records of the chain; verdicts by first letter, and the differences that are sent.
@@ -701,7 +713,13 @@ mod tests {
             .map(|r| {
                 let dn = Dn::parse(&r.dn).unwrap();
                 let place = dn.folded(Some(&schema));
-                Link { file: "f".to_owned(), line: r.line, dn, place, change: r.change }
+                Link {
+                    file: "f".to_owned(),
+                    line: r.line,
+                    dn,
+                    place,
+                    change: r.change,
+                }
             })
             .collect();
         let net = net(&links, &directory, &schema, Existing::Compare);
@@ -742,14 +760,39 @@ mod tests {
 
     #[test]
     fn values_come_and_go() {
-        check(&[A], "dn: cn=a,o=x\nadd: tag\ntag: 2\n", "+", &["cn=a,o=x: tag + 2"]);
+        check(
+            &[A],
+            "dn: cn=a,o=x\nadd: tag\ntag: 2\n",
+            "+",
+            &["cn=a,o=x: tag + 2"],
+        );
         check(&[A], "dn: CN=A, o=X\nadd: tag\ntag: 1\n", "=", &[]);
-        check(&[A], "dn: cn=a,o=x\nadd: TAG\ntag: 1\nTag: 2\n", "+", &["cn=a,o=x: tag + 2"]);
-        check(&[A], "dn: cn=a,o=x\ndelete: tag\ntag: 1\ntag: 9\n", "+", &["cn=a,o=x: tag - 1"]);
+        check(
+            &[A],
+            "dn: cn=a,o=x\nadd: TAG\ntag: 1\nTag: 2\n",
+            "+",
+            &["cn=a,o=x: tag + 2"],
+        );
+        check(
+            &[A],
+            "dn: cn=a,o=x\ndelete: tag\ntag: 1\ntag: 9\n",
+            "+",
+            &["cn=a,o=x: tag - 1"],
+        );
         check(&[A], "dn: cn=a,o=x\ndelete: blob\n", "=", &[]);
-        check(&[A], "dn: cn=a,o=x\nreplace: one\none: new\n", "+", &["cn=a,o=x: one - old", "cn=a,o=x: one + new"]);
+        check(
+            &[A],
+            "dn: cn=a,o=x\nreplace: one\none: new\n",
+            "+",
+            &["cn=a,o=x: one - old", "cn=a,o=x: one + new"],
+        );
         // The case of a tag counts, the case of a name does not.
-        check(&[A], "dn: cn=a,o=x\nadd: commonName\ncommonName: A\n", "=", &[]);
+        check(
+            &[A],
+            "dn: cn=a,o=x\nadd: commonName\ncommonName: A\n",
+            "=",
+            &[],
+        );
     }
 
     #[test]
@@ -757,15 +800,30 @@ mod tests {
         let chain = "dn: cn=a,o=x\nadd: tag\ntag: 2\n\ndn: cn=a,o=x\ndelete: tag\ntag: 2\n";
         check(&[A], chain, "==", &[]);
         let chain = "dn: cn=a,o=x\nadd: one\none: mid\n\ndn: cn=a,o=x\nreplace: one\none: new\n";
-        check(&[A], chain, "++", &["cn=a,o=x: one - old", "cn=a,o=x: one + new"]);
+        check(
+            &[A],
+            chain,
+            "++",
+            &["cn=a,o=x: one - old", "cn=a,o=x: one + new"],
+        );
         let added = "dn: cn=b,o=x\nobjectClass: thing\ncn: b\ntag: 1\n\n\
                      dn: cn=b,o=x\nchangetype: modify\nreplace: tag\ntag: 2\n";
         check(&[X], added, "++", &["cn=b,o=x: add cn=b,o=x"]);
         // Applied before: the entry is as the second record leaves it, not as the first brings it.
-        check(&[X, "dn: cn=b,o=x\nobjectClass: thing\ncn: b\ntag: 2\n"], added, "==", &[]);
+        check(
+            &[X, "dn: cn=b,o=x\nobjectClass: thing\ncn: b\ntag: 2\n"],
+            added,
+            "==",
+            &[],
+        );
         // Half applied: the second record is still to come.
         let half = "dn: cn=b,o=x\nobjectClass: thing\ncn: b\ntag: 1\n";
-        check(&[X, half], added, "=+", &["cn=b,o=x: tag - 1", "cn=b,o=x: tag + 2"]);
+        check(
+            &[X, half],
+            added,
+            "=+",
+            &["cn=b,o=x: tag - 1", "cn=b,o=x: tag + 2"],
+        );
         // Applied, and the administrator has added something.
         let more = "dn: cn=b,o=x\nobjectClass: thing\ncn: b\ntag: 2\ntag: mine\n";
         check(&[X, more], added, "==", &[]);
@@ -792,14 +850,38 @@ mod tests {
             let net = check(there, chain, "!", &[]);
             assert!(why(&net).contains(reason), "{}", why(&net));
         };
-        because(&[], "dn: cn=a,o=x\nadd: tag\ntag: 1\n", "the entry is absent");
-        because(&[], "dn: cn=a,o=x\nobjectClass: thing\n", "the entry above it, o=x, is absent");
-        because(&[X, A], "dn: cn=a,o=x\nobjectClass: thing\none: new\n", "the entry exists and lacks one new");
-        because(&[A], "dn: cn=a,o=x\nadd: one\none: new\n", "one holds one value and would have old and new");
+        because(
+            &[],
+            "dn: cn=a,o=x\nadd: tag\ntag: 1\n",
+            "the entry is absent",
+        );
+        because(
+            &[],
+            "dn: cn=a,o=x\nobjectClass: thing\n",
+            "the entry above it, o=x, is absent",
+        );
+        because(
+            &[X, A],
+            "dn: cn=a,o=x\nobjectClass: thing\none: new\n",
+            "the entry exists and lacks one new",
+        );
+        because(
+            &[A],
+            "dn: cn=a,o=x\nadd: one\none: new\n",
+            "one holds one value and would have old and new",
+        );
         because(&[X], "dn: cn=g,o=x\nobjectClass: group\n", "require member");
         let group = "dn: cn=g,o=x\nobjectClass: group\ncn: g\nmember: cn=z, o=X\n";
-        because(&[group], "dn: cn=g,o=x\ndelete: member\nmember: CN=Z,o=x\n", "lose its last value of member");
-        because(&[X, A], "dn: o=x\nchangetype: delete\n", "entries lie below it");
+        because(
+            &[group],
+            "dn: cn=g,o=x\ndelete: member\nmember: CN=Z,o=x\n",
+            "lose its last value of member",
+        );
+        because(
+            &[X, A],
+            "dn: o=x\nchangetype: delete\n",
+            "entries lie below it",
+        );
         // A conflict leaves the record out, whole, and the others in.
         check(
             &[A],
@@ -813,12 +895,29 @@ mod tests {
     fn removals_and_renames() {
         check(&[], "dn: cn=a,o=x\nchangetype: delete\n", "=", &[]);
         let chain = "dn: cn=a,o=x\nchangetype: delete\n\ndn: o=x\nchangetype: delete\n";
-        check(&[X, A], chain, "++", &["o=x: remove o=x", "cn=a,o=x: remove cn=a,o=x"]);
+        check(
+            &[X, A],
+            chain,
+            "++",
+            &["o=x: remove o=x", "cn=a,o=x: remove cn=a,o=x"],
+        );
         let rename = "dn: cn=a,o=x\nchangetype: modrdn\nnewrdn: cn=c\ndeleteoldrdn: 1\n";
-        let net = check(&[X, A], rename, "+", &["cn=a,o=x: remove cn=a,o=x", "cn=c,o=x: add cn=c,o=x"]);
-        let EntryWant::Entry(new) = &net.wants[1].2 else { panic!() };
+        let net = check(
+            &[X, A],
+            rename,
+            "+",
+            &["cn=a,o=x: remove cn=a,o=x", "cn=c,o=x: add cn=c,o=x"],
+        );
+        let EntryWant::Entry(new) = &net.wants[1].2 else {
+            panic!()
+        };
         assert_eq!(new.texts("cn"), ["c"]);
-        check(&[X, "dn: cn=c,o=x\nobjectClass: thing\ncn: c\n"], rename, "=", &[]);
+        check(
+            &[X, "dn: cn=c,o=x\nobjectClass: thing\ncn: c\n"],
+            rename,
+            "=",
+            &[],
+        );
         let net = check(&[X], rename, "!", &[]);
         assert!(why(&net).contains("neither"));
     }
@@ -831,7 +930,13 @@ mod tests {
             "+",
             &["cn=n,o=x: add cn=n,o=x"],
         );
-        assert_eq!(net.unknown, ["attribute newTag (f line 1)", "object class newThing (f line 1)"]);
+        assert_eq!(
+            net.unknown,
+            [
+                "attribute newTag (f line 1)",
+                "object class newThing (f line 1)"
+            ]
+        );
     }
 
     #[test]
@@ -842,15 +947,30 @@ mod tests {
             let record = parse(text.as_bytes()).unwrap().remove(0);
             let dn = Dn::parse(&record.dn).unwrap();
             let place = dn.folded(Some(&schema));
-            let link = Link { file: String::new(), line: 1, dn, place, change: record.change };
+            let link = Link {
+                file: String::new(),
+                line: 1,
+                dn,
+                place,
+                change: record.change,
+            };
             evidence(&link, &directory, &schema).map(|e| (e.additive, e.seen))
         };
         assert_eq!(mark("dn: cn=a,o=x\nadd: tag\ntag: 1\n"), Some((true, true)));
-        assert_eq!(mark("dn: cn=a,o=x\nadd: tag\ntag: 1\ntag: 2\n"), Some((true, false)));
-        assert_eq!(mark("dn: cn=a,o=x\ndelete: tag\ntag: 2\n"), Some((false, true)));
+        assert_eq!(
+            mark("dn: cn=a,o=x\nadd: tag\ntag: 1\ntag: 2\n"),
+            Some((true, false))
+        );
+        assert_eq!(
+            mark("dn: cn=a,o=x\ndelete: tag\ntag: 2\n"),
+            Some((false, true))
+        );
         assert_eq!(mark("dn: cn=a,o=x\nreplace: blob\nblob:< file:x\n"), None);
         assert_eq!(mark("dn: cn=q,o=x\nadd: tag\ntag: 1\n"), None);
-        assert_eq!(mark("dn: cn=q,o=x\nobjectClass: thing\n"), Some((true, false)));
+        assert_eq!(
+            mark("dn: cn=q,o=x\nobjectClass: thing\n"),
+            Some((true, false))
+        );
         assert_eq!(mark("dn: cn=q,o=y\nobjectClass: thing\n"), None);
     }
 }

@@ -123,18 +123,15 @@ impl Kind for LdapEntry {
     }
 
     fn touched_by(&self, key: &EntryKey, written: &Ref) -> bool {
-        if written.kind == Self::NAME {
-            let id = key.to_string();
-            return id == written.id || contains(&written.id, &id);
-        }
-        key.server.is_container(written)
+        (written.kind == Self::NAME && along(&key.to_string(), &written.id))
+            || key.server.is_container(written)
     }
 
     fn predicted(&self, key: &EntryKey, world: &Predicted<'_>) -> Shadow<EntryKey, EntryState> {
-        let id = key.to_string();
+        let id = key.to_string().to_lowercase();
         let mut absent = false;
         for (other, from, to, _) in world.of::<Self>() {
-            if !contains(&other.to_string(), &id) {
+            if !contains(&other.to_string().to_lowercase(), &id) {
                 continue;
             }
             match (
@@ -168,6 +165,13 @@ impl Kind for LdapEntry {
         }
         Ok(Vec::new())
     }
+}
+
+/// Is one of two ids the other, or above it? Ids made with and without a schema may differ in case, so it does not
+/// count here.
+pub(super) fn along(a: &str, b: &str) -> bool {
+    let (a, b) = (a.to_lowercase(), b.to_lowercase());
+    a == b || contains(&a, &b) || contains(&b, &a)
 }
 
 /// Indices of keys that go over one session, in their order.

@@ -3,9 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use indexmap::IndexMap;
-use runbook_engine::action::{
-    ActionError, ActionKind, ActionRun, EffectMark, Effects, Outcome,
-};
+use runbook_engine::action::{ActionError, ActionKind, ActionRun, EffectMark, Effects, Outcome};
 use runbook_engine::host::{FileType, HostError, Probe, ReadCommand, Target};
 use runbook_engine::module::{Footprint, Module, Stop, Wanted, reference};
 use runbook_engine::resource::Kind as _;
@@ -90,7 +88,10 @@ impl Module for LdapExport {
         args.server()?;
         Dn::parse(&args.base).map_err(|e| format!("base: {e}"))?;
         if !args.dest.starts_with('/') || args.dest.ends_with('/') {
-            return Err(format!("dest: `{}` is no absolute path of a file", args.dest));
+            return Err(format!(
+                "dest: `{}` is no absolute path of a file",
+                args.dest
+            ));
         }
         Ok(())
     }
@@ -115,7 +116,10 @@ impl Module for LdapExport {
         let base = Dn::parse(&args.base).map_err(|e| Stop::refuse(format!("base: {e}")))?;
         let listing = ListingKey::new(&server, &base, Depth::Subtree, None);
         let dest = FileKey::new(&args.dest);
-        world.need(&[reference::<LdapListing>(&listing), reference::<FileKind>(&dest)])?;
+        world.need(&[
+            reference::<LdapListing>(&listing),
+            reference::<FileKind>(&dest),
+        ])?;
         let listing = world.get::<LdapListing>(&listing)?;
         let file = world.get::<FileKind>(&dest)?;
         if !listing.exists {
@@ -138,8 +142,17 @@ impl Module for LdapExport {
             )));
         }
         let record = format!("cn={},", applied::NAME);
-        let count = listing.names.iter().filter(|n| !n.to_lowercase().starts_with(&record)).count();
-        let call = ExportCall { server, base: args.base.clone(), dest: dest.path.clone(), wrap: args.wrap };
+        let count = listing
+            .names
+            .iter()
+            .filter(|n| !n.to_lowercase().starts_with(&record))
+            .count();
+        let call = ExportCall {
+            server,
+            base: args.base.clone(),
+            dest: dest.path.clone(),
+            wrap: args.wrap,
+        };
         let effects = Effects::Creates(vec![EffectMark {
             kind: FileKind::NAME.to_owned(),
             id: dest.to_string(),
@@ -171,9 +184,18 @@ impl ActionKind for Export {
 
     const NAME: &'static str = "ldap-export";
 
-    async fn run(&self, host: &Target, call: &ExportCall, _run: &ActionRun) -> Result<Outcome, ActionError> {
+    async fn run(
+        &self,
+        host: &Target,
+        call: &ExportCall,
+        _run: &ActionRun,
+    ) -> Result<Outcome, ActionError> {
         let entries = subtree(host, call).await?;
-        let style = if call.wrap { Style::Wrapped } else { Style::Unwrapped };
+        let style = if call.wrap {
+            Style::Wrapped
+        } else {
+            Style::Unwrapped
+        };
         let text = write(&entries, style);
         // Read back by the parser that will read it when it is loaded again.
         let parsed = parse(text.as_bytes()).map(|r| r.len()).unwrap_or_default();
@@ -204,16 +226,26 @@ impl ActionKind for Export {
             ("sha256".to_owned(), Value::from(hash)),
         ]
         .into();
-        Ok(Outcome { changed: true, failed: None, output })
+        Ok(Outcome {
+            changed: true,
+            failed: None,
+            output,
+        })
     }
 }
 
 /// The SHA-256 of a file on the host, hex; none where there is no such file.
 async fn hash_of(host: &Probe, path: &str) -> Result<Option<String>, HostError> {
-    let reply = host.command(&ReadCommand::new(["sha256sum", "-b", "--", path])).await?;
+    let reply = host
+        .command(&ReadCommand::new(["sha256sum", "-b", "--", path]))
+        .await?;
     let text = String::from_utf8_lossy(&reply.stdout);
     // A backslash before the hash says that the name was escaped.
-    let hash = text.trim_start_matches('\\').split_whitespace().next().map(str::to_owned);
+    let hash = text
+        .trim_start_matches('\\')
+        .split_whitespace()
+        .next()
+        .map(str::to_owned);
     Ok(hash.filter(|_| reply.status == 0))
 }
 
@@ -233,10 +265,17 @@ async fn subtree(host: &Target, call: &ExportCall) -> Result<Vec<Entry>, HostErr
                 parents_first(&mut entries);
                 return Ok(entries);
             }
-            (Err(Refused::Broken(_)), _) | (_, Err(_)) if attempt == 0 => session.forget(host).await,
-            (Err(refused), _) => return Err(session.error(&format!("reading {}", call.base), &refused)),
+            (Err(Refused::Broken(_)), _) | (_, Err(_)) if attempt == 0 => {
+                session.forget(host).await
+            }
+            (Err(refused), _) => {
+                return Err(session.error(&format!("reading {}", call.base), &refused));
+            }
             (_, Err(error)) => return Err(error),
         }
     }
-    Err(HostError::failed(format!("the session with {} breaks again and again", call.server.shown())))
+    Err(HostError::failed(format!(
+        "the session with {} breaks again and again",
+        call.server.shown()
+    )))
 }

@@ -5,13 +5,13 @@
 use async_trait::async_trait;
 use runbook_engine::host::{HostError, Probe, Target};
 use runbook_engine::resource::{
-    Change, Kept, KeyedChange, Kind, Ref, Reversible, Shadow, WriteError, contains,
+    Change, Kept, KeyedChange, Kind, Ref, Reversible, Shadow, WriteError,
 };
 use runbook_engine::world::Predicted;
 use serde::{Deserialize, Serialize};
 
 use super::dn::Dn;
-use super::entry_kind::LdapEntry;
+use super::entry_kind::{LdapEntry, along};
 use super::schema::Schema;
 use super::server::{Server, Through};
 use super::session::{Depth, Refused, Session};
@@ -99,8 +99,7 @@ impl Kind for LdapListing {
 
     fn touched_by(&self, key: &ListingKey, written: &Ref) -> bool {
         let base = format!("{}/{}", key.server.id(), key.place);
-        (written.kind == LdapEntry::NAME
-            && (base == written.id || contains(&base, &written.id) || contains(&written.id, &base)))
+        (written.kind == LdapEntry::NAME && along(&base, &written.id))
             || key.server.is_container(written)
     }
 
@@ -109,7 +108,7 @@ impl Kind for LdapListing {
         for (entry, from, to, task) in world.of::<LdapEntry>() {
             let id = entry.to_string();
             let same = matches!((&from, &to), (Some(f), Some(t)) if f.entry.is_some() == t.entry.is_some());
-            if !same && (id == base || contains(&base, &id) || contains(&id, &base)) {
+            if !same && along(&id, &base) {
                 return Shadow::Unknown(format!("until \"{task}\""));
             }
         }

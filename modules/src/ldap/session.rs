@@ -20,8 +20,10 @@ use super::server::Server;
 const DEADLINE: Duration = Duration::from_secs(60);
 /// How long a server that has just been started may refuse connections.
 const STARTING: Duration = Duration::from_secs(5);
-/// Operations in flight on one connection; slapd answers more than 100 of an unbound client with `busy`.
-const IN_FLIGHT: usize = 64;
+/// Searches in flight on one connection of a bound client; slapd closes it at 1000 that wait.
+const IN_FLIGHT: usize = 400;
+/// The same of an unbound client; slapd closes it at 100.
+const IN_FLIGHT_UNBOUND: usize = 64;
 /// The assertion control, RFC 4528.
 const ASSERTION: &str = "1.3.6.1.1.12";
 
@@ -184,6 +186,8 @@ impl Session {
         let root = session
             .search("", Depth::Base, &["supportedControl", "subschemaSubentry"])
             .await;
+        // A new connection may lead to another server than the last one.
+        session.forget_schema(probe).await;
         match root {
             Ok(found) => {
                 if let Some(root) = found.first() {
@@ -248,7 +252,12 @@ impl Session {
         for (base, depth) in bases {
             searches.push(self.search(base, *depth, attributes));
         }
-        stream::iter(searches).buffered(IN_FLIGHT).collect().await
+        let width = if self.server.bind_dn.is_some() {
+            IN_FLIGHT
+        } else {
+            IN_FLIGHT_UNBOUND
+        };
+        stream::iter(searches).buffered(width).collect().await
     }
 
     /// Adds an entry.

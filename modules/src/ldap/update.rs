@@ -344,7 +344,11 @@ fn wanted(args: &LdapUpdateArgs, server: &Server, planned: Planned) -> Result<Wa
         ));
     }
     let mut wanted = Wanted::nothing();
-    let sent = if failed.is_none() { planned.net.wants.as_slice() } else { &[] };
+    let sent = if failed.is_none() {
+        planned.net.wants.as_slice()
+    } else {
+        &[]
+    };
     for (dn, place, want) in sent {
         let key = EntryKey {
             server: server.clone(),

@@ -21,12 +21,7 @@ struct Sockets;
 
 #[async_trait]
 impl Connection for Sockets {
-    async fn shell(
-        &self,
-        _: &User,
-        script: &str,
-        _: Option<Bytes>,
-    ) -> Result<Reply, HostError> {
+    async fn shell(&self, _: &User, script: &str, _: Option<Bytes>) -> Result<Reply, HostError> {
         let output = std::process::Command::new("sh")
             .args(["-c", script])
             .output()
@@ -129,11 +124,29 @@ impl Host {
         args: &M::Args,
         local: &LocalFiles,
     ) -> Result<(Run, World), String> {
+        self.check_in::<M>(args, local, Vec::new()).await
+    }
+
+    /// The same in a world that knows something beforehand.
+    pub async fn check_in<M: Module>(
+        &self,
+        args: &M::Args,
+        local: &LocalFiles,
+        known: Vec<(Ref, Known)>,
+    ) -> Result<(Run, World), String> {
         M::validate(args)?;
-        let mut world = World::default();
+        let mut world = World(known.into_iter().collect());
         let (mut rounds, mut reads) = (0, 0);
         loop {
             match M::want(args, &View::new(&world, local)) {
+                Ok(Wanted {
+                    failed: Some(why),
+                    resources,
+                    ..
+                }) => {
+                    assert!(resources.is_empty(), "it failed and wants something");
+                    return Err(why);
+                }
                 Ok(wanted) => {
                     return Ok((
                         Run {

@@ -11,6 +11,7 @@ mod exporting;
 mod host;
 mod model;
 mod parsing;
+mod predicting;
 mod realdata;
 mod slapd;
 mod updating;

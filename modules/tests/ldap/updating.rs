@@ -32,7 +32,7 @@ const COMPONENTS: [&str; 11] = [
     "stowrsd",
 ];
 
-fn args(slapd: &Slapd, text: serde_json::Value) -> LdapUpdateArgs {
+pub fn args(slapd: &Slapd, text: serde_json::Value) -> LdapUpdateArgs {
     let config = text.get("schema").is_some();
     let mut args = serde_json::json!({
         "server": format!("127.0.0.1:{}", slapd.port),
@@ -49,7 +49,7 @@ fn args(slapd: &Slapd, text: serde_json::Value) -> LdapUpdateArgs {
 }
 
 /// The upstream folders as the controller has them, with a vendor file of our own.
-fn files(data: &Path) -> LocalFiles {
+pub fn files(data: &Path) -> LocalFiles {
     let mut entries = BTreeMap::new();
     for name in ["update", "schema"] {
         entries.insert(name.to_owned(), local(&data.join(name)));
@@ -104,12 +104,20 @@ fn numbers(text: &str, attribute: &str) -> Vec<String> {
         .map(|l| match l.strip_prefix(": ") {
             // A description with other than ASCII characters.
             Some(code) => {
-                let text = base64::engine::general_purpose::STANDARD.decode(code).unwrap();
+                let text = base64::engine::general_purpose::STANDARD
+                    .decode(code)
+                    .unwrap();
                 String::from_utf8(text).unwrap()
             }
             None => l.to_owned(),
         })
-        .map(|l| l[l.find('(').unwrap() + 1..].split_whitespace().next().unwrap().to_owned())
+        .map(|l| {
+            l[l.find('(').unwrap() + 1..]
+                .split_whitespace()
+                .next()
+                .unwrap()
+                .to_owned()
+        })
         .collect()
 }
 
