@@ -323,10 +323,10 @@ impl Model<'_> {
     }
 
     fn add(&mut self, link: &Link, attributes: &[(String, Vec<Value>)]) -> Verdict {
-        if let Some(parent) = link.dn.parent().filter(|p| p.depth() > 0) {
-            if self.entry(&parent.folded(Some(self.schema))).is_none() {
-                return Verdict::Conflict(format!("the entry above it, {parent}, is absent"));
-            }
+        if let Some(parent) = link.dn.parent().filter(|p| p.depth() > 0)
+            && self.entry(&parent.folded(Some(self.schema))).is_none()
+        {
+            return Verdict::Conflict(format!("the entry above it, {parent}, is absent"));
         }
         for (name, values) in attributes {
             self.know(link, name);

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use indexmap::IndexMap;
 use runbook_engine::action::{ActionError, ActionKind, ActionRun, EffectMark, Effects, Outcome};
-use runbook_engine::host::{FileType, HostError, Probe, ReadCommand, Target};
+use runbook_engine::host::{FileQuery, FileType, HostError, Probe, Target};
 use runbook_engine::module::{Footprint, Module, Stop, Wanted, reference};
 use runbook_engine::resource::Kind as _;
 use runbook_engine::value::{Secret, Value};
@@ -236,17 +236,15 @@ impl ActionKind for Export {
 
 /// The SHA-256 of a file on the host, hex; none where there is no such file.
 async fn hash_of(host: &Probe, path: &str) -> Result<Option<String>, HostError> {
-    let reply = host
-        .command(&ReadCommand::new(["sha256sum", "-b", "--", path]))
-        .await?;
-    let text = String::from_utf8_lossy(&reply.stdout);
-    // A backslash before the hash says that the name was escaped.
-    let hash = text
-        .trim_start_matches('\\')
-        .split_whitespace()
-        .next()
-        .map(str::to_owned);
-    Ok(hash.filter(|_| reply.status == 0))
+    let query = FileQuery {
+        path: path.to_owned(),
+        follow: false,
+        content_up_to: 0,
+    };
+    match host.files(&[query]).await?.pop() {
+        Some(entry) => Ok(entry?.sha256),
+        None => Ok(None),
+    }
 }
 
 /// The entries of a subtree, parents first, without the record of applied updates.

@@ -329,11 +329,12 @@ impl Names {
             return;
         }
         // A name below the written base, in whatever attribute it stands.
-        if text.contains('=') && text.contains(',') {
-            if let Some(new) = self.dn(text, base, used) {
-                *octets = Octets::from(new);
-                return;
-            }
+        if text.contains('=')
+            && text.contains(',')
+            && let Some(new) = self.dn(text, base, used)
+        {
+            *octets = Octets::from(new);
+            return;
         }
         let mut new = text.to_owned();
         if attribute.eq_ignore_ascii_case("dcmWebServicePath") {
@@ -342,11 +343,10 @@ impl Names {
         if let (Some(dir), Some(rest)) = (
             &self.storage_dir,
             new.strip_prefix("${jboss.server.data.url}/fs1"),
-        ) {
-            if rest.is_empty() || rest.starts_with('/') {
-                used.insert("storage_dir", dir.clone());
-                new = format!("file://{dir}{rest}");
-            }
+        ) && (rest.is_empty() || rest.starts_with('/'))
+        {
+            used.insert("storage_dir", dir.clone());
+            new = format!("file://{dir}{rest}");
         }
         for (name, written, wanted) in [
             ("host", "archive-host", &self.host),

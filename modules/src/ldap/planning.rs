@@ -186,10 +186,10 @@ pub(super) fn schema(
     // Entries by their name without its number.
     let mut by_name: BTreeMap<String, Dn> = BTreeMap::new();
     for name in &names.names {
-        if let Ok(dn) = Dn::parse(name) {
-            if let Some((_, value)) = dn.rdns().first().and_then(|r| r.parts.first()) {
-                by_name.insert(without_index(value).to_ascii_lowercase(), dn.clone());
-            }
+        if let Ok(dn) = Dn::parse(name)
+            && let Some((_, value)) = dn.rdns().first().and_then(|r| r.parts.first())
+        {
+            by_name.insert(without_index(value).to_ascii_lowercase(), dn.clone());
         }
     }
     let mut problems = Vec::new();

@@ -241,8 +241,11 @@ fn words(text: &str) -> Vec<Word> {
     }
 }
 
-/// A description as its number and its fields: keyword and values.
-fn fields(text: &str) -> Option<(String, Vec<(String, Vec<String>)>)> {
+/// A field of a description: keyword and values.
+type Field = (String, Vec<String>);
+
+/// A description as its number and its fields.
+fn fields(text: &str) -> Option<(String, Vec<Field>)> {
     let words = words(text);
     let mut words = words.into_iter().peekable();
     if words.next()? != Word::Open {
@@ -251,7 +254,7 @@ fn fields(text: &str) -> Option<(String, Vec<(String, Vec<String>)>)> {
     let Word::Plain(oid) = words.next()? else {
         return None;
     };
-    let mut fields: Vec<(String, Vec<String>)> = Vec::new();
+    let mut fields: Vec<Field> = Vec::new();
     while let Some(word) = words.next() {
         let keyword = match word {
             Word::Plain(keyword) => keyword,

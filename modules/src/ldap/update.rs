@@ -204,10 +204,10 @@ impl Module for LdapUpdate {
             ("components", args.components.is_some()),
             ("record", args.record.is_some()),
         ];
-        if !matches!(job, Job::Data(_)) {
-            if let Some((name, _)) = only_data.iter().find(|(_, given)| *given) {
-                return Err(format!("`{name}` goes with `to` only"));
-            }
+        if !matches!(job, Job::Data(_))
+            && let Some((name, _)) = only_data.iter().find(|(_, given)| *given)
+        {
+            return Err(format!("`{name}` goes with `to` only"));
         }
         if let Some(from) = args.from.as_deref().filter(|f| *f != "auto") {
             Version::parse(from)

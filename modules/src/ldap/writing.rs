@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use futures::stream::{self, StreamExt};
 use ldap3::Mod;
-use runbook_engine::host::Target;
+use runbook_engine::host::{HostError, Target};
 use runbook_engine::resource::{KeyedChange, WriteError};
 
 use super::entry::{Entry, EntryState, EntryWant, predicted};
@@ -112,13 +112,18 @@ pub(super) async fn write(
             found: refused.to_string(),
         });
     }
+    let message = format!(
+        "{} of {} at {}: {refused}",
+        step.verb(),
+        step.key.dn,
+        step.key.server.shown()
+    );
+    // Whether it was done, and all before it, has to be read once the server is there again.
+    if matches!(refused, Refused::Broken(_)) && !left.is_empty() {
+        return Err(WriteError::Host(HostError::Lost(message)));
+    }
     Err(WriteError::Failed {
-        message: format!(
-            "{} of {} at {}: {refused}",
-            step.verb(),
-            step.key.dn,
-            step.key.server.shown()
-        ),
+        message,
         left: (!left.is_empty()).then(|| left.join("; ")),
     })
 }

@@ -2,67 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use runbook_engine::host::{
-    Address, Command, Connection, Cost, Finished, HostError, Probe, Reply, Stream, Target, User,
-};
+use runbook_engine::host::{Probe, Target, User};
 use runbook_engine::module::{LocalFile, LocalFiles, Module, Stop, Wanted, reference};
 use runbook_engine::resource::{Change, KeyedChange, Kind, Ref, WriteError};
 use runbook_engine::world::{Known, Lookup, View};
 use runbook_modules::ldap::entry_kind::{EntryKey, LdapEntry};
 use runbook_modules::ldap::listing::LdapListing;
 use runbook_modules::ldap::schema_kind::LdapSchema;
-
-/// Opens sockets, runs sh and writes new files on this machine.
-struct Sockets;
-
-#[async_trait]
-impl Connection for Sockets {
-    async fn shell(&self, _: &User, script: &str, _: Option<Bytes>) -> Result<Reply, HostError> {
-        let output = std::process::Command::new("sh")
-            .args(["-c", script])
-            .output()
-            .map_err(|e| HostError::failed(e.to_string()))?;
-        Ok(Reply {
-            status: output.status.code().unwrap_or(255),
-            stdout: output.stdout.into(),
-            stderr: output.stderr.into(),
-        })
-    }
-    async fn open(&self, _: &User, address: &Address) -> Result<Stream, HostError> {
-        let failed = |e: std::io::Error| HostError::failed(e.to_string());
-        Ok(match address {
-            Address::Unix(path) => Box::new(
-                tokio::net::UnixStream::connect(path)
-                    .await
-                    .map_err(failed)?,
-            ),
-            Address::Tcp(host, port) => Box::new(
-                tokio::net::TcpStream::connect((host.as_str(), *port))
-                    .await
-                    .map_err(failed)?,
-            ),
-        })
-    }
-    async fn upload(&self, _: &User, path: &str, content: Bytes) -> Result<(), HostError> {
-        let mut options = std::fs::OpenOptions::new();
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let written = options.write(true).create_new(true).open(path);
-        written
-            .and_then(|mut f| std::io::Write::write_all(&mut f, &content))
-            .map_err(|e| HostError::failed(format!("{path}: {e}")))
-    }
-    async fn command(&self, _: &User, _: &Command, _: &str) -> Result<Finished, HostError> {
-        Err(HostError::failed("no commands in this test"))
-    }
-    fn cost(&self) -> Cost {
-        Cost::default()
-    }
-    async fn close(&self) {}
-}
 
 /// What is known, as the engine would hold it.
 #[derive(Default)]
@@ -93,7 +41,8 @@ pub struct Run {
 
 impl Host {
     pub fn new() -> Self {
-        let probe = Probe::new(Arc::new(Sockets), User::Login);
+        let connection = runbook_engine::transport::local::connect("localhost", None);
+        let probe = Probe::new(connection, User::Login);
         Self {
             target: runbook_engine::testkit::target(probe.clone()),
             probe,
