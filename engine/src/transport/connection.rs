@@ -94,8 +94,15 @@ impl Carried {
     }
 
     /// Writes a large content through a process of its own.
-    async fn pour(&self, user: &User, path: &str, content: &[u8]) -> Result<(), HostError> {
-        let script = format!("umask 077; set -C; cat > {}", word(path));
+    async fn pour(
+        &self,
+        user: &User,
+        path: &str,
+        content: &[u8],
+        made: &mut bool,
+    ) -> Result<(), HostError> {
+        let place = word(path);
+        let script = format!("umask 077; set -C; : > {place} && echo made && cat >> {place}");
         let mut process = self
             .start(user, &format!("sh -c {}", word(&script)))
             .await?;
@@ -117,6 +124,7 @@ impl Carried {
             process.stdout.read_to_end(&mut sink),
             process.stderr.read_to_string(&mut said)
         );
+        *made = sink.split(|b| *b == b'\n').any(|line| line == b"made");
         out.and(err).map_err(failed)?;
         if !said.trim().is_empty() {
             return Err(HostError::failed(format!(
@@ -165,8 +173,10 @@ impl Connection for Carried {
 
     async fn upload(&self, user: &User, path: &str, content: Bytes) -> Result<(), HostError> {
         if content.len() > SMALL {
-            let outcome = self.pour(user, path, &content).await;
-            if outcome.is_err() {
+            let mut made = false;
+            let outcome = self.pour(user, path, &content, &mut made).await;
+            // A file that stood there before is the reason of the failure and not its remains.
+            if outcome.is_err() && made {
                 let _ = self
                     .shell(user, &format!("rm -f -- {}", word(path)), None, false)
                     .await;
