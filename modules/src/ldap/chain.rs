@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::dn::Dn;
 use super::entry::{Attribute, AttributeWant, Entry, EntryState, EntryWant, ValuesWant};
-use super::ldif::{Operation, RecordChange, Value, Verb};
+use super::ldif::{RecordChange, Value};
 use super::matching::Rule;
+use super::model::Model;
 use super::octets::Octets;
 use super::schema::Schema;
 
@@ -92,7 +93,7 @@ pub fn places(links: &[Link], schema: &Schema) -> BTreeMap<String, Dn> {
 }
 
 /// The name after a rename.
-fn renamed(link: &Link) -> Option<Dn> {
+pub(super) fn renamed(link: &Link) -> Option<Dn> {
     let RecordChange::Rename {
         new_rdn,
         new_superior,
@@ -252,417 +253,18 @@ fn attribute_wants(old: &Entry, new: &Entry) -> Vec<AttributeWant> {
     wants
 }
 
-/// The directory while the chain is carried out on it.
-struct Model<'a> {
-    now: Directory,
-    schema: &'a Schema,
-    unknown: BTreeSet<String>,
-}
-
-impl Model<'_> {
-    fn entry(&self, place: &str) -> Option<&Entry> {
-        self.now.get(place)?.entry.as_ref()
-    }
-
-    fn put(&mut self, place: &str, entry: Option<Entry>) {
-        let state = self.now.entry(place.to_owned()).or_default();
-        state.entry = entry;
-    }
-
-    /// The name by which an attribute of an entry goes, so that aliases meet.
-    fn name(&self, entry: &Entry, attribute: &str) -> String {
-        let key = self.schema.attribute_key(attribute);
-        entry
-            .attributes
-            .iter()
-            .find(|a| self.schema.attribute_key(&a.name) == key)
-            .map_or_else(|| attribute.to_owned(), |a| a.name.clone())
-    }
-
-    fn know(&mut self, link: &Link, attribute: &str) {
-        if self.schema.attribute(attribute).is_none() {
-            self.unknown.insert(format!(
-                "attribute {attribute} ({} line {})",
-                link.file, link.line
-            ));
-        }
-    }
-
-    fn know_classes(&mut self, link: &Link, attribute: &str, values: &[Octets]) {
-        if self.schema.attribute_key(attribute) == "objectclass" {
-            for class in values.iter().filter_map(Octets::text) {
-                if self.schema.class(class).is_none() {
-                    self.unknown.insert(format!(
-                        "object class {class} ({} line {})",
-                        link.file, link.line
-                    ));
-                }
-            }
-        }
-    }
-
-    /// The entry that an add record describes, its relative name's values among its own as a server puts them.
-    fn described(&self, dn: &Dn, attributes: &[(String, Vec<Value>)]) -> Entry {
-        let mut entry = Entry {
-            dn: dn.to_string(),
-            attributes: Vec::new(),
-        };
-        for (name, values) in attributes {
-            let name = self.name(&entry, name);
-            entry.add(&name, &self.schema.rule(&name), &octets(values));
-        }
-        for (name, value) in dn.rdns().first().into_iter().flat_map(|r| &r.parts) {
-            let name = self.name(&entry, name);
-            entry.add(
-                &name,
-                &self.schema.rule(&name),
-                &[Octets::from(value.as_str())],
-            );
-        }
-        entry
-    }
-
-    fn add(&mut self, link: &Link, attributes: &[(String, Vec<Value>)]) -> Verdict {
-        if let Some(parent) = link.dn.parent().filter(|p| p.depth() > 0)
-            && self.entry(&parent.folded(Some(self.schema))).is_none()
-        {
-            return Verdict::Conflict(format!("the entry above it, {parent}, is absent"));
-        }
-        for (name, values) in attributes {
-            self.know(link, name);
-            self.know_classes(link, name, &octets(values));
-        }
-        let entry = self.described(&link.dn, attributes);
-        if let Some(many) = self.too_many(&entry) {
-            return Verdict::Conflict(many);
-        }
-        if let Some(missing) = self.missing(&entry) {
-            return Verdict::Conflict(format!(
-                "its object classes require {missing}, which it does not have"
-            ));
-        }
-        self.put(&link.place, Some(entry));
-        Verdict::Apply
-    }
-
-    /// An attribute with several values that may have one.
-    fn too_many(&self, entry: &Entry) -> Option<String> {
-        let single = |a: &&Attribute| self.schema.attribute(&a.name).is_some_and(|t| t.single);
-        let found = entry
-            .attributes
-            .iter()
-            .filter(single)
-            .find(|a| a.folded().len() > 1)?;
-        let values: Vec<String> = found.values.iter().map(Octets::shown).collect();
-        Some(format!(
-            "{} holds one value and would have {}",
-            found.name,
-            values.join(" and ")
-        ))
-    }
-
-    /// The first attribute that the entry's classes require and that it does not have.
-    fn missing(&self, entry: &Entry) -> Option<String> {
-        let has: BTreeSet<String> = entry
-            .attributes
-            .iter()
-            .map(|a| self.schema.attribute_key(&a.name))
-            .collect();
-        self.schema
-            .required(&entry.texts("objectClass"))
-            .into_iter()
-            .find(|r| !has.contains(r))
-    }
-
-    /// The last record up to which an entry that exists has everything that the records on it bring, the one at
-    /// `first` adding it; an error where it lacks something of the first.
-    fn caught_up(&self, links: &[Link], first: usize, found: &Entry) -> Result<usize, String> {
-        let link = &links[first];
-        let RecordChange::Add(attributes) = &link.change else {
-            return Ok(first);
-        };
-        let mut scratch = Model {
-            now: self.now.clone(),
-            schema: self.schema,
-            unknown: BTreeSet::new(),
-        };
-        let described = self.described(&link.dn, attributes);
-        let mut until = lacking(&described, found).is_empty().then_some(first);
-        let why = lacking(&described, found);
-        scratch.put(&link.place, Some(described));
-        for (index, later) in links
-            .iter()
-            .enumerate()
-            .skip(first + 1)
-            .filter(|(_, l)| l.place == link.place)
-        {
-            let RecordChange::Modify(operations) = &later.change else {
-                break;
-            };
-            let rest: Vec<&Link> = links[index + 1..]
-                .iter()
-                .filter(|l| l.place == link.place)
-                .collect();
-            scratch.modify(later, operations, &rest);
-            if scratch
-                .entry(&link.place)
-                .is_some_and(|e| lacking(e, found).is_empty())
-            {
-                until = Some(index);
-            }
-        }
-        until.ok_or_else(|| format!("the entry exists and lacks {}", why.join(", ")))
-    }
-
-    fn modify(&mut self, link: &Link, operations: &[Operation], later: &[&Link]) -> Verdict {
-        let Some(before) = self.entry(&link.place).cloned() else {
-            return Verdict::Conflict("the entry is absent".to_owned());
-        };
-        let mut entry = before.clone();
-        for operation in operations {
-            let name = self.name(&entry, &operation.attribute);
-            let rule = entry
-                .attribute(&name)
-                .map_or_else(|| self.schema.rule(&name), |a| a.rule.clone());
-            let values = octets(&operation.values);
-            match operation.verb {
-                Verb::Add => {
-                    self.know(link, &name);
-                    self.know_classes(link, &name, &values);
-                    entry.add(&name, &rule, &values);
-                }
-                Verb::Replace => {
-                    if !values.is_empty() {
-                        self.know(link, &name);
-                        self.know_classes(link, &name, &values);
-                    }
-                    entry.set(&name, &rule, values);
-                }
-                Verb::Delete if values.is_empty() => entry.set(&name, &rule, Vec::new()),
-                Verb::Delete => {
-                    entry.remove(&name, &values);
-                }
-            }
-        }
-        if let Some(many) = self.too_many(&entry) {
-            let resolved = |attribute: &Attribute| {
-                later
-                    .iter()
-                    .any(|l| settles(l, &self.schema.attribute_key(&attribute.name), self.schema))
-            };
-            let single = |a: &&Attribute| {
-                self.schema.attribute(&a.name).is_some_and(|t| t.single) && a.folded().len() > 1
-            };
-            let open = entry.attributes.iter().filter(single).any(|a| !resolved(a));
-            if open {
-                return Verdict::Conflict(many);
-            }
-        }
-        if let Some(missing) = self
-            .missing(&entry)
-            .filter(|_| self.missing(&before).is_none())
-        {
-            return Verdict::Conflict(format!(
-                "it would lose its last value of {missing}, which its classes require"
-            ));
-        }
-        if entry.agrees(&before) {
-            return Verdict::Already;
-        }
-        self.put(&link.place, Some(entry));
-        Verdict::Apply
-    }
-
-    fn delete(&mut self, link: &Link) -> Verdict {
-        let Some(state) = self.now.get(&link.place) else {
-            return Verdict::Already;
-        };
-        if state.entry.is_none() {
-            return Verdict::Already;
-        }
-        let below = format!("{}/", link.place);
-        let known: Vec<&EntryState> = self
-            .now
-            .range(below.clone()..)
-            .take_while(|(p, _)| p.starts_with(&below))
-            .map(|(_, s)| s)
-            .collect();
-        let left = known.iter().filter(|s| s.entry.is_some()).count();
-        if left > 0 || (state.has_children && known.is_empty()) {
-            return Verdict::Conflict(
-                "entries lie below it that the chain does not remove".to_owned(),
-            );
-        }
-        self.put(&link.place, None);
-        Verdict::Apply
-    }
-
-    fn rename(&mut self, link: &Link) -> Verdict {
-        let RecordChange::Rename { delete_old, .. } = &link.change else {
-            return Verdict::Already;
-        };
-        let Some(new) = renamed(link) else {
-            return Verdict::Conflict("its new name cannot be understood".to_owned());
-        };
-        let place = new.folded(Some(self.schema));
-        match (
-            self.entry(&link.place).cloned(),
-            self.entry(&place).is_some(),
-        ) {
-            (None, true) => Verdict::Already,
-            (None, false) => {
-                Verdict::Conflict("neither the entry nor its new name exists".to_owned())
-            }
-            (Some(_), true) if place != link.place => {
-                Verdict::Conflict(format!("{new} exists already"))
-            }
-            (Some(_), _) if self.now.get(&link.place).is_some_and(|s| s.has_children) => {
-                Verdict::Conflict("entries lie below it; rename it by hand".to_owned())
-            }
-            (Some(mut entry), _) => {
-                if *delete_old {
-                    for (name, value) in link.dn.rdns().first().into_iter().flat_map(|r| &r.parts) {
-                        let name = self.name(&entry, name);
-                        entry.remove(&name, &[Octets::from(value.as_str())]);
-                    }
-                }
-                for (name, value) in new.rdns().first().into_iter().flat_map(|r| &r.parts) {
-                    let name = self.name(&entry, name);
-                    let rule = self.schema.rule(&name);
-                    entry.add(&name, &rule, &[Octets::from(value.as_str())]);
-                }
-                entry.dn = new.to_string();
-                self.put(&link.place, None);
-                self.put(&place, Some(entry));
-                Verdict::Apply
-            }
-        }
-    }
-}
-
-/// Does a later record decide what the attribute holds, whatever it holds now?
-fn settles(link: &Link, key: &str, schema: &Schema) -> bool {
-    match &link.change {
-        RecordChange::Delete => true,
-        RecordChange::Modify(operations) => operations.iter().any(|o| {
-            schema.attribute_key(&o.attribute) == key
-                && (o.verb == Verb::Replace || (o.verb == Verb::Delete && o.values.is_empty()))
-        }),
-        RecordChange::Add(_) | RecordChange::Rename { .. } => false,
-    }
-}
-
-/// What `found` lacks of `described`, by attribute.
-fn lacking(described: &Entry, found: &Entry) -> Vec<String> {
-    described
-        .attributes
-        .iter()
-        .filter_map(|attribute| {
-            let has = found.attribute(&attribute.name);
-            let missing: Vec<String> = attribute
-                .values
-                .iter()
-                .filter(|v| !has.is_some_and(|h| h.has(v)))
-                .map(|v| {
-                    if super::entry::is_secret(&attribute.name) {
-                        "a value".to_owned()
-                    } else {
-                        v.shown()
-                    }
-                })
-                .collect();
-            (!missing.is_empty()).then(|| format!("{} {}", attribute.name, missing.join(", ")))
-        })
-        .collect()
-}
-
-fn octets(values: &[Value]) -> Vec<Octets> {
+pub(super) fn octets(values: &[Value]) -> Vec<Octets> {
     values.iter().filter_map(|v| v.octets().cloned()).collect()
 }
 
-/// How much of a record can be seen in the directory: `None` where it says nothing of it.
-#[must_use]
-pub fn evidence(link: &Link, directory: &Directory, schema: &Schema) -> Option<Evidence> {
-    let state = directory.get(&link.place);
-    let entry = state.and_then(|s| s.entry.as_ref());
-    match &link.change {
-        RecordChange::Add(_) => {
-            let parent = link.dn.parent()?.folded(Some(schema));
-            directory.get(&parent)?.entry.as_ref()?;
-            Some(Evidence {
-                additive: true,
-                seen: entry.is_some(),
-            })
-        }
-        RecordChange::Modify(operations) => {
-            let entry = entry?;
-            let mut found = None;
-            for operation in operations {
-                let key = schema.attribute_key(&operation.attribute);
-                let attribute = entry
-                    .attributes
-                    .iter()
-                    .find(|a| schema.attribute_key(&a.name) == key);
-                let values = octets(&operation.values);
-                if values.len() != operation.values.len() {
-                    continue;
-                }
-                let (additive, seen) = match operation.verb {
-                    Verb::Add | Verb::Replace if !values.is_empty() => (
-                        true,
-                        values.iter().all(|v| attribute.is_some_and(|a| a.has(v))),
-                    ),
-                    _ if values.is_empty() => (false, attribute.is_none()),
-                    _ => (
-                        false,
-                        values.iter().all(|v| !attribute.is_some_and(|a| a.has(v))),
-                    ),
-                };
-                found = Some(match found {
-                    Some(Evidence {
-                        additive: true,
-                        seen: so_far,
-                    }) if additive => Evidence {
-                        additive,
-                        seen: so_far && seen,
-                    },
-                    Some(earlier @ Evidence { additive: true, .. }) => earlier,
-                    _ => Evidence { additive, seen },
-                });
-            }
-            found
-        }
-        RecordChange::Delete => Some(Evidence {
-            additive: false,
-            seen: entry.is_none(),
-        }),
-        RecordChange::Rename { .. } => {
-            let new = renamed(link)?.folded(Some(schema));
-            Some(Evidence {
-                additive: true,
-                seen: directory.get(&new).is_some_and(|s| s.entry.is_some()),
-            })
-        }
-    }
-}
-
-/// Whether a record has left its mark.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Evidence {
-    /// It brings something. What it only takes away may never have been there.
-    pub additive: bool,
-    /// What it asks for is so.
-    pub seen: bool,
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::ldap::entry::{differences, predicted};
     use crate::ldap::ldif::parse;
     use crate::ldap::schema::Descriptions;
 
-    fn schema() -> Schema {
+    pub fn schema() -> Schema {
         let list = |l: &[&str]| l.iter().map(|s| (*s).to_owned()).collect();
         Schema::new(&Descriptions {
             attribute_types: list(&[
@@ -680,7 +282,7 @@ mod tests {
         })
     }
 
-    fn entry(text: &str, schema: &Schema) -> (String, EntryState) {
+    pub fn entry(text: &str, schema: &Schema) -> (String, EntryState) {
         let record = parse(text.as_bytes()).unwrap().remove(0);
         let RecordChange::Add(attributes) = record.change else {
             panic!("{text}")
@@ -755,8 +357,8 @@ mod tests {
             .unwrap_or_default()
     }
 
-    const A: &str = "dn: cn=a,o=x\nobjectClass: thing\ncn: a\ntag: 1\none: old\n";
-    const X: &str = "dn: o=x\nobjectClass: thing\ncn: x\n";
+    pub const A: &str = "dn: cn=a,o=x\nobjectClass: thing\ncn: a\ntag: 1\none: old\n";
+    pub const X: &str = "dn: o=x\nobjectClass: thing\ncn: x\n";
 
     #[test]
     fn values_come_and_go() {
@@ -937,40 +539,5 @@ mod tests {
                 "object class newThing (f line 1)"
             ]
         );
-    }
-
-    #[test]
-    fn marks_of_a_version() {
-        let schema = schema();
-        let directory: Directory = [X, A].iter().map(|e| entry(e, &schema)).collect();
-        let mark = |text: &str| {
-            let record = parse(text.as_bytes()).unwrap().remove(0);
-            let dn = Dn::parse(&record.dn).unwrap();
-            let place = dn.folded(Some(&schema));
-            let link = Link {
-                file: String::new(),
-                line: 1,
-                dn,
-                place,
-                change: record.change,
-            };
-            evidence(&link, &directory, &schema).map(|e| (e.additive, e.seen))
-        };
-        assert_eq!(mark("dn: cn=a,o=x\nadd: tag\ntag: 1\n"), Some((true, true)));
-        assert_eq!(
-            mark("dn: cn=a,o=x\nadd: tag\ntag: 1\ntag: 2\n"),
-            Some((true, false))
-        );
-        assert_eq!(
-            mark("dn: cn=a,o=x\ndelete: tag\ntag: 2\n"),
-            Some((false, true))
-        );
-        assert_eq!(mark("dn: cn=a,o=x\nreplace: blob\nblob:< file:x\n"), None);
-        assert_eq!(mark("dn: cn=q,o=x\nadd: tag\ntag: 1\n"), None);
-        assert_eq!(
-            mark("dn: cn=q,o=x\nobjectClass: thing\n"),
-            Some((true, false))
-        );
-        assert_eq!(mark("dn: cn=q,o=y\nobjectClass: thing\n"), None);
     }
 }

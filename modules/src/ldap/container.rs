@@ -120,7 +120,7 @@ pub fn through(name: &str, world: &Predicted<'_>) -> Through {
         ));
     }
     if mounts(then).is_empty() {
-        return if created(now) == created(then) && changes.len() == 1 {
+        return if created(now).is_some() && created(now) == created(then) {
             Through::Assuming(format!(
                 "container {name} keeps its data in \"{}\"",
                 last.task
@@ -175,4 +175,68 @@ fn find<'a>(state: &'a Json, key: &str) -> Option<&'a Json> {
     let map = state.as_object()?;
     map.get(key)
         .or_else(|| map.values().find_map(|v| v.as_object()?.get(key)))
+}
+
+#[cfg(test)]
+mod tests {
+    use runbook_engine::resource::Ref;
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(changes: &[(Json, Json)]) -> Through {
+        let changes: Vec<PredictedChange> = changes
+            .iter()
+            .map(|(from, to)| PredictedChange {
+                key: Ref {
+                    kind: KIND.to_owned(),
+                    id: "ldap".to_owned(),
+                    data: Json::Null,
+                },
+                from: Some(from.clone()),
+                to: Some(to.clone()),
+                task: "New server".to_owned(),
+            })
+            .collect();
+        assert_eq!(
+            through("db", &Predicted { changes: &changes }),
+            Through::Same
+        );
+        through("ldap", &Predicted { changes: &changes })
+    }
+
+    #[test]
+    fn what_is_read_through_a_container_that_changes() {
+        let state = |running: bool, image: &str, binds: &[&str]| json!({"spec": {"image": image, "binds": binds}, "running": running});
+        let data: &[&str] = &["/var/local/ldap:/var/lib/openldap"];
+        assert_eq!(check(&[]), Through::Same);
+        let kept = check(&[(state(true, "1", data), state(true, "2", data))]);
+        assert!(matches!(kept, Through::Assuming(_)), "{kept:?}");
+        // Stopped on the way and started again is still the server that runs now.
+        let through_a_stop = check(&[
+            (state(true, "1", data), state(false, "1", data)),
+            (state(false, "1", data), state(true, "2", data)),
+        ]);
+        assert!(
+            matches!(through_a_stop, Through::Assuming(_)),
+            "{through_a_stop:?}"
+        );
+        for (from, to) in [
+            (state(false, "1", data), state(true, "1", data)),
+            (Json::Null, state(true, "2", data)),
+            (
+                state(true, "1", data),
+                state(true, "2", &["/new:/var/lib/openldap"]),
+            ),
+            (state(true, "1", &[]), state(true, "2", &[])),
+            (state(true, "1", data), state(false, "1", data)),
+            (state(true, "1", data), Json::Null),
+        ] {
+            let found = check(&[(from.clone(), to.clone())]);
+            assert!(
+                matches!(found, Through::Unknown(_)),
+                "{from} {to}: {found:?}"
+            );
+        }
+    }
 }

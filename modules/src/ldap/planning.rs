@@ -1,42 +1,25 @@
-//! From the arguments of `ldap_update` to judged records: which files, which versions, which entries.
+//! From the arguments of `ldap_update` to judged records: what its three tasks have in common, and `ldif`.
 
 use std::collections::BTreeMap;
 
 use runbook_engine::module::{Stop, reference};
+use runbook_engine::resource::Ref;
 use runbook_engine::value::Value;
 use runbook_engine::world::View;
 
-use super::applied::{self, Applied, AppliedFile};
-use super::chain::{self, Directory, Link, Net, Verdict, evidence};
-use super::dn::{Dn, Rdn};
+use super::applied;
+use super::chain::{self, Directory, Link, Net};
+use super::dn::Dn;
 use super::entry::EntryWant;
 use super::entry_kind::{EntryKey, LdapEntry};
 use super::ldif::{Problem, Record, RecordChange};
 use super::listing::{LdapListing, ListingKey};
-use super::matching::without_index;
-use super::names::{Names, WRITTEN_BASE};
 use super::schema::Schema;
 use super::schema_kind::{LdapSchema, Part, SchemaKey};
 use super::server::Server;
 use super::session::Depth;
-use super::tree::{Tree, UpdateFile};
+use super::tree::Tree;
 use super::update::LdapUpdateArgs;
-use super::version::Version;
-
-/// The components of `update-data`, in its order.
-pub const COMPONENTS: [&str; 11] = [
-    "dev",
-    "DCM4CHEE",
-    "WORKLIST",
-    "AS_RECEIVED",
-    "IOCM_REGULAR_USE",
-    "IOCM_QUALITY",
-    "IOCM_PAT_SAFETY",
-    "IOCM_WRONG_MWL",
-    "IOCM_EXPIRED",
-    "storescp",
-    "stowrsd",
-];
 
 /// What is to be done, judged.
 pub struct Planned {
@@ -57,7 +40,7 @@ pub struct Planned {
 }
 
 /// Mistakes of several files, as one refusal.
-fn refuse(problems: &[(String, Problem)]) -> Stop {
+pub(super) fn refuse(problems: &[(String, Problem)]) -> Stop {
     let lines: Vec<String> = problems
         .iter()
         .map(|(file, p)| format!("{file} {p}"))
@@ -69,7 +52,7 @@ fn refuse(problems: &[(String, Problem)]) -> Stop {
 }
 
 /// The record as a link of the chain, folded by the schema.
-fn link(file: &str, record: Record, schema: &Schema) -> Result<Link, (String, Problem)> {
+pub(super) fn link(file: &str, record: Record, schema: &Schema) -> Result<Link, (String, Problem)> {
     let line = record.line;
     match Dn::parse(&record.dn) {
         Ok(dn) => Ok(Link {
@@ -89,7 +72,7 @@ fn link(file: &str, record: Record, schema: &Schema) -> Result<Link, (String, Pr
     }
 }
 
-fn schema_keys(server: &Server) -> [SchemaKey; 2] {
+pub(super) fn schema_keys(server: &Server) -> [SchemaKey; 2] {
     [Part::Now, Part::Coming].map(|part| SchemaKey {
         server: server.clone(),
         part,
@@ -97,7 +80,7 @@ fn schema_keys(server: &Server) -> [SchemaKey; 2] {
 }
 
 /// The schema as it will be when the task runs.
-fn known_schema(server: &Server, world: &View<'_>) -> Result<Schema, Stop> {
+pub(super) fn known_schema(server: &Server, world: &View<'_>) -> Result<Schema, Stop> {
     let states = world.all::<LdapSchema>(&schema_keys(server))?;
     match states.as_slice() {
         [now, coming] => Ok(Schema::new(&now.with(coming))),
@@ -106,7 +89,7 @@ fn known_schema(server: &Server, world: &View<'_>) -> Result<Schema, Stop> {
 }
 
 /// The states that a chain has to know, read as one batch; what lies below removed entries in a second one.
-fn directory(
+pub(super) fn directory(
     server: &Server,
     links: &[Link],
     schema: &Schema,
@@ -151,134 +134,11 @@ fn directory(
     Ok(directory)
 }
 
-/// `schema: V`.
-pub(super) fn schema(
-    args: &LdapUpdateArgs,
-    server: &Server,
-    version: &Version,
-    tree: impl Fn() -> Result<Tree, Stop>,
-    world: &View<'_>,
-) -> Result<Planned, Stop> {
-    let base = Dn::parse("cn=schema,cn=config").map_err(|e| Stop::refuse(e.to_string()))?;
-    let listing = ListingKey::new(server, &base, Depth::Children, None);
-    ask(
-        world,
-        server,
-        vec![reference::<LdapListing>(&listing)],
-        &tree,
-    )?;
-    let tree = tree()?;
-    let paths = tree.schema_files(version);
-    if paths.is_empty() {
-        return Err(Stop::refuse(format!(
-            "there are no files `…-modify.ldif` of schema {version} in {}",
-            tree.origin
-        )));
-    }
-    let known = known_schema(server, world)?;
-    let names = world.get::<LdapListing>(&listing)?;
-    if !names.exists {
-        return Err(Stop::refuse(format!(
-            "{} does not show cn=schema,cn=config to this bind name; bind as the administrator of cn=config",
-            server.shown()
-        )));
-    }
-    // Entries by their name without its number.
-    let mut by_name: BTreeMap<String, Dn> = BTreeMap::new();
-    for name in &names.names {
-        if let Ok(dn) = Dn::parse(name)
-            && let Some((_, value)) = dn.rdns().first().and_then(|r| r.parts.first())
-        {
-            by_name.insert(without_index(value).to_ascii_lowercase(), dn.clone());
-        }
-    }
-    let mut problems = Vec::new();
-    let mut links = Vec::new();
-    let mut hashes = BTreeMap::new();
-    let mut files: Vec<(usize, String)> = Vec::new();
-    for path in paths {
-        // They build on each other in the order of their numbers in the files.
-        let records = match tree.records(&path) {
-            Ok(records) => records,
-            Err(found) => {
-                problems.extend(found.into_iter().map(|p| (tree.shown(&path), p)));
-                continue;
-            }
-        };
-        let order = records.first().map_or(0, |r| index_of(&r.dn));
-        files.push((order, path));
-    }
-    if !problems.is_empty() {
-        return Err(refuse(&problems));
-    }
-    files.sort();
-    for (_, path) in files {
-        let shown = tree.shown(&path);
-        hashes.insert(
-            shown.clone(),
-            applied::hash(tree.get(&path).unwrap_or_default()),
-        );
-        for mut record in tree.records(&path).unwrap_or_default() {
-            let line = record.line;
-            let name = Dn::parse(&record.dn)
-                .ok()
-                .and_then(|d| d.rdns().first().and_then(|r| r.parts.first().cloned()));
-            let name = name
-                .map(|(_, value)| without_index(&value).to_owned())
-                .unwrap_or_default();
-            match by_name.get(&name.to_ascii_lowercase()) {
-                Some(dn) => {
-                    record.dn = dn.to_string();
-                    match link(&shown, record, &known) {
-                        Ok(link) => links.push(link),
-                        Err(problem) => problems.push(problem),
-                    }
-                }
-                None => problems.push((
-                    shown.clone(),
-                    Problem {
-                        line,
-                        message: format!(
-                            "the server has no schema `{name}`; it has {}",
-                            by_name.keys().cloned().collect::<Vec<_>>().join(", ")
-                        ),
-                    },
-                )),
-            }
-        }
-    }
-    if !problems.is_empty() {
-        return Err(refuse(&problems));
-    }
-    let directory = directory(server, &links, &known, world)?;
-    let net = chain::net(&links, &directory, &known, args.existing);
-    Ok(Planned {
-        title: format!("schema {version}"),
-        links,
-        net,
-        record: None,
-        notes: Vec::new(),
-        facts: vec![("schema", Value::from(version.to_string()))],
-        hashes,
-    })
-}
-
-/// The number in `cn={4}dicom,…`.
-fn index_of(dn: &str) -> usize {
-    let digits: String = dn
-        .chars()
-        .skip_while(|c| *c != '{')
-        .skip(1)
-        .take_while(char::is_ascii_digit)
-        .collect();
-    digits.parse().unwrap_or(usize::MAX)
-}
-
 /// Asks for everything of the first round at once.
-fn ask(
+pub(super) fn ask(
     world: &View<'_>,
     server: &Server,
-    mut keys: Vec<runbook_engine::resource::Ref>,
+    mut keys: Vec<Ref>,
     tree: &impl Fn() -> Result<Tree, Stop>,
 ) -> Result<(), Stop> {
     keys.extend(schema_keys(server).iter().map(reference::<LdapSchema>));
@@ -357,329 +217,5 @@ pub(super) fn ldif(
         notes: Vec::new(),
         facts: Vec::new(),
         hashes,
-    })
-}
-
-/// An update file with its records, the site's names in them.
-struct Loaded {
-    file: UpdateFile,
-    shown: String,
-    hash: String,
-    names: String,
-    links: Vec<Link>,
-}
-
-/// `to: V`.
-pub(super) fn data(
-    args: &LdapUpdateArgs,
-    server: &Server,
-    to: &Version,
-    tree: impl Fn() -> Result<Tree, Stop>,
-    world: &View<'_>,
-) -> Result<Planned, Stop> {
-    let base = match args.base() {
-        Some(base) => base,
-        None => Dn::parse(WRITTEN_BASE).map_err(|e| Stop::refuse(e.to_string()))?,
-    };
-    let record_dn = match &args.record {
-        Some(text) => Dn::parse(text).map_err(|e| Stop::refuse(e.to_string()))?,
-        None => Dn::below(
-            Rdn {
-                parts: vec![("cn".to_owned(), applied::NAME.to_owned())],
-            },
-            &base,
-        ),
-    };
-    let record_key = EntryKey {
-        last: true,
-        ..EntryKey::new(server, &record_dn, None)
-    };
-    ask(
-        world,
-        server,
-        vec![reference::<LdapEntry>(&record_key)],
-        &tree,
-    )?;
-    let tree = tree()?;
-    let known = known_schema(server, world)?;
-    let record = world.get::<LdapEntry>(&record_key)?;
-    let done = record.entry.as_ref().map(Applied::read).unwrap_or_default();
-    let device = args
-        .names
-        .device
-        .clone()
-        .unwrap_or_else(|| "dcm4chee-arc".to_owned());
-
-    let updates = tree.updates();
-    let components = components(args, &updates, &tree)?;
-    if !updates.iter().any(|u| u.version == *to) {
-        let versions: Vec<String> = versions(&updates).iter().map(ToString::to_string).collect();
-        return Err(Stop::refuse(format!(
-            "there are no files of version {to} in {}; there are {}",
-            tree.origin,
-            if versions.is_empty() {
-                "none at all".to_owned()
-            } else {
-                versions.join(", ")
-            }
-        )));
-    }
-    let mut notes = Vec::new();
-    let from = match (
-        args.from
-            .as_deref()
-            .filter(|f| *f != "auto")
-            .and_then(Version::parse),
-        done.baselines.get(&device),
-    ) {
-        (Some(given), _) => given,
-        (None, Some(recorded)) => recorded.clone(),
-        (None, None) => {
-            let found = found_version(
-                args, server, &updates, &tree, &base, &known, world, &mut notes,
-            )?;
-            notes.push(format!(
-                "the directory has no record yet; by its content it is at {found}"
-            ));
-            found
-        }
-    };
-    let mut problems = Vec::new();
-    let mut loaded = Vec::new();
-    for version in versions(&updates)
-        .iter()
-        .filter(|v| **v > from && **v <= *to)
-    {
-        for component in &components {
-            let Some(file) = updates
-                .iter()
-                .find(|u| u.version == *version && u.component == *component)
-            else {
-                continue;
-            };
-            match load(&tree, file, &args.names, &base, &known, true) {
-                Ok(one) => loaded.push(one),
-                Err(found) => problems.extend(found),
-            }
-        }
-    }
-    if !problems.is_empty() {
-        return Err(refuse(&problems));
-    }
-    let mut recorded = 0;
-    loaded.retain(|one| {
-        let earlier = done
-            .files
-            .iter()
-            .find(|f| f.is(&one.file.version, &one.file.component, &one.names));
-        let Some(earlier) = earlier else { return true };
-        recorded += 1;
-        if earlier.hash != one.hash {
-            notes.push(format!(
-                "{} was applied with another content; it is not applied again",
-                one.shown
-            ));
-        }
-        if earlier.conflicts > 0 {
-            notes.push(format!(
-                "{} was applied without {} records in conflict",
-                one.shown, earlier.conflicts
-            ));
-        }
-        false
-    });
-    let ranges: Vec<usize> = loaded.iter().map(|l| l.links.len()).collect();
-    let links: Vec<Link> = loaded
-        .iter()
-        .flat_map(|l| l.links.iter().cloned())
-        .collect();
-    let directory = directory(server, &links, &known, world)?;
-    let net = chain::net(&links, &directory, &known, args.existing);
-
-    let mut new = Applied::default();
-    if !done.baselines.contains_key(&device) {
-        new.baselines.insert(device, from.clone());
-    }
-    let mut at = 0;
-    for (one, length) in loaded.iter().zip(ranges) {
-        let verdicts = &net.verdicts[at..at + length];
-        at += length;
-        new.files.push(AppliedFile {
-            version: one.file.version.clone(),
-            component: one.file.component.clone(),
-            names: one.names.clone(),
-            hash: one.hash.clone(),
-            conflicts: verdicts
-                .iter()
-                .filter(|v| matches!(v, Verdict::Conflict(_)))
-                .count(),
-        });
-    }
-    let record = (new != Applied::default())
-        .then(|| (record_key, new.want(&record_dn, record.entry.as_ref())));
-    let chain: Vec<Value> = versions(&updates)
-        .iter()
-        .filter(|v| **v > from && **v <= *to)
-        .map(|v| Value::from(v.to_string()))
-        .collect();
-    let title = if from < *to {
-        format!("{from} → {to}")
-    } else {
-        format!("{to}")
-    };
-    Ok(Planned {
-        title,
-        hashes: loaded
-            .iter()
-            .map(|l| (l.shown.clone(), l.hash.clone()))
-            .collect(),
-        links,
-        net,
-        record,
-        notes,
-        facts: vec![
-            ("from", Value::from(from.to_string())),
-            ("to", Value::from(to.to_string())),
-            ("versions", Value::List(chain)),
-            ("recorded", Value::Int(recorded)),
-        ],
-    })
-}
-
-/// The versions of which there are files, in order.
-fn versions(updates: &[UpdateFile]) -> Vec<Version> {
-    let mut versions: Vec<Version> = updates.iter().map(|u| u.version.clone()).collect();
-    versions.sort();
-    versions.dedup();
-    versions
-}
-
-fn components(
-    args: &LdapUpdateArgs,
-    updates: &[UpdateFile],
-    tree: &Tree,
-) -> Result<Vec<String>, Stop> {
-    let Some(chosen) = &args.components else {
-        return Ok(COMPONENTS.iter().map(|c| (*c).to_owned()).collect());
-    };
-    for component in chosen {
-        if !updates.iter().any(|u| u.component == *component) {
-            let mut known: Vec<&str> = updates.iter().map(|u| u.component.as_str()).collect();
-            known.sort_unstable();
-            known.dedup();
-            return Err(Stop::refuse(format!(
-                "there is no file of component `{component}` in {}; there are {}",
-                tree.origin,
-                known.join(", ")
-            )));
-        }
-    }
-    Ok(chosen.clone())
-}
-
-fn load(
-    tree: &Tree,
-    file: &UpdateFile,
-    names: &Names,
-    base: &Dn,
-    schema: &Schema,
-    contents: bool,
-) -> Result<Loaded, Vec<(String, Problem)>> {
-    let shown = tree.shown(&file.path);
-    let records = if contents {
-        tree.records(&file.path)
-    } else {
-        tree.records_unloaded(&file.path)
-    };
-    let records = records.map_err(|found| {
-        found
-            .into_iter()
-            .map(|p| (shown.clone(), p))
-            .collect::<Vec<_>>()
-    })?;
-    let mut used = BTreeMap::new();
-    let mut links = Vec::with_capacity(records.len());
-    let mut problems = Vec::new();
-    for mut record in records {
-        names.apply(&mut record, Some(base), &mut used);
-        match link(&shown, record, schema) {
-            Ok(link) => links.push(link),
-            Err(problem) => problems.push(problem),
-        }
-    }
-    if !problems.is_empty() {
-        return Err(problems);
-    }
-    let hash = applied::hash(tree.get(&file.path).unwrap_or_default());
-    Ok(Loaded {
-        file: file.clone(),
-        shown,
-        hash,
-        names: applied::names_text(&used),
-        links,
-    })
-}
-
-/// The highest version of which at least half the marks are found. Used once, to adopt a directory.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "all of them are what the guess rests on"
-)]
-fn found_version(
-    args: &LdapUpdateArgs,
-    server: &Server,
-    updates: &[UpdateFile],
-    tree: &Tree,
-    base: &Dn,
-    schema: &Schema,
-    world: &View<'_>,
-    notes: &mut Vec<String>,
-) -> Result<Version, Stop> {
-    let mut links: Vec<(Version, Link)> = Vec::new();
-    for file in updates
-        .iter()
-        .filter(|u| COMPONENTS.contains(&u.component.as_str()))
-    {
-        match load(tree, file, &args.names, base, schema, false) {
-            Ok(one) => links.extend(one.links.into_iter().map(|l| (file.version.clone(), l))),
-            Err(_) => notes.push(format!(
-                "{} is malformed and was left out when looking for the version",
-                tree.shown(&file.path)
-            )),
-        }
-    }
-    let all: Vec<Link> = links.iter().map(|(_, l)| l.clone()).collect();
-    let places = chain::places(&all, schema);
-    let keys: Vec<EntryKey> = places
-        .iter()
-        .map(|(place, dn)| EntryKey {
-            server: server.clone(),
-            dn: dn.to_string(),
-            place: place.clone(),
-            last: false,
-        })
-        .collect();
-    let states = world.all::<LdapEntry>(&keys)?;
-    let directory: Directory = places.into_keys().zip(states).collect();
-    let mut found = None;
-    for version in versions(updates) {
-        let marks: Vec<chain::Evidence> = links
-            .iter()
-            .filter(|(v, _)| *v == version)
-            .filter_map(|(_, l)| evidence(l, &directory, schema))
-            .collect();
-        let additive: Vec<chain::Evidence> = marks.iter().copied().filter(|m| m.additive).collect();
-        let telling = if additive.is_empty() { marks } else { additive };
-        let seen = telling.iter().filter(|m| m.seen).count();
-        if !telling.is_empty() && seen * 2 >= telling.len() {
-            found = Some(version);
-        }
-    }
-    found.ok_or_else(|| {
-        Stop::refuse(format!(
-            "the version of the data cannot be told: no update of {} has left its marks below {base}. Say it with \
-             `from: VERSION`",
-            tree.origin
-        ))
     })
 }

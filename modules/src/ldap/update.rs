@@ -16,6 +16,7 @@ use super::planning::{self, Planned};
 use super::server::Server;
 use super::tree::Tree;
 use super::version::Version;
+use super::{data_plan, schema_plan};
 
 /// The module.
 pub struct LdapUpdate;
@@ -259,10 +260,10 @@ impl Module for LdapUpdate {
         let server = args.server().map_err(Stop::Refuse)?;
         let planned = match args.job().map_err(Stop::Refuse)? {
             Job::Schema(version) => {
-                planning::schema(args, &server, &version, || args.tree(world), world)?
+                schema_plan::schema(args, &server, &version, || args.tree(world), world)?
             }
             Job::Data(version) => {
-                planning::data(args, &server, &version, || args.tree(world), world)?
+                data_plan::data(args, &server, &version, || args.tree(world), world)?
             }
             Job::Ldif(files) => planning::ldif(args, &server, files, || args.tree(world), world)?,
         };
