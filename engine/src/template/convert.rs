@@ -1,39 +1,38 @@
-//! Values to and from minijinja, and how they are printed.
+//! Values from minijinja, and how they are printed.
 
 use std::fmt::Write as _;
 
 use indexmap::IndexMap;
 use minijinja::value::ValueKind;
-use minijinja::{Error, Output, State, Value as Jinja};
+use minijinja::{Error, ErrorKind, Output, State, Value as Jinja};
 
-use super::scope::unknown;
+use super::session::Session;
+use super::views::{List, Mapping, Marker, Omit};
 use crate::value::Value;
 
-/// A value for minijinja. What is unknown becomes an error at its first use.
-pub(super) fn to_jinja(value: &Value) -> Jinja {
-    match value {
-        Value::Null => Jinja::from(()),
-        Value::Bool(b) => Jinja::from(*b),
-        Value::Int(n) => Jinja::from(*n),
-        Value::Float(n) => Jinja::from(*n),
-        Value::Str(s) => Jinja::from(s.as_str()),
-        Value::Secret(s) => Jinja::from(s.expose()),
-        Value::List(items) => items.iter().map(to_jinja).collect::<Vec<_>>().into(),
-        Value::Map(map) => Jinja::from_pairs(map.iter().map(|(k, v)| (k.clone(), to_jinja(v)))),
-        Value::Unknown(why) => Jinja::from(unknown(why)),
-    }
+/// Values may be nested this deep.
+const DEEPEST: usize = 200;
+
+fn bad(message: &'static str) -> Error {
+    Error::new(ErrorKind::InvalidOperation, message)
 }
 
-/// A value from minijinja.
-pub(super) fn from_jinja(value: &Jinja) -> Result<Value, Error> {
-    if value.is_undefined() {
-        return Err(Error::from(minijinja::ErrorKind::UndefinedError));
+/// A value from minijinja with all that hangs on it; `None` where it is `omit`. Inside lists and mappings what is
+/// omitted is left out.
+pub(super) fn from_jinja(value: &Jinja, session: &Session) -> Result<Option<Value>, Error> {
+    convert(value, session, 0)
+}
+
+fn convert(value: &Jinja, session: &Session, depth: usize) -> Result<Option<Value>, Error> {
+    if depth > DEEPEST {
+        return Err(bad("the value is nested too deep"));
     }
-    Ok(match value.kind() {
+    Ok(Some(match value.kind() {
+        ValueKind::Undefined => return Err(Error::from(ErrorKind::UndefinedError)),
         ValueKind::None => Value::Null,
         ValueKind::Bool => Value::Bool(value.is_true()),
-        ValueKind::Number => match i64::try_from(value.clone()) {
-            Ok(n) if value.is_integer() => Value::Int(n),
+        ValueKind::Number => match value.as_i64() {
+            Some(n) if value.is_integer() => Value::Int(n),
             _ => Value::Float(f64::try_from(value.clone())?),
         },
         ValueKind::String => Value::Str(value.as_str().unwrap_or_default().to_owned()),
@@ -43,7 +42,7 @@ pub(super) fn from_jinja(value: &Jinja) -> Result<Value, Error> {
         ValueKind::Seq | ValueKind::Iterable => {
             let mut items = Vec::new();
             for item in value.try_iter()? {
-                items.push(from_nested(&item)?);
+                items.extend(convert(&item, session, depth + 1)?);
             }
             Value::List(items)
         }
@@ -51,92 +50,147 @@ pub(super) fn from_jinja(value: &Jinja) -> Result<Value, Error> {
             let mut map = IndexMap::new();
             for key in value.try_iter()? {
                 let name = key.as_str().map_or_else(|| key.to_string(), str::to_owned);
-                map.insert(name, from_nested(&value.get_item(&key)?)?);
+                if let Some(inner) = convert(&value.get_item(&key)?, session, depth + 1)? {
+                    map.insert(name, inner);
+                }
             }
             Value::Map(map)
         }
         ValueKind::Invalid => return Err(invalid(value)),
-        _ => Value::Str(value.to_string()),
-    })
+        _ if value.downcast_object_ref::<Omit>().is_some() => return Ok(None),
+        _ if value.downcast_object_ref::<Marker>().is_some() => Value::Null,
+        _ => return Err(bad("a function or macro is no value")),
+    }))
 }
 
-/// What is unknown within a list or mapping stays there; who looks at it finds out.
-fn from_nested(value: &Jinja) -> Result<Value, Error> {
-    match from_jinja(value) {
-        Err(error) => match super::scope::our_error(&error) {
-            Some(own) if own.kind == super::ErrorKind::Unknown => Ok(Value::Unknown(own.message)),
-            _ => Err(error),
-        },
-        found => found,
-    }
+/// The place that a value is a view of: then it is taken as it is, its leaves with their own marks.
+pub(super) fn place_of(value: &Jinja) -> Option<super::place::Place> {
+    value
+        .downcast_object_ref::<Mapping>()
+        .map(|view| &view.place)
+        .or_else(|| value.downcast_object_ref::<List>().map(|view| &view.place))
+        .cloned()
 }
 
-fn invalid(value: &Jinja) -> Error {
+pub(super) fn invalid(value: &Jinja) -> Error {
     // Any use of an invalid value gives the error that it holds.
     match value.try_iter() {
         Err(error) => error,
-        Ok(_) => Error::new(
-            minijinja::ErrorKind::InvalidOperation,
-            "this value cannot be used",
-        ),
+        Ok(_) => bad("this value cannot be used"),
     }
 }
 
-/// How values are printed into text: as Python does, so that playbooks written for Ansible say the same.
-pub(super) fn formatter(out: &mut Output, state: &mut State, value: &Jinja) -> Result<(), Error> {
+/// How values are printed into text: as Python does, so that playbooks written for Ansible say the same; what is
+/// null or omitted is printed as nothing.
+pub(super) fn formatter(out: &mut Output, _: &mut State, value: &Jinja) -> Result<(), Error> {
     match value.kind() {
-        ValueKind::Bool => out
-            .write_str(if value.is_true() { "True" } else { "False" })
+        ValueKind::Undefined => Err(Error::from(ErrorKind::UndefinedError)),
+        ValueKind::Invalid => Err(invalid(value)),
+        ValueKind::None => Ok(()),
+        ValueKind::String => out
+            .write_str(value.as_str().unwrap_or_default())
             .map_err(Error::from),
-        ValueKind::None => out.write_str("None").map_err(Error::from),
-        ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => {
+        _ => {
             let mut text = String::new();
-            python(&from_jinja(value)?, &mut text);
+            display(value, &mut text)?;
             out.write_str(&text).map_err(Error::from)
         }
-        _ => minijinja::escape_formatter(out, state, value),
     }
+}
+
+/// A value as Python's `str` writes it.
+pub(super) fn text(value: &Jinja) -> Result<String, Error> {
+    match value.as_str() {
+        Some(text) => Ok(text.to_owned()),
+        None => {
+            let mut out = String::new();
+            display(value, &mut out)?;
+            Ok(out)
+        }
+    }
+}
+
+fn display(value: &Jinja, out: &mut String) -> Result<(), Error> {
+    match value.kind() {
+        ValueKind::String => out.push_str(value.as_str().unwrap_or_default()),
+        ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => repr(value, out, 0)?,
+        _ => scalar(value, out)?,
+    }
+    Ok(())
+}
+
+fn scalar(value: &Jinja, out: &mut String) -> Result<(), Error> {
+    match value.kind() {
+        ValueKind::Undefined => return Err(Error::from(ErrorKind::UndefinedError)),
+        ValueKind::Invalid => return Err(invalid(value)),
+        ValueKind::Number if !value.is_integer() => {
+            out.push_str(&float(f64::try_from(value.clone())?));
+        }
+        _ => {
+            let _ = write!(out, "{value}");
+        }
+    }
+    Ok(())
+}
+
+/// A number with a fraction as Python writes it: `5.0`, `1e+16`.
+pub(super) fn float(n: f64) -> String {
+    if n.is_nan() {
+        return "nan".to_owned();
+    }
+    if n.is_infinite() {
+        return if n > 0.0 { "inf" } else { "-inf" }.to_owned();
+    }
+    if n != 0.0 && !(1e-4..1e16).contains(&n.abs()) {
+        let text = format!("{n:e}");
+        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        let (sign, exponent) = match exponent.strip_prefix('-') {
+            Some(rest) => ('-', rest),
+            None => ('+', exponent),
+        };
+        return format!("{digits}e{sign}{exponent:0>2}");
+    }
+    format!("{n:?}")
 }
 
 /// A value as Python's `repr` writes it.
-fn python(value: &Value, out: &mut String) {
-    match value {
-        Value::Null => out.push_str("None"),
-        Value::Bool(b) => out.push_str(if *b { "True" } else { "False" }),
-        Value::Int(n) => {
-            let _ = write!(out, "{n}");
-        }
-        Value::Float(n) => {
-            let _ = write!(out, "{n:?}");
-        }
-        Value::Str(s) => quoted(s, out),
-        Value::Secret(s) => quoted(s.expose(), out),
-        Value::List(items) => {
-            out.push('[');
-            for (at, item) in items.iter().enumerate() {
-                if at > 0 {
+fn repr(value: &Jinja, out: &mut String, depth: usize) -> Result<(), Error> {
+    if depth > DEEPEST {
+        return Err(bad("the value is nested too deep"));
+    }
+    match value.kind() {
+        ValueKind::String => quoted(value.as_str().unwrap_or_default(), out),
+        ValueKind::Seq | ValueKind::Iterable => {
+            let tuple = value.is_tuple();
+            let mut items = 0;
+            out.push(if tuple { '(' } else { '[' });
+            for item in value.try_iter()? {
+                if items > 0 {
                     out.push_str(", ");
                 }
-                python(item, out);
+                items += 1;
+                repr(&item, out, depth + 1)?;
             }
-            out.push(']');
+            if tuple && items == 1 {
+                out.push(',');
+            }
+            out.push(if tuple { ')' } else { ']' });
         }
-        Value::Map(map) => {
+        ValueKind::Map => {
             out.push('{');
-            for (at, (key, item)) in map.iter().enumerate() {
+            for (at, key) in value.try_iter()?.enumerate() {
                 if at > 0 {
                     out.push_str(", ");
                 }
-                quoted(key, out);
+                repr(&key, out, depth + 1)?;
                 out.push_str(": ");
-                python(item, out);
+                repr(&value.get_item(&key)?, out, depth + 1)?;
             }
             out.push('}');
         }
-        Value::Unknown(why) => {
-            let _ = write!(out, "<unknown {why}>");
-        }
+        _ => scalar(value, out)?,
     }
+    Ok(())
 }
 
 fn quoted(text: &str, out: &mut String) {
@@ -156,8 +210,25 @@ fn quoted(text: &str, out: &mut String) {
                 out.push('\\');
                 out.push(c);
             }
+            c if c.is_control() => {
+                let _ = write!(out, "\\x{:02x}", u32::from(c));
+            }
             c => out.push(c),
         }
     }
     out.push(quote);
+}
+
+/// A value for minijinja, copied. Only for values of which nothing is secret or unknown, such as parsed texts.
+pub(super) fn to_jinja(value: &Value) -> Jinja {
+    match value {
+        Value::Null | Value::Unknown(_) => Jinja::from(()),
+        Value::Bool(b) => Jinja::from(*b),
+        Value::Int(n) => Jinja::from(*n),
+        Value::Float(n) => Jinja::from(*n),
+        Value::Str(s) => Jinja::from(s.as_str()),
+        Value::Secret(s) => Jinja::from(s.expose()),
+        Value::List(items) => items.iter().map(to_jinja).collect::<Vec<_>>().into(),
+        Value::Map(map) => Jinja::from_pairs(map.iter().map(|(k, v)| (k.clone(), to_jinja(v)))),
+    }
 }

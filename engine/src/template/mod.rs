@@ -3,60 +3,50 @@
 //! What differs from Ansible's Jinja2 is listed in docs/ansible.md. Undefined variables are errors with their place;
 //! values that only the run will know ([`Value::Unknown`]) make whatever uses them unknown; a text into which a secret
 //! went is a secret.
+//!
+//! A template is first run strictly: whatever is undefined is an error with its exact bytes. Ansible lets `default`
+//! and `is defined` save a path of which an earlier part is missing (`a.b.c | default('d')` without `a`). Where the
+//! error lies in such an operand, the template is run again with markers in place of what is undefined; a marker that
+//! reaches anything else than `default` and `is defined` makes the same error.
 
 mod analyze;
 mod convert;
+mod crypt;
+mod error;
+mod files;
 mod filters;
+mod place;
 mod scope;
+mod session;
 mod tests_of;
+mod views;
 
-use std::path::Path;
+use std::io;
 use std::sync::Arc;
 
-use minijinja::{Environment, UndefinedBehavior};
+use minijinja::{Environment, UndefinedBehavior, Value as Jinja};
 
-pub use analyze::{Names, names};
+pub use analyze::{Names, Use, names};
+pub use error::{ErrorKind, TemplateError, within};
+pub use files::FileOptions;
 pub use scope::{Names as DynamicNames, Scope};
 
-use self::scope::{Context, Marks};
-use crate::source::{Kind, Node, Span};
-use crate::value::{Secret, Value};
+use self::analyze::single_expression;
+use self::session::{Missing, Outcome, Session, Trace};
+use self::views::{Context, Look};
+use crate::source::{Kind, Node};
+use crate::value::Value;
 
-/// What stands in a rendered tree where `omit` was given; the key or item is taken out.
-const OMIT: &str = "__omit_this_argument__";
 /// Instructions that one template may take. A loop that never ends stops here.
 const FUEL: u64 = 2_000_000;
-
-/// Why something could not be rendered.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TemplateError {
-    /// What kind.
-    pub kind: ErrorKind,
-    /// What is wrong, terse.
-    pub message: String,
-    /// Where.
-    pub span: Span,
-    /// What to do.
-    pub help: Option<String>,
-}
-
-/// What kind of error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorKind {
-    /// A variable that does not exist.
-    Undefined,
-    /// Not a template.
-    Syntax,
-    /// A value that only the run will know; the message says until when.
-    Unknown,
-    /// Anything else.
-    Other,
-}
+/// Bytes that one template may write.
+const LONGEST: usize = 16 << 20;
 
 /// The language with its filters, tests and functions. One per call; cheap to use from many tasks at once.
 pub struct Engine {
-    environment: Environment<'static>,
-    file_environment: Environment<'static>,
+    strict: Environment<'static>,
+    /// Undefined things in bracketed paths are passed on, for the second run.
+    lenient: Environment<'static>,
 }
 
 impl Default for Engine {
@@ -65,39 +55,49 @@ impl Default for Engine {
     }
 }
 
+/// What is run.
+#[derive(Clone, Copy)]
+struct Form<'a> {
+    /// The text as written.
+    text: &'a str,
+    /// Where the expression begins in it, and the expression; `None`: the text is rendered into a text.
+    expression: Option<(usize, &'a str)>,
+}
+
+enum Got {
+    Native(Jinja),
+    Text(String),
+}
+
 impl Engine {
     /// The language.
     #[must_use]
     pub fn new() -> Self {
-        let mut environment = Environment::new();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_fuel(Some(FUEL));
-        environment.set_syntax(syntax(false));
-        environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-        environment.set_formatter(convert::formatter);
-        minijinja_contrib::add_to_environment(&mut environment);
-        environment
-            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        filters::add(&mut environment);
-        tests_of::add(&mut environment);
-        environment.add_global("omit", OMIT);
-        let mut file_environment = environment.clone();
-        file_environment.set_syntax(syntax(true));
-        Self {
-            environment,
-            file_environment,
-        }
+        let mut strict = Environment::new();
+        strict.set_undefined_behavior(UndefinedBehavior::Strict);
+        strict.set_fuel(Some(FUEL));
+        strict.set_syntax(syntax(false));
+        strict.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+        strict.set_formatter(convert::formatter);
+        strict.set_unknown_method_callback(filters::method);
+        filters::add(&mut strict);
+        tests_of::add(&mut strict);
+        strict.add_global("omit", Jinja::from_object(views::Omit));
+        let mut lenient = strict.clone();
+        lenient.set_undefined_behavior(UndefinedBehavior::Chainable);
+        Self { strict, lenient }
     }
 
     /// Renders a whole tree. Each scalar keeps its place; one that is just `{{ expression }}` keeps the type of its
-    /// value. All errors come at once.
+    /// value, and what stands for `omit` is taken out. What is unknown becomes [`Value::Unknown`] at its scalar. All
+    /// errors come at once.
     pub fn render(
         self: &Arc<Self>,
         scope: &Scope,
         node: &Node,
     ) -> Result<Node, Vec<TemplateError>> {
         let mut errors = Vec::new();
-        let rendered = self.tree(scope, node, &mut errors);
+        let rendered = self.tree(&Session::new(self), scope, node, &mut errors);
         match rendered {
             _ if !errors.is_empty() => Err(errors),
             Some(node) => Ok(node),
@@ -108,21 +108,35 @@ impl Engine {
         }
     }
 
+    /// As [`Engine::render`], with an error for everything that is unknown.
+    pub fn render_known(
+        self: &Arc<Self>,
+        scope: &Scope,
+        node: &Node,
+    ) -> Result<Node, Vec<TemplateError>> {
+        let rendered = self.render(scope, node)?;
+        let mut errors = Vec::new();
+        unknowns(&rendered, &mut errors);
+        if errors.is_empty() {
+            Ok(rendered)
+        } else {
+            Err(errors)
+        }
+    }
+
     /// `None`: omitted, or an error was noted.
     fn tree(
         self: &Arc<Self>,
+        session: &Arc<Session>,
         scope: &Scope,
         node: &Node,
         errors: &mut Vec<TemplateError>,
     ) -> Option<Node> {
         let kind = match &node.kind {
             Kind::Scalar { text, .. } if is_template(text) => {
-                match self.scalar(scope, node, text) {
-                    Ok(Value::Str(s)) if s == OMIT => return None,
-                    Ok(value) => Kind::Value(value),
-                    Err(error) if error.kind == ErrorKind::Unknown => {
-                        Kind::Value(Value::Unknown(error.message))
-                    }
+                let outcome = self.scalar(session, scope, node, text);
+                match self.settled(session, outcome) {
+                    Ok(value) => Kind::Value(value?),
                     Err(error) => {
                         errors.push(error);
                         return None;
@@ -133,15 +147,15 @@ impl Engine {
             Kind::Seq(items) => Kind::Seq(
                 items
                     .iter()
-                    .filter_map(|i| self.tree(scope, i, errors))
+                    .filter_map(|i| self.tree(session, scope, i, errors))
                     .collect(),
             ),
             Kind::Map(entries) => Kind::Map(
                 entries
                     .iter()
                     .filter_map(|(key, value)| {
-                        let key = self.tree(scope, key, errors)?;
-                        Some((key, self.tree(scope, value, errors)?))
+                        let key = self.tree(session, scope, key, errors)?;
+                        Some((key, self.tree(session, scope, value, errors)?))
                     })
                     .collect(),
             ),
@@ -150,6 +164,21 @@ impl Engine {
             span: node.span,
             kind,
         })
+    }
+
+    /// The whole value of an outcome; `None`: omitted.
+    fn settled(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        outcome: Outcome,
+    ) -> Result<Option<Value>, TemplateError> {
+        match outcome {
+            Outcome::Place(place) => session.whole(&place),
+            Outcome::Value(value) => Ok(Some((*value).clone())),
+            Outcome::Omit => Ok(None),
+            Outcome::Unknown(why) => Ok(Some(Value::Unknown(why))),
+            Outcome::Undefined(error) | Outcome::Failed(error) => Err((*error).clone()),
+        }
     }
 
     /// The value of a node: a template's result, else what it is by itself.
@@ -162,250 +191,276 @@ impl Engine {
             .map(|rendered| crate::source::untyped(&rendered))
     }
 
-    fn scalar(
-        self: &Arc<Self>,
-        scope: &Scope,
-        node: &Node,
-        text: &str,
-    ) -> Result<Value, TemplateError> {
-        let marks = Arc::new(Marks::default());
-        self.scalar_marked(scope, node, text, &marks)
-    }
-
-    pub(self) fn scalar_marked(
-        self: &Arc<Self>,
-        scope: &Scope,
-        node: &Node,
-        text: &str,
-        marks: &Arc<Marks>,
-    ) -> Result<Value, TemplateError> {
-        let context =
-            minijinja::Value::from_object(Context::new(self.clone(), scope.clone(), marks.clone()));
-        let value = match single_expression(text) {
-            Some((start, expression)) => self
-                .environment
-                .compile_expression(expression)
-                .and_then(|e| e.eval(context))
-                .map_err(|e| self.error(&e, node, text, start, scope))
-                .and_then(|v| self.defined(v, node, text, scope))
-                .and_then(|v| {
-                    convert::from_jinja(&v).map_err(|e| self.error(&e, node, text, start, scope))
-                })?,
-            None => Value::Str(
-                self.environment
-                    .render_str(text, context)
-                    .map_err(|e| self.error(&e, node, text, 0, scope))?,
-            ),
-        };
-        Ok(if marks.saw_secret() {
-            secret(value)
-        } else {
-            value
-        })
-    }
-
-    fn defined(
-        &self,
-        value: minijinja::Value,
-        node: &Node,
-        text: &str,
-        scope: &Scope,
-    ) -> Result<minijinja::Value, TemplateError> {
-        if value.is_undefined() {
-            let error = minijinja::Error::from(minijinja::ErrorKind::UndefinedError);
-            return Err(self.error(&error, node, text, 0, scope));
-        }
-        Ok(value)
-    }
-
     /// The value of a bare expression (`when`, `until`, `changed_when`): no braces around it.
     pub fn eval(self: &Arc<Self>, scope: &Scope, node: &Node) -> Result<Value, TemplateError> {
         let text = match &node.kind {
             Kind::Scalar { text, .. } => text,
+            Kind::Value(Value::Unknown(why)) => {
+                return Err(TemplateError::new(
+                    ErrorKind::Unknown,
+                    why.clone(),
+                    node.span,
+                ));
+            }
             Kind::Value(value) => return Ok(value.clone()),
             _ => {
-                let message = "a condition is an expression".to_owned();
-                return Err(TemplateError {
-                    kind: ErrorKind::Other,
-                    message,
-                    span: node.span,
-                    help: None,
-                });
+                return Err(TemplateError::new(
+                    ErrorKind::Other,
+                    "a condition is an expression",
+                    node.span,
+                ));
             }
         };
-        if is_template(text) {
-            return self.scalar(scope, node, text);
+        let session = Session::new(self);
+        let outcome = if is_template(text) {
+            self.scalar(&session, scope, node, text)
+        } else {
+            let form = Form {
+                text,
+                expression: Some((0, text)),
+            };
+            self.outcome(&session, scope, node, form)
+        };
+        match self.settled(&session, outcome)? {
+            Some(Value::Unknown(why)) => {
+                Err(TemplateError::new(ErrorKind::Unknown, why, node.span))
+            }
+            Some(value) => Ok(value),
+            None => Ok(Value::Null),
         }
-        let marks = Arc::new(Marks::default());
-        let context =
-            minijinja::Value::from_object(Context::new(self.clone(), scope.clone(), marks));
-        self.environment
-            .compile_expression(text)
-            .and_then(|e| e.eval(context))
-            .map_err(|e| self.error(&e, node, text, 0, scope))
-            .and_then(|v| self.defined(v, node, text, scope))
-            .and_then(|v| convert::from_jinja(&v).map_err(|e| self.error(&e, node, text, 0, scope)))
     }
 
-    /// Whether a condition holds. As in Ansible, a text that comes out of it is itself looked at: `"false"`, `"no"` and
-    /// the empty text are false.
+    /// Whether a condition holds.
+    ///
+    /// A truth value is what it is; null, zero and empty lists and mappings are false, as in Ansible. Variables given
+    /// as `-e flag=false` are texts, so `true/yes/on/1` and `false/no/off/0` and the empty text count as what they
+    /// say. Any other text is an error, as it is in ansible-core since 2.19: `when: "'a' in b"`, quoted once too
+    /// often, would else always hold.
     pub fn holds(self: &Arc<Self>, scope: &Scope, node: &Node) -> Result<bool, TemplateError> {
-        let unknown = |message: String| TemplateError {
-            kind: ErrorKind::Unknown,
-            message,
-            span: node.span,
-            help: None,
-        };
-        match self.eval(scope, node)? {
-            Value::Bool(b) => Ok(b),
+        let value = self.eval(scope, node)?;
+        match &value {
+            Value::Bool(b) => Ok(*b),
             Value::Null => Ok(false),
-            Value::Int(n) => Ok(n != 0),
-            Value::Float(n) => Ok(n != 0.0),
-            Value::Str(s) => Ok(is_true_text(&s)),
-            Value::Secret(s) => Ok(is_true_text(s.expose())),
+            Value::Int(n) => Ok(*n != 0),
+            Value::Float(n) => Ok(*n != 0.0),
+            Value::Str(_) | Value::Secret(_) => {
+                let text = value.as_str().unwrap_or_default();
+                truth(text).ok_or_else(|| {
+                    let shown = if matches!(value, Value::Secret(_)) {
+                        crate::value::MASK
+                    } else {
+                        text
+                    };
+                    let message = format!(
+                        "the condition comes to the text `{shown}`, neither true nor false"
+                    );
+                    TemplateError::new(ErrorKind::Other, message, node.span)
+                        .with_help("compare it with something, or write `… | length > 0`")
+                })
+            }
             Value::List(l) => Ok(!l.is_empty()),
             Value::Map(m) => Ok(!m.is_empty()),
-            Value::Unknown(why) => Err(unknown(why)),
+            Value::Unknown(why) => Err(TemplateError::new(
+                ErrorKind::Unknown,
+                why.clone(),
+                node.span,
+            )),
         }
     }
 
-    /// Renders a template file, as the module `template` does: the line end behind a block tag is taken away, the one
-    /// at the end of the file kept. Other files that it includes are looked up beside it.
-    pub fn file(
-        self: &Arc<Self>,
-        scope: &Scope,
-        path: &Path,
-        text: &str,
-    ) -> Result<String, TemplateError> {
-        let marks = Arc::new(Marks::default());
-        let context =
-            minijinja::Value::from_object(Context::new(self.clone(), scope.clone(), marks));
-        let mut environment = self.file_environment.clone();
-        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-        environment.set_loader(minijinja::path_loader(folder));
-        let span = Span {
-            file: crate::source::FileId(u32::MAX),
-            start: 0,
-            end: 0,
-        };
-        environment
-            .render_named_str(&path.display().to_string(), text, context)
-            .map_err(|e| {
-                let node = Node {
-                    span,
-                    kind: Kind::Scalar {
-                        text: text.to_owned(),
-                        plain: false,
-                    },
-                };
-                let mut error = self.error(&e, &node, text, 0, scope);
-                if error.kind != ErrorKind::Unknown {
-                    let name = e
-                        .name()
-                        .map_or_else(|| path.display().to_string(), str::to_owned);
-                    error.message = format!("{name}:{}: {}", e.line().unwrap_or(1), error.message);
-                }
-                error
-            })
-    }
-
-    /// Is the text a well-formed template (or, with `bare`, expression)?
+    /// Is the text a well-formed template (or, with `bare`, expression), all of whose filters, tests and functions
+    /// exist?
     pub fn check_syntax(&self, node: &Node, bare: bool) -> Result<(), TemplateError> {
         let Kind::Scalar { text, .. } = &node.kind else {
             return Ok(());
         };
-        let outcome = if is_template(text) {
-            match single_expression(text) {
-                Some((start, expression)) => self
-                    .environment
-                    .compile_expression(expression)
-                    .map(drop)
-                    .map_err(|e| self.error(&e, node, text, start, &Scope::default())),
-                None => self
-                    .environment
-                    .template_from_str(text)
-                    .map(drop)
-                    .map_err(|e| self.error(&e, node, text, 0, &Scope::default())),
-            }
-        } else if bare {
-            self.environment
-                .compile_expression(text)
-                .map(drop)
-                .map_err(|e| self.error(&e, node, text, 0, &Scope::default()))
-        } else {
-            Ok(())
-        };
-        outcome
+        let found = analyze::analyze(text, bare).map_err(|e| error::syntax(&e, node, text))?;
+        filters::unknown_name(&self.strict, &found).map_or(Ok(()), |(message, help, range)| {
+            let mut error = TemplateError::new(
+                ErrorKind::Syntax,
+                message,
+                within(node, text, Some(range.clone())),
+            );
+            error.offset = Some(range);
+            error.help = help;
+            Err(error)
+        })
     }
 
-    /// minijinja's error with the place in the playbook.
-    fn error(
-        &self,
-        error: &minijinja::Error,
+    /// A function or another name of the language itself.
+    fn is_global(&self, name: &str) -> bool {
+        filters::FUNCTIONS.contains(&name) || name == "omit"
+    }
+
+    /// Renders a scalar that is a template.
+    fn scalar(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        scope: &Scope,
         node: &Node,
         text: &str,
-        shift: usize,
+    ) -> Outcome {
+        let form = Form {
+            text,
+            expression: single_expression(text),
+        };
+        self.outcome(session, scope, node, form)
+    }
+
+    fn outcome(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
         scope: &Scope,
-    ) -> TemplateError {
-        let mut innermost: &minijinja::Error = error;
-        loop {
-            if let Some(own) = scope::our_error(innermost) {
-                return own;
+        node: &Node,
+        form: Form<'_>,
+    ) -> Outcome {
+        let found = match analyze::analyze(form.text, form.expression.is_some()) {
+            Ok(found) => found,
+            Err(error) => {
+                return Outcome::Failed(Arc::new(error::syntax(&error, node, form.text)));
             }
-            match std::error::Error::source(innermost)
-                .and_then(|s| s.downcast_ref::<minijinja::Error>())
-            {
-                Some(source) => innermost = source,
-                None => break,
-            }
-        }
-        let kind = match error.kind() {
-            minijinja::ErrorKind::UndefinedError => ErrorKind::Undefined,
-            minijinja::ErrorKind::SyntaxError
-            | minijinja::ErrorKind::UnknownFilter
-            | minijinja::ErrorKind::UnknownTest
-            | minijinja::ErrorKind::UnknownFunction
-            | minijinja::ErrorKind::UnknownMethod => ErrorKind::Syntax,
-            _ => ErrorKind::Other,
         };
-        let whole = || {
-            let (start, expression) = single_expression(text)?;
-            let lead = expression.len() - expression.trim_start().len();
-            Some(start + lead..start + lead + expression.trim().len())
+        let look = |lenient| Look {
+            session: session.clone(),
+            trace: Trace::new(found.straight),
+            lenient,
         };
-        let range = error
-            .range()
-            .map(|r| r.start + shift..r.end + shift)
-            .or_else(whole);
-        let span = within(node, text, range.clone());
-        let mut message = error
-            .detail()
-            .map_or_else(|| error.kind().to_string(), str::to_owned);
-        let mut help = None;
-        if kind == ErrorKind::Undefined {
-            let name = range
-                .and_then(|r| text.get(r).map(str::trim).map(str::to_owned))
-                .filter(|n| {
-                    !n.is_empty()
-                        && n.chars()
-                            .all(|c| c.is_alphanumeric() || "_.[]'\"".contains(c))
-                })
-                .or_else(|| single_expression(text).map(|(_, e)| e.trim().to_owned()))
-                .unwrap_or_else(|| text.trim().to_owned());
-            message = format!("`{name}` is undefined");
-            let root = name.split(['.', '[']).next().unwrap_or(&name);
-            let known = scope.all_names();
-            if known.iter().all(|k| k != root) {
-                help = crate::diag::nearest(root, known.iter().map(String::as_str))
-                    .map(|near| format!("did you mean `{near}`?"));
+        let mut used = look(false);
+        let mut result = run(&self.strict, &used, scope, form);
+        if let Err(error) = &result
+            && may_be_saved(error, &found, form)
+        {
+            used = look(true);
+            result = run(&self.lenient, &used, scope, form);
+        }
+        let report = error::Report {
+            session,
+            scope,
+            trace: &used.trace,
+            node,
+            text: form.text,
+            shift: form.expression.map_or(0, |(at, _)| at),
+            names: &found,
+        };
+        match used.trace.pending() {
+            Some(Missing::Unknown(why)) => return Outcome::Unknown(why),
+            Some(Missing::Undefined(shown)) => {
+                return Outcome::Undefined(Arc::new(report.undefined(None, Some(&shown))));
             }
+            None => {}
         }
-        TemplateError {
-            kind,
-            message,
-            span,
-            help,
+        let value = match result {
+            Ok(Got::Text(text)) => Value::Str(text),
+            Ok(Got::Native(value)) if value.is_undefined() => {
+                return Outcome::Undefined(Arc::new(report.undefined(None, None)));
+            }
+            Ok(Got::Native(value)) => {
+                if let Some(place) = convert::place_of(&value) {
+                    return Outcome::Place(Box::new(place));
+                }
+                match convert::from_jinja(&value, session) {
+                    // Converting looks at all that hangs on the value.
+                    _ if used.trace.pending().is_some() => {
+                        return match used.trace.pending() {
+                            Some(Missing::Unknown(why)) => Outcome::Unknown(why),
+                            _ => Outcome::Undefined(Arc::new(report.undefined(None, None))),
+                        };
+                    }
+                    Ok(Some(value)) => value,
+                    Ok(None) => return Outcome::Omit,
+                    Err(error) => return report.outcome(&error),
+                }
+            }
+            Err(error) => return report.outcome(&error),
+        };
+        let value = if used.trace.is_secret() {
+            session::secret(value)
+        } else {
+            value
+        };
+        Outcome::Value(Arc::new(value))
+    }
+}
+
+/// The error lies where something undefined is no mistake.
+fn may_be_saved(error: &minijinja::Error, found: &Names, form: Form<'_>) -> bool {
+    if error.kind() != minijinja::ErrorKind::UndefinedError {
+        return false;
+    }
+    let shift = form.expression.map_or(0, |(at, _)| at);
+    match error.range() {
+        Some(range) => found
+            .guarded
+            .iter()
+            .any(|g| g.start <= range.start + shift && range.end + shift <= g.end),
+        None => !found.guarded.is_empty(),
+    }
+}
+
+fn run(
+    environment: &Environment<'_>,
+    look: &Look,
+    scope: &Scope,
+    form: Form<'_>,
+) -> Result<Got, minijinja::Error> {
+    let context = Jinja::from_object(Context {
+        look: look.clone(),
+        scope: scope.clone(),
+        top: true,
+    });
+    match form.expression {
+        Some((_, expression)) => environment
+            .compile_expression(expression)?
+            .eval(context)
+            .map(Got::Native),
+        None => {
+            let template = environment.template_from_str(form.text)?;
+            written(&template, context).map(Got::Text)
         }
+    }
+}
+
+/// Renders into a text that does not grow without end.
+fn written(
+    template: &minijinja::Template<'_, '_>,
+    context: Jinja,
+) -> Result<String, minijinja::Error> {
+    let mut out = Limited(Vec::new());
+    template.render_captured_to(context, &mut out)?;
+    String::from_utf8(out.0)
+        .map_err(|e| minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, e.to_string()))
+}
+
+struct Limited(Vec<u8>);
+
+impl io::Write for Limited {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > LONGEST {
+            return Err(io::Error::other(format!(
+                "the text becomes longer than {LONGEST} bytes"
+            )));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn unknowns(node: &Node, errors: &mut Vec<TemplateError>) {
+    match &node.kind {
+        Kind::Scalar { .. } => {}
+        Kind::Value(value) => errors.extend(
+            value
+                .unknown()
+                .map(|why| TemplateError::new(ErrorKind::Unknown, why, node.span)),
+        ),
+        Kind::Seq(items) => items.iter().for_each(|i| unknowns(i, errors)),
+        Kind::Map(entries) => entries.iter().for_each(|(k, v)| {
+            unknowns(k, errors);
+            unknowns(v, errors);
+        }),
     }
 }
 
@@ -416,76 +471,18 @@ fn syntax(trim_blocks: bool) -> minijinja::syntax::SyntaxConfig {
     builder.build().unwrap_or_default()
 }
 
-/// Where a range within a scalar's text stands in the file. Where escapes or folding moved it: the whole scalar.
-#[must_use]
-pub fn within(node: &Node, text: &str, range: Option<std::ops::Range<usize>>) -> Span {
-    let exact = (node.span.end - node.span.start) as usize;
-    // A quoted scalar without escapes is its text and two quotes.
-    let lead = match exact.checked_sub(text.len()) {
-        Some(0) => 0,
-        Some(2) if !text.contains(['\n', '\\', '"', '\'']) => 1,
-        _ => return node.span,
-    };
-    match range {
-        Some(range) if range.end <= text.len() && range.start < range.end => {
-            let at = |n: usize| node.span.start + u32::try_from(n + lead).unwrap_or(0);
-            Span {
-                file: node.span.file,
-                start: at(range.start),
-                end: at(range.end),
-            }
-        }
-        _ => node.span,
-    }
-}
-
 /// Does a text hold anything to be rendered?
 #[must_use]
 pub fn is_template(text: &str) -> bool {
     text.contains("{{") || text.contains("{%") || text.contains("{#")
 }
 
-fn is_true_text(text: &str) -> bool {
-    !matches!(
-        text.trim().to_ascii_lowercase().as_str(),
-        "" | "false" | "no" | "off" | "0" | "n" | "f" | "none"
-    )
-}
-
-/// Where a text is just one `{{ expression }}`: the offset of the expression and the expression.
-fn single_expression(text: &str) -> Option<(usize, &str)> {
-    let lead = text.len() - text.trim_start().len();
-    let inner = text.trim().strip_prefix("{{")?;
-    let (mut quote, mut depth, mut escaped) = (None, 0_usize, false);
-    for (at, c) in inner.char_indices() {
-        match (quote, c) {
-            _ if escaped => escaped = false,
-            (Some(_), '\\') => escaped = true,
-            (Some(open), c) if c == open => quote = None,
-            (Some(_), _) => {}
-            (None, '"' | '\'') => quote = Some(c),
-            (None, '{') => depth += 1,
-            (None, '}') if depth > 0 => depth -= 1,
-            (None, '}') => {
-                let expression = &inner[..at];
-                let controlled =
-                    expression.starts_with(['-', '+']) || expression.ends_with(['-', '+']);
-                return (&inner[at..] == "}}" && !controlled).then_some((lead + 2, expression));
-            }
-            _ => {}
-        }
-    }
-    None
-}
-
-/// Every text in a value becomes secret.
-fn secret(value: Value) -> Value {
-    match value {
-        Value::Str(s) if s == OMIT => Value::Str(s),
-        Value::Str(s) => Value::Secret(Secret::new(s)),
-        Value::List(items) => Value::List(items.into_iter().map(secret).collect()),
-        Value::Map(map) => Value::Map(map.into_iter().map(|(k, v)| (k, secret(v))).collect()),
-        other => other,
+/// What a text says as a truth value.
+fn truth(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" | "y" | "t" => Some(true),
+        "" | "false" | "no" | "off" | "0" | "n" | "f" => Some(false),
+        _ => None,
     }
 }
 

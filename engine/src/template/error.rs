@@ -1,0 +1,327 @@
+//! What went wrong, at its exact place, with what was probably meant.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::analyze::{Names, Use};
+use super::filters;
+use super::scope::Scope;
+use super::session::{Outcome, Session, Trace};
+use crate::source::{Node, Span};
+
+/// Why something could not be rendered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TemplateError {
+    /// What kind.
+    pub kind: ErrorKind,
+    /// What is wrong, terse. For [`ErrorKind::Unknown`] just until when.
+    pub message: String,
+    /// Where. Within another variable, if the mistake is there.
+    pub span: Span,
+    /// The bytes within the text of the scalar at `span`, where they are known. `span` is as narrow as they are only
+    /// where the text stands in the file as it is, without escapes and folding.
+    pub offset: Option<Range<usize>>,
+    /// The template that looked at the variable in which the mistake is.
+    pub used_at: Option<Span>,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+/// What kind of error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// A variable that does not exist.
+    Undefined,
+    /// Not a template, or one with a filter, test or function that does not exist.
+    Syntax,
+    /// A variable that is made of itself.
+    Cycle,
+    /// A value that only the run will know; the message says until when.
+    Unknown,
+    /// Anything else.
+    Other,
+}
+
+impl TemplateError {
+    pub(super) fn new(kind: ErrorKind, message: impl Into<String>, span: Span) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            span,
+            offset: None,
+            used_at: None,
+            help: None,
+        }
+    }
+
+    pub(super) fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+impl std::fmt::Display for TemplateError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+impl std::error::Error for TemplateError {}
+
+/// Where a range within a scalar's text stands in the file. Where escapes or folding moved it: the whole scalar.
+#[must_use]
+pub fn within(node: &Node, text: &str, range: Option<Range<usize>>) -> Span {
+    let exact = node.span.end.saturating_sub(node.span.start) as usize;
+    // A quoted scalar without escapes is its text and two quotes.
+    let lead = match exact.checked_sub(text.len()) {
+        Some(0) => 0,
+        Some(2) if !text.contains(['\n', '\\']) => 1,
+        _ => return node.span,
+    };
+    match range {
+        Some(range) if range.end <= text.len() && range.start < range.end => {
+            let at = |n: usize| {
+                node.span
+                    .start
+                    .saturating_add(u32::try_from(n + lead).unwrap_or(0))
+            };
+            Span {
+                file: node.span.file,
+                start: at(range.start),
+                end: at(range.end),
+            }
+        }
+        _ => node.span,
+    }
+}
+
+/// A text that is no template.
+pub(super) fn syntax(error: &minijinja::Error, node: &Node, text: &str) -> TemplateError {
+    let message = error
+        .detail()
+        .map_or_else(|| error.kind().to_string(), str::to_owned);
+    let range = error.range();
+    let mut out = TemplateError::new(
+        ErrorKind::Syntax,
+        message,
+        within(node, text, range.clone()),
+    );
+    out.offset = range;
+    out
+}
+
+/// All that is known about a run that failed.
+pub(super) struct Report<'a> {
+    pub(super) session: &'a Arc<Session>,
+    pub(super) scope: &'a Scope,
+    pub(super) trace: &'a Trace,
+    pub(super) node: &'a Node,
+    pub(super) text: &'a str,
+    /// Where the expression begins in the text.
+    pub(super) shift: usize,
+    pub(super) names: &'a Names,
+}
+
+impl Report<'_> {
+    /// The outcome for an error of minijinja.
+    pub(super) fn outcome(&self, error: &minijinja::Error) -> Outcome {
+        let error = self.error(error);
+        match error.kind {
+            ErrorKind::Undefined => Outcome::Undefined(Arc::new(error)),
+            _ => Outcome::Failed(Arc::new(error)),
+        }
+    }
+
+    fn place(&self, mut error: TemplateError, range: Option<Range<usize>>) -> TemplateError {
+        error.span = within(self.node, self.text, range.clone());
+        error.offset = range;
+        error
+    }
+
+    fn through(&self, mut error: TemplateError) -> TemplateError {
+        if error.span != self.node.span {
+            error.used_at = Some(self.node.span);
+        }
+        error
+    }
+
+    pub(super) fn error(&self, error: &minijinja::Error) -> TemplateError {
+        if let Some(own) = self.trace.failed() {
+            return self.through(own);
+        }
+        let range = error
+            .range()
+            .map(|r| r.start + self.shift..r.end + self.shift);
+        // The innermost error says what happened; the outermost one where in this text.
+        let mut innermost = error;
+        while let Some(source) =
+            std::error::Error::source(innermost).and_then(|s| s.downcast_ref::<minijinja::Error>())
+        {
+            innermost = source;
+        }
+        use minijinja::ErrorKind as J;
+        let kind = match innermost.kind() {
+            J::UndefinedError => return self.undefined(range, None),
+            J::SyntaxError | J::UnknownFilter | J::UnknownTest | J::UnknownFunction => {
+                ErrorKind::Syntax
+            }
+            _ => ErrorKind::Other,
+        };
+        if kind == ErrorKind::Syntax
+            && let Some((message, help, range)) =
+                filters::unknown_name(&self.session.engine.strict, self.names)
+        {
+            let mut out = TemplateError::new(kind, message, self.node.span);
+            out.help = help;
+            return self.place(out, Some(range));
+        }
+        let message = match innermost.kind() {
+            J::OutOfFuel => "the template takes too many steps".to_owned(),
+            kind => innermost
+                .detail()
+                .map_or_else(|| kind.to_string(), str::to_owned),
+        };
+        let whole = (self.shift > 0).then(|| self.expression_range());
+        self.place(
+            TemplateError::new(kind, message, self.node.span),
+            range.or(whole),
+        )
+    }
+
+    fn expression_range(&self) -> Range<usize> {
+        let inner = self.text.get(self.shift..).unwrap_or_default();
+        let inner = inner.trim_end().trim_end_matches('}');
+        let lead = inner.len() - inner.trim_start().len();
+        self.shift + lead..self.shift + inner.trim_end().len()
+    }
+
+    /// The error for something undefined: `range` as minijinja gave it, `shown` as a marker has it.
+    pub(super) fn undefined(
+        &self,
+        range: Option<Range<usize>>,
+        shown: Option<&str>,
+    ) -> TemplateError {
+        let overlaps = |used: &&Use| {
+            range
+                .as_ref()
+                .is_none_or(|r| used.range.start < r.end && r.start < used.range.end)
+        };
+        let unguarded = self.names.uses.iter().filter(|u| !u.guarded);
+        let candidates = unguarded
+            .clone()
+            .filter(overlaps)
+            .chain(unguarded)
+            .chain(self.names.uses.iter().filter(overlaps));
+        for used in candidates {
+            if let Some(missing) = self.missing(used)
+                && shown.is_none_or(|s| s == missing.shown)
+            {
+                return match missing.cause {
+                    Some(cause) => self.through(cause),
+                    None => self.of_missing(used, &missing),
+                };
+            }
+        }
+        if let Some(cause) = shown.and_then(|s| self.trace.cause_of(s)) {
+            return self.through(cause);
+        }
+        let range = range.or_else(|| Some(self.expression_range()));
+        let name = shown.map(str::to_owned).or_else(|| {
+            let text = self.text.get(range.clone()?)?.trim();
+            (!text.is_empty()).then(|| text.to_owned())
+        });
+        let message = format!(
+            "`{}` is undefined",
+            name.as_deref().unwrap_or(self.text.trim())
+        );
+        self.place(
+            TemplateError::new(ErrorKind::Undefined, message, self.node.span),
+            range,
+        )
+    }
+
+    fn of_missing(&self, used: &Use, missing: &Absent) -> TemplateError {
+        // `a.b.c` without `b` in `a`: only `a.b` is underlined, where it is written so.
+        let written = self.text.get(used.range.clone()).unwrap_or_default();
+        let range = if written.starts_with(&missing.shown) {
+            used.range.start..used.range.start + missing.shown.len()
+        } else {
+            used.range.clone()
+        };
+        let message = format!("`{}` is undefined", missing.shown);
+        let mut error = TemplateError::new(ErrorKind::Undefined, message, self.node.span);
+        error.help = crate::diag::nearest(&missing.name, missing.known.iter().map(String::as_str))
+            .map(|near| format!("did you mean `{near}`?"));
+        self.place(error, Some(range))
+    }
+
+    /// The first part of a path that does not exist.
+    fn missing(&self, used: &Use) -> Option<Absent> {
+        let mut path = used.path.iter();
+        let root = path.next()?;
+        let engine = &self.session.engine;
+        let mut scope = self.scope.clone();
+        let absent = |shown: String, name: &str, known: Vec<String>| {
+            Some(Absent {
+                shown,
+                name: name.to_owned(),
+                known,
+                cause: None,
+            })
+        };
+        let mut shown = root.clone();
+        let mut place = match self.session.find(&scope, root) {
+            Some(Ok(place)) => place,
+            Some(Err(inner)) => {
+                scope = inner;
+                loop {
+                    let Some(name) = path.next() else {
+                        return None;
+                    };
+                    shown = format!("{shown}.{name}");
+                    match self.session.find(&scope, name) {
+                        Some(Ok(place)) => break place,
+                        Some(Err(inner)) => scope = inner,
+                        None => return absent(shown, name, scope.all_names()),
+                    }
+                }
+            }
+            None if engine.is_global(root) || root == "vars" => return None,
+            None => return absent(shown, root, scope.all_names()),
+        };
+        for name in path.map(Some).chain([None]) {
+            place = match self.session.outcome(&place) {
+                Outcome::Place(inner) => *inner,
+                Outcome::Value(value) => {
+                    super::place::Place::of_value(value, place.shown.clone(), &place.scope)
+                }
+                Outcome::Undefined(cause) => {
+                    return Some(Absent {
+                        shown: place.shown.to_string(),
+                        name: String::new(),
+                        known: Vec::new(),
+                        cause: Some((*cause).clone()),
+                    });
+                }
+                _ => return None,
+            };
+            let name = name?;
+            let next = place.key(name).or_else(|| place.item(name.parse().ok()?));
+            match next {
+                Some(next) => place = next,
+                None => {
+                    let shown = place.member(name);
+                    return absent(shown, name, place.keys());
+                }
+            }
+        }
+        None
+    }
+}
+
+struct Absent {
+    shown: String,
+    name: String,
+    known: Vec<String>,
+    /// It exists, but what it is made of does not.
+    cause: Option<TemplateError>,
+}

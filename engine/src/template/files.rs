@@ -1,0 +1,203 @@
+//! Template files, as the module `template` renders them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::analyze::analyze;
+use super::error::Report;
+use super::session::{Missing, Session, Trace};
+use super::views::{Context, Look};
+use super::{Engine, ErrorKind, Scope, TemplateError, written};
+use crate::source::{FileId, Kind, Node, Span};
+use crate::value::{Secret, Value};
+
+/// How a template file treats line ends and blanks around its block tags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileOptions {
+    /// The line end behind a block tag is taken away (true).
+    pub trim_blocks: bool,
+    /// Blanks in front of a block tag on its line are taken away (false).
+    pub lstrip_blocks: bool,
+}
+
+impl Default for FileOptions {
+    fn default() -> Self {
+        Self {
+            trim_blocks: true,
+            lstrip_blocks: false,
+        }
+    }
+}
+
+impl FileOptions {
+    /// Reads Ansible's first line `#jinja2: trim_blocks: False, lstrip_blocks: True`; gives what to skip of the text.
+    fn header(&mut self, text: &str) -> Result<usize, String> {
+        let Some(rest) = text.strip_prefix("#jinja2:") else {
+            return Ok(0);
+        };
+        let line = rest.lines().next().unwrap_or_default();
+        for pair in line.split(',').map(str::trim).filter(|p| !p.is_empty()) {
+            let (name, value) = pair
+                .split_once([':', '='])
+                .ok_or_else(|| format!("`{pair}` is no option of a template file"))?;
+            let value = super::truth(value)
+                .ok_or_else(|| format!("`{}` is neither true nor false", value.trim()))?;
+            match name.trim() {
+                "trim_blocks" => self.trim_blocks = value,
+                "lstrip_blocks" => self.lstrip_blocks = value,
+                // The end of the file is always kept, as Ansible does.
+                "keep_trailing_newline" => {}
+                other => {
+                    return Err(format!(
+                        "`{other}` is no option of a template file; there are trim_blocks and lstrip_blocks"
+                    ));
+                }
+            }
+        }
+        let skipped = text.len() - rest.len() + line.len();
+        Ok(skipped + usize::from(text[skipped..].starts_with('\n')))
+    }
+}
+
+impl Engine {
+    /// Renders a template file with the usual options; see [`Engine::file_value`].
+    pub fn file(
+        self: &Arc<Self>,
+        scope: &Scope,
+        path: &Path,
+        text: &str,
+    ) -> Result<String, TemplateError> {
+        let value = self.file_value(scope, path, text, FileOptions::default())?;
+        Ok(value.as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Renders a template file, as the module `template` does: the line end behind a block tag is taken away, the one
+    /// at the end of the file kept. Other files that it includes, imports or extends are looked up beside it. A text
+    /// into which a secret went is a [`Value::Secret`]. Errors name file and line in their message.
+    pub fn file_value(
+        self: &Arc<Self>,
+        scope: &Scope,
+        path: &Path,
+        text: &str,
+        mut options: FileOptions,
+    ) -> Result<Value, TemplateError> {
+        let span = Span {
+            file: FileId(u32::MAX),
+            start: 0,
+            end: 0,
+        };
+        let shown = path.display().to_string();
+        let skipped = options.header(text).map_err(|message| {
+            TemplateError::new(ErrorKind::Syntax, format!("{shown}:1: {message}"), span)
+        })?;
+        let body = text.get(skipped..).unwrap_or_default();
+        let lines_before = text[..text.len() - body.len()].matches('\n').count();
+
+        let mut environment = self.strict.clone();
+        let mut syntax = minijinja::syntax::SyntaxConfig::builder();
+        syntax
+            .keep_trailing_newline(true)
+            .trim_blocks(options.trim_blocks)
+            .lstrip_blocks(options.lstrip_blocks);
+        environment.set_syntax(syntax.build().unwrap_or_default());
+        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        environment.set_loader(minijinja::path_loader(folder));
+
+        let session = Session::new(self);
+        let node = Node {
+            span,
+            kind: Kind::Scalar {
+                text: body.to_owned(),
+                plain: false,
+            },
+        };
+        let found = analyze(body, false).unwrap_or_default();
+        let mut used = None;
+        let mut result = Ok(String::new());
+        for lenient in [false, true] {
+            if lenient {
+                environment.set_undefined_behavior(minijinja::UndefinedBehavior::Chainable);
+            }
+            let look = Look {
+                session: session.clone(),
+                trace: Trace::new(false),
+                lenient,
+            };
+            let context = minijinja::Value::from_object(Context {
+                look: look.clone(),
+                scope: scope.clone(),
+                top: true,
+            });
+            result = environment
+                .template_from_named_str(&shown, body)
+                .and_then(|template| written(&template, context));
+            used = Some(look);
+            // An undefined value in an included file may be saved by a `default` there, which is not analysed here.
+            let saved = matches!(&result, Err(e) if is_undefined(e));
+            if !saved {
+                break;
+            }
+        }
+        let trace = used.map(|look| look.trace).unwrap_or_default();
+        let report = Report {
+            session: &session,
+            scope,
+            trace: &trace,
+            node: &node,
+            text: body,
+            shift: 0,
+            names: &found,
+        };
+        let at_line = |mut error: TemplateError, source: Option<&minijinja::Error>| {
+            if error.used_at.is_some() || error.kind == ErrorKind::Unknown {
+                error.used_at = None;
+                return error;
+            }
+            let named = source.and_then(innermost_place);
+            let line = match (&named, &error.offset) {
+                (Some((name, line)), _) if *name != shown => {
+                    error.message = format!("{name}:{line}: {}", error.message);
+                    return error;
+                }
+                (_, Some(range)) => body
+                    .get(..range.start)
+                    .map_or(1, |before| before.matches('\n').count() + 1),
+                (Some((_, line)), None) => *line,
+                (None, None) => 1,
+            };
+            error.message = format!("{shown}:{}: {}", line + lines_before, error.message);
+            error
+        };
+        match trace.pending() {
+            Some(Missing::Unknown(why)) => {
+                return Err(TemplateError::new(ErrorKind::Unknown, why, span));
+            }
+            Some(Missing::Undefined(name)) => {
+                return Err(at_line(report.undefined(None, Some(&name)), None));
+            }
+            None => {}
+        }
+        match result {
+            Ok(text) if trace.is_secret() => Ok(Value::Secret(Secret::new(text))),
+            Ok(text) => Ok(Value::Str(text)),
+            Err(error) => Err(at_line(report.error(&error), Some(&error))),
+        }
+    }
+}
+
+fn chain(error: &minijinja::Error) -> impl Iterator<Item = &minijinja::Error> {
+    std::iter::successors(Some(error), |e| {
+        std::error::Error::source(*e).and_then(|s| s.downcast_ref::<minijinja::Error>())
+    })
+}
+
+fn is_undefined(error: &minijinja::Error) -> bool {
+    chain(error).any(|e| e.kind() == minijinja::ErrorKind::UndefinedError)
+}
+
+/// File and line of the innermost error that has them.
+fn innermost_place(error: &minijinja::Error) -> Option<(String, usize)> {
+    chain(error)
+        .filter_map(|e| Some((e.name()?.to_owned(), e.line()?)))
+        .last()
+}

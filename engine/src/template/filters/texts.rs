@@ -1,0 +1,488 @@
+//! Texts, regular expressions, encodings and hashes.
+//!
+//! Regular expressions are those of the crate `regex`: linear in time, without backward references and look-around.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use minijinja::value::ValueKind;
+use minijinja::{Environment, Error, Value};
+use regex::{Captures, Regex, RegexBuilder};
+use sha2::Digest as _;
+
+use super::{Given, bad, filter, text};
+use crate::template::crypt;
+
+/// Compiles a pattern of Python's `re`, as far as it can be said without looking around.
+pub(in crate::template) fn regex(
+    pattern: &str,
+    ignore_case: bool,
+    multi_line: bool,
+) -> Result<Regex, Error> {
+    let around = ["(?=", "(?!", "(?<=", "(?<!"];
+    let help = if around.iter().any(|a| pattern.contains(a)) {
+        "; looking ahead or behind does not exist here, capture a group instead"
+    } else {
+        ""
+    };
+    RegexBuilder::new(&pattern.replace("\\Z", "\\z"))
+        .case_insensitive(ignore_case)
+        .multi_line(multi_line)
+        .size_limit(1 << 20)
+        .build()
+        .map_err(|e| {
+            let reason = e.to_string();
+            let reason = reason.lines().last().unwrap_or_default();
+            bad(format!(
+                "`{pattern}` is no regular expression: {}{help}",
+                reason.trim_start_matches("error: ")
+            ))
+        })
+}
+
+/// Python writes `\1` and `\g<name>` for groups.
+fn expand(template: &str, found: &Captures<'_>) -> String {
+    let mut out = String::new();
+    let mut chars = template.chars().peekable();
+    while let Some(c) = chars.next() {
+        match (c, chars.peek().copied()) {
+            ('\\', Some(d)) if d.is_ascii_digit() => {
+                chars.next();
+                let group = d.to_digit(10).unwrap_or(0) as usize;
+                out.push_str(found.get(group).map_or("", |m| m.as_str()));
+            }
+            ('\\', Some('g')) => {
+                chars.next();
+                let name: String = chars.by_ref().skip(1).take_while(|c| *c != '>').collect();
+                let group = match name.parse::<usize>() {
+                    Ok(number) => found.get(number),
+                    Err(_) => found.name(&name),
+                };
+                out.push_str(group.map_or("", |m| m.as_str()));
+            }
+            ('\\', Some('n')) => {
+                chars.next();
+                out.push('\n');
+            }
+            ('\\', Some('t')) => {
+                chars.next();
+                out.push('\t');
+            }
+            ('\\', Some('\\')) => {
+                chars.next();
+                out.push('\\');
+            }
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+fn replace(value: Value, given: &Given) -> Result<Value, Error> {
+    let pattern = given.text(0, "pattern")?.unwrap_or_default();
+    let with = given.text(1, "replacement")?.unwrap_or_default();
+    let folded = given.truth(2, "ignorecase")?;
+    let lines = given.truth(3, "multiline")?;
+    let count = given.int(4, "count")?.unwrap_or(0);
+    let at_least = given.int(5, "mandatory_count")?.unwrap_or(0);
+    given.only(6)?;
+    let expression = regex(&pattern, folded, lines)?;
+    let text = text(&value)?;
+    let limit = usize::try_from(count).unwrap_or(0);
+    if at_least > 0 {
+        let found = expression.find_iter(&text).count();
+        let made = if limit > 0 { found.min(limit) } else { found };
+        if i64::try_from(made).unwrap_or(i64::MAX) < at_least {
+            return Err(bad(format!(
+                "`{pattern}` was found {made} times, {at_least} are asked for"
+            )));
+        }
+    }
+    Ok(Value::from(
+        expression
+            .replacen(&text, limit, |found: &Captures<'_>| expand(&with, found))
+            .into_owned(),
+    ))
+}
+
+fn search(value: Value, given: &Given) -> Result<Value, Error> {
+    let pattern = given.text(0, "regex")?.unwrap_or_default();
+    let expression = regex(
+        &pattern,
+        given.truth(usize::MAX, "ignorecase")?,
+        given.truth(usize::MAX, "multiline")?,
+    )?;
+    given.only(usize::MAX)?;
+    let groups = given.rest.get(1..).unwrap_or_default();
+    let text_of = text(&value)?;
+    let Some(found) = expression.captures(&text_of) else {
+        return Ok(Value::from(()));
+    };
+    if groups.is_empty() {
+        return Ok(Value::from(found.get(0).map_or("", |m| m.as_str())));
+    }
+    let mut out = Vec::new();
+    for group in groups {
+        let group = text(group)?;
+        let known = group
+            .strip_prefix("\\g<")
+            .and_then(|g| g.strip_suffix('>'))
+            .or_else(|| group.strip_prefix('\\'))
+            .ok_or_else(|| {
+                bad(format!(
+                    "`{group}` names no group; write \\\\1 or \\\\g<name>"
+                ))
+            })?;
+        let matched = match known.parse::<usize>() {
+            Ok(number) => found.get(number),
+            Err(_) => found.name(known),
+        };
+        out.push(matched.map_or_else(|| Value::from(()), |m| Value::from(m.as_str())));
+    }
+    Ok(Value::from(out))
+}
+
+fn find_all(value: Value, given: &Given) -> Result<Value, Error> {
+    let pattern = given.text(0, "regex")?.unwrap_or_default();
+    let lines = given.truth(1, "multiline")?;
+    let folded = given.truth(2, "ignorecase")?;
+    given.only(3)?;
+    let expression = regex(&pattern, folded, lines)?;
+    let text = text(&value)?;
+    let group =
+        |found: &Captures<'_>, at: usize| Value::from(found.get(at).map_or("", |m| m.as_str()));
+    let all = expression
+        .captures_iter(&text)
+        .map(|found| match found.len() {
+            1 => group(&found, 0),
+            2 => group(&found, 1),
+            n => Value::from((1..n).map(|at| group(&found, at)).collect::<Vec<_>>()),
+        });
+    Ok(Value::from(all.collect::<Vec<_>>()))
+}
+
+fn digest(text: &str, algorithm: &str) -> Result<String, Error> {
+    let bytes = text.as_bytes();
+    Ok(match algorithm {
+        "md5" => hex::encode(md5::Md5::digest(bytes)),
+        "sha1" => hex::encode(sha1::Sha1::digest(bytes)),
+        "sha224" => hex::encode(sha2::Sha224::digest(bytes)),
+        "sha256" => hex::encode(sha2::Sha256::digest(bytes)),
+        "sha384" => hex::encode(sha2::Sha384::digest(bytes)),
+        "sha512" => hex::encode(sha2::Sha512::digest(bytes)),
+        other => {
+            return Err(bad(format!(
+                "there is no hash `{other}`; there are md5, sha1, sha224, sha256, sha384, sha512"
+            )));
+        }
+    })
+}
+
+fn comment(value: Value, given: &Given) -> Result<Value, Error> {
+    let style = given
+        .text(0, "style")?
+        .unwrap_or_else(|| "plain".to_owned());
+    let (start, line, end) = match style.as_str() {
+        "plain" => ("", "# ", ""),
+        "erlang" => ("", "% ", ""),
+        "c" => ("", "// ", ""),
+        "cblock" => ("/*", " * ", " */"),
+        "xml" => ("<!--", " - ", "-->"),
+        other => {
+            return Err(bad(format!(
+                "there is no comment style `{other}`; there are plain, erlang, c, cblock, xml"
+            )));
+        }
+    };
+    let line = given
+        .text(usize::MAX, "decoration")?
+        .unwrap_or_else(|| line.to_owned());
+    let edge = line.trim_end().to_owned();
+    let prefix = given
+        .text(usize::MAX, "prefix")?
+        .unwrap_or_else(|| edge.clone());
+    let postfix = given
+        .text(usize::MAX, "postfix")?
+        .unwrap_or_else(|| edge.clone());
+    given.only(1)?;
+    let mut lines = Vec::new();
+    lines.extend((!start.is_empty()).then(|| start.to_owned()));
+    lines.extend((!prefix.is_empty()).then_some(prefix));
+    lines.extend(
+        text(&value)?
+            .split('\n')
+            .map(|l| format!("{line}{l}").trim_end().to_owned()),
+    );
+    lines.extend((!postfix.is_empty()).then_some(postfix));
+    lines.extend((!end.is_empty()).then(|| end.to_owned()));
+    Ok(Value::from(lines.join("\n")))
+}
+
+fn password_hash(value: Value, given: &Given) -> Result<Value, Error> {
+    let scheme = given
+        .text(0, "hashtype")?
+        .unwrap_or_else(|| "sha512".to_owned());
+    let salt = given.text(1, "salt")?;
+    let _ = given.value(2, "salt_size")?;
+    let rounds = given.int(3, "rounds")?;
+    given.only(4)?;
+    let Some(salt) = salt else {
+        return Err(bad(
+            "`password_hash` without a salt gives another hash each time, so every run would change it; give `salt=`",
+        ));
+    };
+    let rounds = rounds.map(|n| u32::try_from(n).unwrap_or(0));
+    crypt::hash(&text(&value)?, &scheme, &salt, rounds)
+        .map(Value::from)
+        .map_err(bad)
+}
+
+/// Quoted for a POSIX shell where it needs to be, as Python's `shlex.quote` does.
+fn quote(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\"'\"'"))
+    }
+}
+
+/// What Python's texts and lists can do beyond the methods that minijinja brings.
+pub(super) fn method(value: &Value, name: &str, args: &[Value]) -> Option<Result<Value, Error>> {
+    if let Some(subject) = value.as_str() {
+        let argument = || args.first().map(text).transpose();
+        let wide = |fill: fn(&str, usize, char) -> String| -> Result<Value, Error> {
+            let width = args
+                .first()
+                .and_then(Value::as_usize)
+                .filter(|w| *w <= 10_000)
+                .ok_or_else(|| bad(format!("`{name}` takes a width of at most 10000")))?;
+            let with = args.get(1).and_then(Value::as_str);
+            let with = with.and_then(|s| s.chars().next());
+            let missing = width.saturating_sub(subject.chars().count());
+            Ok(Value::from(fill(
+                subject,
+                missing,
+                with.unwrap_or(if name == "zfill" { '0' } else { ' ' }),
+            )))
+        };
+        let run = |n: usize, c: char| c.to_string().repeat(n);
+        return match name {
+            "zfill" => Some(wide(|s, n, c| match s.strip_prefix(['-', '+']) {
+                Some(rest) => format!("{}{}{rest}", &s[..1], c.to_string().repeat(n)),
+                None => c.to_string().repeat(n) + s,
+            })),
+            "rjust" => Some(wide(|s, n, c| c.to_string().repeat(n) + s)),
+            "ljust" => Some(wide(|s, n, c| s.to_owned() + &c.to_string().repeat(n))),
+            "center" => {
+                let _ = run;
+                Some(wide(|s, n, c| {
+                    let c = c.to_string();
+                    c.repeat(n / 2) + s + &c.repeat(n - n / 2)
+                }))
+            }
+            "removeprefix" => Some(argument().map(|a| {
+                let a = a.unwrap_or_default();
+                Value::from(subject.strip_prefix(a.as_str()).unwrap_or(subject))
+            })),
+            "removesuffix" => Some(argument().map(|a| {
+                let a = a.unwrap_or_default();
+                Value::from(subject.strip_suffix(a.as_str()).unwrap_or(subject))
+            })),
+            "partition" | "rpartition" => Some(argument().map(|a| {
+                let a = a.unwrap_or_default();
+                let first = name == "partition";
+                let cut = if first {
+                    subject.split_once(a.as_str())
+                } else {
+                    subject.rsplit_once(a.as_str())
+                };
+                let parts = match cut {
+                    Some((head, tail)) => [head, a.as_str(), tail],
+                    None if first => [subject, "", ""],
+                    None => ["", "", subject],
+                };
+                Value::from(parts.map(Value::from).to_vec())
+            })),
+            "rsplit" if args.len() == 2 => Some(argument().map(|a| {
+                let a = a.unwrap_or_default();
+                let most = args
+                    .get(1)
+                    .and_then(Value::as_usize)
+                    .unwrap_or(usize::MAX - 1);
+                let mut parts: Vec<Value> = subject
+                    .rsplitn(most.saturating_add(1), a.as_str())
+                    .map(Value::from)
+                    .collect();
+                parts.reverse();
+                Value::from(parts)
+            })),
+            _ => None,
+        };
+    }
+    if matches!(value.kind(), ValueKind::Seq) && name == "index" {
+        return Some(super::items(value).and_then(|items| {
+            items
+                .iter()
+                .position(|i| Some(i) == args.first())
+                .map(Value::from)
+                .ok_or_else(|| bad("the list has no such item"))
+        }));
+    }
+    None
+}
+
+pub(super) fn add(env: &mut Environment<'static>) {
+    filter(env, "regex_replace", replace);
+    filter(env, "regex_search", search);
+    filter(env, "regex_findall", find_all);
+    filter(env, "regex_escape", |value, given| {
+        let kind = given.text(0, "re_type")?;
+        given.only(1)?;
+        let special = match kind.as_deref() {
+            None | Some("python") => "\\.^$*+?()[]{}|-&#~ \t\n\r\u{b}\u{c}",
+            Some("posix_basic") => "\\.^$*[]",
+            Some(other) => return Err(bad(format!("`{other}` is no kind of regular expression"))),
+        };
+        let mut out = String::new();
+        for c in text(&value)?.chars() {
+            if special.contains(c) {
+                out.push('\\');
+            }
+            out.push(c);
+        }
+        Ok(Value::from(out))
+    });
+    filter(env, "quote", |value, given| {
+        given.only(0)?;
+        Ok(Value::from(quote(&if value.is_none() {
+            String::new()
+        } else {
+            text(&value)?
+        })))
+    });
+    filter(env, "string", |value, given| {
+        given.only(0)?;
+        text(&value).map(Value::from)
+    });
+    filter(env, "b64encode", |value, given| {
+        only_utf8(given.text(0, "encoding")?)?;
+        let urlsafe = given.truth(usize::MAX, "urlsafe")?;
+        given.only(1)?;
+        let engine = if urlsafe { URL_SAFE } else { STANDARD };
+        Ok(Value::from(engine.encode(text(&value)?)))
+    });
+    filter(env, "b64decode", |value, given| {
+        only_utf8(given.text(0, "encoding")?)?;
+        let urlsafe = given.truth(usize::MAX, "urlsafe")?;
+        given.only(1)?;
+        let engine = if urlsafe { URL_SAFE } else { STANDARD };
+        let packed: String = text(&value)?.split_whitespace().collect();
+        let bytes = engine
+            .decode(packed)
+            .map_err(|e| bad(format!("this is not base64: {e}")))?;
+        String::from_utf8(bytes)
+            .map(Value::from)
+            .map_err(|_| bad("what was in base64 is no UTF-8 text"))
+    });
+    filter(env, "hash", |value, given| {
+        let algorithm = given.text(0, "hashtype")?;
+        given.only(1)?;
+        digest(&text(&value)?, algorithm.as_deref().unwrap_or("sha1")).map(Value::from)
+    });
+    for (name, algorithm) in [("checksum", "sha1"), ("sha1", "sha1"), ("md5", "md5")] {
+        filter(env, name, move |value, given| {
+            given.only(0)?;
+            digest(&text(&value)?, algorithm).map(Value::from)
+        });
+    }
+    filter(env, "password_hash", password_hash);
+    filter(env, "comment", comment);
+    filter(env, "to_uuid", |value, given| {
+        let namespace = given.text(0, "namespace")?;
+        given.only(1)?;
+        let namespace = namespace
+            .as_deref()
+            .unwrap_or("361E6D51-FAEC-444A-9079-341386DA8E2E");
+        let bytes = hex::decode(namespace.replace('-', ""))
+            .ok()
+            .filter(|b| b.len() == 16)
+            .ok_or_else(|| bad(format!("`{namespace}` is no UUID")))?;
+        let mut hash = sha1::Sha1::new();
+        hash.update(&bytes);
+        hash.update(text(&value)?.as_bytes());
+        let mut id: Vec<u8> = hash.finalize().to_vec();
+        id.truncate(16);
+        // RFC 9562: version 5, variant 10.
+        id[6] = (id[6] & 0x0f) | 0x50;
+        id[8] = (id[8] & 0x3f) | 0x80;
+        let h = hex::encode(id);
+        Ok(Value::from(format!(
+            "{}-{}-{}-{}-{}",
+            &h[..8],
+            &h[8..12],
+            &h[12..16],
+            &h[16..20],
+            &h[20..]
+        )))
+    });
+    filter(env, "urldecode", |value, given| {
+        given.only(0)?;
+        Ok(Value::from(percent_decode(&text(&value)?, true)))
+    });
+    filter(env, "type_debug", |value, given| {
+        given.only(0)?;
+        Ok(Value::from(match value.kind() {
+            ValueKind::None => "NoneType",
+            ValueKind::Bool => "bool",
+            ValueKind::Number if value.is_integer() => "int",
+            ValueKind::Number => "float",
+            ValueKind::String => "str",
+            ValueKind::Bytes => "bytes",
+            ValueKind::Seq if value.is_tuple() => "tuple",
+            ValueKind::Seq => "list",
+            ValueKind::Map => "dict",
+            ValueKind::Iterable => "generator",
+            _ => "object",
+        }))
+    });
+}
+
+fn only_utf8(encoding: Option<String>) -> Result<(), Error> {
+    match encoding {
+        Some(name)
+            if !matches!(
+                name.to_ascii_lowercase().as_str(),
+                "utf-8" | "utf8" | "ascii"
+            ) =>
+        {
+            Err(bad(format!(
+                "the encoding `{name}` is not known here; there is utf-8"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Decodes `%41`; with `plus`, `+` is a blank.
+pub(super) fn percent_decode(text: &str, plus: bool) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes().peekable();
+    let mut rest = text.as_bytes();
+    while let Some(byte) = bytes.next() {
+        rest = rest.get(1..).unwrap_or_default();
+        match byte {
+            b'+' if plus => out.push(b' '),
+            b'%' => match rest.get(..2).and_then(|h| hex::decode(h).ok()) {
+                Some(decoded) => {
+                    out.extend(decoded);
+                    bytes.next();
+                    bytes.next();
+                    rest = rest.get(2..).unwrap_or_default();
+                }
+                None => out.push(b'%'),
+            },
+            other => out.push(other),
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}

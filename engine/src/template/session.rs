@@ -1,0 +1,280 @@
+//! One rendering: what is looked at, how deep, and what it found out.
+//!
+//! Variables are rendered when they are looked at and only as far as they are: `{{ images.ldap }}` renders that entry
+//! and none of its neighbours. What minijinja gets are views ([`super::views`]) of places, never copies.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::place::{Id, Place, Seen};
+use super::scope::Scope;
+use super::{Engine, ErrorKind, TemplateError, convert, is_template};
+use crate::source::{Kind, Node, untyped};
+use crate::value::{Secret, Value};
+
+/// Templates that lead to templates may be this deep; a chain that is deeper is taken for one without end.
+const DEEPEST: usize = 24;
+
+/// What a template came to.
+#[derive(Clone)]
+pub(super) enum Outcome {
+    /// Just what stands at a place, not copied and not rendered further.
+    Place(Box<Place>),
+    /// A value.
+    Value(Arc<Value>),
+    /// `omit`.
+    Omit,
+    /// Something it needs does not exist. `default` and `is defined` of whoever looks may still save it.
+    Undefined(Arc<TemplateError>),
+    /// It rests on what only the run will know.
+    Unknown(String),
+    /// It cannot be rendered.
+    Failed(Arc<TemplateError>),
+}
+
+/// What one call of the engine shares between all templates that it comes across.
+pub(super) struct Session {
+    pub(super) engine: Arc<Engine>,
+    cache: Mutex<HashMap<Id, Outcome>>,
+    /// The variables that are being rendered, outermost first.
+    stack: Mutex<Vec<(Id, Arc<str>)>>,
+    /// Scopes below dynamic names, so that one keeps its identity.
+    children: Mutex<HashMap<(u64, String), Scope>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Session {
+    pub(super) fn new(engine: &Arc<Engine>) -> Arc<Self> {
+        Arc::new(Self {
+            engine: engine.clone(),
+            cache: Mutex::default(),
+            stack: Mutex::default(),
+            children: Mutex::default(),
+        })
+    }
+
+    /// Finds a variable: its place, or the scope that it is.
+    pub(super) fn find(&self, scope: &Scope, name: &str) -> Option<Result<Place, Scope>> {
+        let key = (scope.id(), name.to_owned());
+        if let Some(child) = locked(&self.children).get(&key) {
+            return Some(Err(child.clone()));
+        }
+        let found = Place::of(scope.find(name)?, name, scope);
+        if let Err(child) = &found {
+            locked(&self.children).insert(key, child.clone());
+        }
+        Some(found)
+    }
+
+    /// Renders what stands at a place as far as it is one scalar.
+    pub(super) fn outcome(self: &Arc<Self>, place: &Place) -> Outcome {
+        let (node, text) = match place.see() {
+            Some(Seen::Node(node)) => match &node.kind {
+                Kind::Scalar { text, .. } if is_template(text) => (node, text),
+                Kind::Scalar { .. } => {
+                    let value = untyped(node);
+                    let value = if place.secret { secret(value) } else { value };
+                    return Outcome::Value(Arc::new(value));
+                }
+                _ => return Outcome::Place(Box::new(place.clone())),
+            },
+            _ => return Outcome::Place(Box::new(place.clone())),
+        };
+        let id = place.id();
+        if let Some(known) = locked(&self.cache).get(&id) {
+            return known.clone();
+        }
+        if let Some(error) = self.enter(&id, place, node) {
+            return Outcome::Failed(Arc::new(error));
+        }
+        let outcome = self.engine.scalar(self, &place.scope, node, text);
+        locked(&self.stack).pop();
+        let outcome = match outcome {
+            Outcome::Value(value) if place.secret => {
+                Outcome::Value(Arc::new(secret((*value).clone())))
+            }
+            Outcome::Place(mut inner) if place.secret => {
+                inner.secret = true;
+                Outcome::Place(inner)
+            }
+            other => other,
+        };
+        locked(&self.cache).insert(id, outcome.clone());
+        outcome
+    }
+
+    fn enter(&self, id: &Id, place: &Place, node: &Node) -> Option<TemplateError> {
+        let mut stack = locked(&self.stack);
+        let start = stack.iter().position(|(known, _)| known == id);
+        if start.is_none() && stack.len() < DEEPEST {
+            stack.push((id.clone(), place.shown.clone()));
+            return None;
+        }
+        let names: Vec<&str> = stack
+            .iter()
+            .skip(start.unwrap_or_default())
+            .map(|(_, name)| &**name)
+            .chain([&*place.shown])
+            .collect();
+        let chain = names.join(" → ");
+        let message = match start {
+            Some(_) => format!("the variable `{}` is made of itself: {chain}", place.shown),
+            None => format!("variables lead to variables more than {DEEPEST} deep: {chain}"),
+        };
+        Some(TemplateError::new(ErrorKind::Cycle, message, node.span))
+    }
+
+    /// All that stands at a place, rendered to the end. What is unknown stays at its own leaf; `None` where it is
+    /// `omit`.
+    pub(super) fn whole(self: &Arc<Self>, place: &Place) -> Result<Option<Value>, TemplateError> {
+        let inner = match self.outcome(place) {
+            Outcome::Place(inner) => inner,
+            Outcome::Value(value) => return Ok(Some((*value).clone())),
+            Outcome::Omit => return Ok(None),
+            Outcome::Unknown(why) => return Ok(Some(Value::Unknown(why))),
+            Outcome::Undefined(error) | Outcome::Failed(error) => return Err((*error).clone()),
+        };
+        let list = match inner.see() {
+            Some(Seen::Value(value)) => {
+                let value = value.clone();
+                return Ok(Some(if inner.secret { secret(value) } else { value }));
+            }
+            Some(Seen::Node(node)) => matches!(node.kind, Kind::Seq(_)),
+            None => return Ok(Some(Value::Null)),
+        };
+        if list {
+            let mut items = Vec::with_capacity(inner.len());
+            for item in (0..inner.len()).filter_map(|at| inner.item(at)) {
+                items.extend(self.whole(&item)?);
+            }
+            return Ok(Some(Value::List(items)));
+        }
+        let mut map = indexmap::IndexMap::new();
+        for key in inner.keys() {
+            let Some(entry) = inner.key(&key) else {
+                continue;
+            };
+            if let Some(value) = self.whole(&entry)? {
+                map.insert(key, value);
+            }
+        }
+        Ok(Some(Value::Map(map)))
+    }
+}
+
+/// What happened while one template was rendered.
+#[derive(Default)]
+pub(super) struct Trace(Mutex<Happened>);
+
+#[derive(Default)]
+struct Happened {
+    secret: bool,
+    /// Every marker that was handed out.
+    markers: Vec<Missing>,
+    /// Those of them whose absence matters.
+    pending: BTreeSet<usize>,
+    /// `is defined` of an unknown value settles it: nothing in the template can hold on to the marker.
+    straight: bool,
+    /// Our error behind an error of minijinja, and why variables that could not be rendered are undefined.
+    failed: Option<TemplateError>,
+    causes: HashMap<String, TemplateError>,
+}
+
+/// Why a marker stands where a value should.
+#[derive(Clone)]
+pub(super) enum Missing {
+    /// Not known before the run.
+    Unknown(String),
+    /// There is nothing of that name.
+    Undefined(String),
+}
+
+impl Trace {
+    pub(super) fn new(straight: bool) -> Arc<Self> {
+        let trace = Self::default();
+        trace.lock().straight = straight;
+        Arc::new(trace)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Happened> {
+        locked(&self.0)
+    }
+
+    pub(super) fn saw_secret(&self) {
+        self.lock().secret = true;
+    }
+
+    pub(super) fn is_secret(&self) -> bool {
+        self.lock().secret
+    }
+
+    /// A marker is handed out.
+    pub(super) fn miss(&self, missing: Missing) -> usize {
+        let mut happened = self.lock();
+        let id = happened.markers.len();
+        happened.markers.push(missing);
+        happened.pending.insert(id);
+        id
+    }
+
+    /// A marker is used.
+    pub(super) fn touch(&self, id: usize) {
+        self.lock().pending.insert(id);
+    }
+
+    /// The use of a marker was only the question whether it exists.
+    pub(super) fn settle(&self, id: usize) {
+        let mut happened = self.lock();
+        let settled = match happened.markers.get(id) {
+            Some(Missing::Unknown(_)) => happened.straight,
+            Some(Missing::Undefined(_)) => true,
+            None => false,
+        };
+        if settled {
+            happened.pending.remove(&id);
+        }
+    }
+
+    pub(super) fn is_undefined(&self, id: usize) -> bool {
+        matches!(self.lock().markers.get(id), Some(Missing::Undefined(_)))
+    }
+
+    /// The first absence that matters.
+    pub(super) fn pending(&self) -> Option<Missing> {
+        let happened = self.lock();
+        let first = happened.pending.first()?;
+        happened.markers.get(*first).cloned()
+    }
+
+    pub(super) fn fail(&self, error: TemplateError) {
+        self.lock().failed.get_or_insert(error);
+    }
+
+    pub(super) fn failed(&self) -> Option<TemplateError> {
+        self.lock().failed.clone()
+    }
+
+    /// The variable `shown` is undefined because of an error deeper in.
+    pub(super) fn cause(&self, shown: &str, error: TemplateError) {
+        self.lock().causes.insert(shown.to_owned(), error);
+    }
+
+    pub(super) fn cause_of(&self, shown: &str) -> Option<TemplateError> {
+        self.lock().causes.get(shown).cloned()
+    }
+}
+
+/// Every text and number in a value becomes secret.
+pub(super) fn secret(value: Value) -> Value {
+    match value {
+        Value::Str(s) => Value::Secret(Secret::new(s)),
+        Value::Int(n) => Value::Secret(Secret::new(n.to_string())),
+        Value::Float(n) => Value::Secret(Secret::new(convert::float(n))),
+        Value::List(items) => Value::List(items.into_iter().map(secret).collect()),
+        Value::Map(map) => Value::Map(map.into_iter().map(|(k, v)| (k, secret(v))).collect()),
+        other => other,
+    }
+}
