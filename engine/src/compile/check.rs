@@ -18,9 +18,13 @@ pub fn template_error(error: &TemplateError) -> Diagnostic {
     let id = match error.kind {
         ErrorKind::Undefined => "undefined-variable",
         ErrorKind::Syntax => "template-syntax",
+        ErrorKind::Cycle => "variable-cycle",
         ErrorKind::Unknown | ErrorKind::Other => "template",
     };
-    let diagnostic = Diagnostic::error(id, error.message.clone()).at(error.span, "");
+    let mut diagnostic = Diagnostic::error(id, error.message.clone()).at(error.span, "");
+    if let Some(user) = error.used_at {
+        diagnostic = diagnostic.and(user, "used here");
+    }
     match &error.help {
         Some(help) => diagnostic.help(help.clone()),
         None => diagnostic,
