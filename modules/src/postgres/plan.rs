@@ -163,6 +163,19 @@ pub fn predict(steps: &[Step], from: &SchemaState) -> SchemaState {
     state
 }
 
+/// What will be once a statement of these operations is taken back; pure.
+pub(super) fn predict_undone(operations: &[Operation], state: &mut SchemaState) {
+    for effect in operations.iter().rev().flat_map(Operation::effects) {
+        let back = match effect {
+            Effect::Creates(object, _) => Effect::Drops(object),
+            Effect::NotNull(object, set) => Effect::NotNull(object, !set),
+            // It has no inverse, so it is never taken back.
+            Effect::Drops(_) => continue,
+        };
+        take_effect(&back, state);
+    }
+}
+
 fn take_effect(effect: &Effect, state: &mut SchemaState) {
     let key = effect.object().to_string();
     match effect {

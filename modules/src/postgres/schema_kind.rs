@@ -1,0 +1,266 @@
+//! Resource kind `pg-schema`: the version of a database's schema, as its ledger and its catalogue show it.
+
+use async_trait::async_trait;
+use runbook_engine::host::{HostError, Probe, Target};
+use runbook_engine::resource::{
+    Change, Kept, KeyedChange, Kind, Ref, Reversible, Shadow, WriteError,
+};
+use runbook_engine::world::Predicted;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::catalogue;
+use super::ledger::{Progress, SchemaState};
+use super::object::{Fact, Object};
+use super::plan::{self, Step};
+use super::server::Server;
+use super::session::reading;
+use super::writing;
+use crate::ldap::server::Through;
+
+/// The kind.
+pub struct PgSchema;
+
+/// A database, and the objects that one wants to know of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchemaKey {
+    /// The database.
+    pub server: Server,
+    /// The objects that statements name, sorted.
+    pub objects: Vec<Object>,
+}
+
+impl std::fmt::Display for SchemaKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Another set of objects is another excerpt of the catalogue, hence another state.
+        let names: Vec<String> = self.objects.iter().map(ToString::to_string).collect();
+        let excerpt = hex::encode(&Sha256::digest(names.join("\n"))[..4]);
+        write!(f, "{}/{excerpt}", self.server.id())
+    }
+}
+
+/// Statements to have been applied.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SchemaWant {
+    /// The parts in order.
+    pub steps: Vec<Step>,
+    /// They are to be taken back, last first.
+    #[serde(default)]
+    pub undo: bool,
+    /// How.
+    pub pace: Pace,
+}
+
+/// How carefully statements are applied beside other clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pace {
+    /// A statement gives up a lock that it does not get within this many milliseconds, and tries again. Less than
+    /// the server's `deadlock_timeout` (1 s), so that it is never a client that is picked to resolve a deadlock.
+    pub lock_timeout_ms: u64,
+    /// It goes on trying for this many seconds.
+    pub within_s: u64,
+    /// Rows that an update changes in one transaction, at most; 0: all at once.
+    pub batch: u32,
+    /// A part for a stopped archive is refused while others are logged in as the same user.
+    pub alone: bool,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            lock_timeout_ms: 250,
+            within_s: 600,
+            batch: 2000,
+            alone: true,
+        }
+    }
+}
+
+#[async_trait]
+impl Kind for PgSchema {
+    type Key = SchemaKey;
+    type State = SchemaState;
+    type Want = SchemaWant;
+
+    const NAME: &'static str = "pg-schema";
+
+    async fn read(&self, host: &Probe, keys: &[SchemaKey]) -> Vec<Result<SchemaState, HostError>> {
+        let mut states = Vec::with_capacity(keys.len());
+        for key in keys {
+            let objects = std::sync::Arc::new(key.objects.clone());
+            states.push(
+                reading(host, &key.server, |client| {
+                    let objects = objects.clone();
+                    Box::pin(async move { catalogue::state(client, &objects).await })
+                })
+                .await,
+            );
+        }
+        states
+    }
+
+    fn differences(&self, want: &SchemaWant, read: &SchemaState) -> Vec<String> {
+        let mut lines = Vec::new();
+        for step in &want.steps {
+            for statement in &step.statements {
+                let row = read.row(&step.version, statement.number);
+                let agrees = if want.undo {
+                    row.is_none()
+                } else {
+                    row.is_some_and(|r| r.state != Progress::Running && r.hash == statement.hash)
+                };
+                if !agrees {
+                    let how = match (want.undo, step.adopt) {
+                        (true, _) => "take back ",
+                        (false, true) => "note as applied: ",
+                        (false, false) => "",
+                    };
+                    lines.push(format!(
+                        "{}: {how}{}",
+                        step.title,
+                        one_line(&statement.text)
+                    ));
+                }
+            }
+        }
+        lines
+    }
+
+    fn predict(&self, want: &SchemaWant, from: &SchemaState) -> SchemaState {
+        if !want.undo {
+            return plan::predict(&want.steps, from);
+        }
+        let mut state = from.clone();
+        for step in want.steps.iter().rev() {
+            for statement in step.statements.iter().rev() {
+                state
+                    .ledger
+                    .retain(|r| r.version != step.version || r.number != statement.number);
+                if !step.adopt {
+                    plan::predict_undone(&statement.operations, &mut state);
+                }
+            }
+        }
+        state
+    }
+
+    fn text(&self, _key: &SchemaKey, state: &SchemaState) -> Option<String> {
+        let mut text = String::new();
+        for row in &state.ledger {
+            text.push_str(&format!(
+                "{} part {} statement {}: {}\n",
+                row.version,
+                row.part,
+                row.number,
+                row.state.word()
+            ));
+        }
+        for (object, fact) in &state.catalogue {
+            match fact {
+                Fact::Absent => {}
+                Fact::Present { not_null: true, .. } => {
+                    text.push_str(&format!("{object} not null\n"))
+                }
+                Fact::Present {
+                    called: Some(name), ..
+                } => text.push_str(&format!("{object} (as {name})\n")),
+                Fact::Present { .. } => text.push_str(&format!("{object}\n")),
+                Fact::Invalid => text.push_str(&format!("{object} invalid\n")),
+            }
+        }
+        Some(text)
+    }
+
+    fn reversible(&self, change: &Change<SchemaState, SchemaWant>, _key: &SchemaKey) -> Reversible {
+        if change.want.undo {
+            return Reversible::Loses(
+                "nothing but what was lost when it was taken back".to_owned(),
+            );
+        }
+        let applied = || {
+            change
+                .want
+                .steps
+                .iter()
+                .filter(|s| !s.adopt)
+                .flat_map(|s| &s.statements)
+        };
+        let never: Vec<&str> = applied()
+            .flat_map(|s| &s.inverse.never)
+            .map(String::as_str)
+            .collect();
+        if !never.is_empty() {
+            return Reversible::Never(never.join("; "));
+        }
+        let loses: Vec<&str> = applied()
+            .flat_map(|s| &s.inverse.loses)
+            .map(String::as_str)
+            .collect();
+        if loses.is_empty() {
+            Reversible::Yes
+        } else {
+            Reversible::Loses(loses.join("; "))
+        }
+    }
+
+    fn touched_by(&self, key: &SchemaKey, written: &Ref) -> bool {
+        let id = key.server.id();
+        (written.kind == Self::NAME
+            && (written.id == id || written.id.starts_with(&format!("{id}/"))))
+            || key.server.is_container(written)
+    }
+
+    fn predicted(&self, key: &SchemaKey, world: &Predicted<'_>) -> Shadow<SchemaKey, SchemaState> {
+        let same = world
+            .of::<Self>()
+            .filter(|(other, ..)| other.server.id() == key.server.id())
+            .last();
+        if let Some((other, _, to, task)) = same {
+            // The state of the same excerpt is answered before this is asked; of another one not all is known.
+            return match to {
+                Some(state)
+                    if key.objects.iter().all(|o| state.fact(o).is_some())
+                        && other.server.id() == key.server.id() =>
+                {
+                    let known = |k: &String| key.objects.iter().any(|o| o.to_string() == *k);
+                    let catalogue = state
+                        .catalogue
+                        .into_iter()
+                        .filter(|(k, _)| known(k))
+                        .collect();
+                    Shadow::Known(SchemaState {
+                        ledger: state.ledger,
+                        catalogue,
+                    })
+                }
+                _ => Shadow::Unknown(format!("until \"{task}\"")),
+            };
+        }
+        match key.server.predicted(world) {
+            Through::Same => Shadow::AsRead,
+            Through::Assuming(what) => Shadow::Assuming(what),
+            Through::Unknown(why) => Shadow::Unknown(why),
+        }
+    }
+
+    async fn write(
+        &self,
+        host: &Target,
+        changes: &[KeyedChange<Self>],
+    ) -> Result<Vec<Kept>, WriteError> {
+        for keyed in changes {
+            writing::apply(host, &keyed.key, &keyed.change).await?;
+        }
+        Ok(Vec::new())
+    }
+}
+
+/// A statement on one line, shortened.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(120) {
+        Some((at, _)) => format!("{}…", &line[..at]),
+        None => line,
+    }
+}
