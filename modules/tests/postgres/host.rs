@@ -2,13 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use runbook_engine::host::{
-    Address, Command, Connection, Cost, Finished, HostError, Probe, Reply, Stream, Target, User,
-};
+use runbook_engine::host::{Probe, Target, User};
 use runbook_engine::module::{LocalFile, LocalFiles, Module, Stop, Wanted};
 use runbook_engine::resource::{Change, KeyedChange, Kind, Ref, WriteError};
 use runbook_engine::world::{Known, Lookup, View};
@@ -19,88 +15,6 @@ use runbook_modules::postgres::schema_kind::{PgSchema, SchemaKey, SchemaWant};
 use serde_json::json;
 
 use super::cluster::{Cluster, PASSWORD, USER};
-
-/// Opens sockets of this machine and runs commands on it.
-struct Here;
-
-#[async_trait]
-impl Connection for Here {
-    async fn shell(
-        &self,
-        _: &User,
-        script: &str,
-        stdin: Option<Bytes>,
-    ) -> Result<Reply, HostError> {
-        let (status, stdout, stderr) = run(
-            &["/bin/sh".to_owned(), "-c".to_owned(), script.to_owned()],
-            stdin,
-        )
-        .await;
-        Ok(Reply {
-            status,
-            stdout,
-            stderr,
-        })
-    }
-    async fn open(&self, _: &User, address: &Address) -> Result<Stream, HostError> {
-        let failed = |e: std::io::Error| HostError::failed(e.to_string());
-        Ok(match address {
-            Address::Unix(path) => Box::new(
-                tokio::net::UnixStream::connect(path)
-                    .await
-                    .map_err(failed)?,
-            ),
-            Address::Tcp(host, port) => {
-                let stream = tokio::net::TcpStream::connect((host.as_str(), *port))
-                    .await
-                    .map_err(failed)?;
-                stream.set_nodelay(true).map_err(failed)?;
-                Box::new(stream)
-            }
-        })
-    }
-    async fn upload(&self, _: &User, path: &str, _: Bytes) -> Result<(), HostError> {
-        Err(HostError::failed(format!(
-            "no uploads in this test: {path}"
-        )))
-    }
-    async fn command(&self, _: &User, command: &Command, _: &str) -> Result<Finished, HostError> {
-        let stdin = command.stdin.clone().map(Bytes::from);
-        let (status, stdout, stderr) = run(&command.argv, stdin).await;
-        Ok(Finished {
-            status,
-            stdout,
-            stderr,
-            started_ms: 0,
-            ended_ms: 0,
-            timed_out: false,
-        })
-    }
-    fn cost(&self) -> Cost {
-        Cost::default()
-    }
-    async fn close(&self) {}
-}
-
-async fn run(argv: &[String], stdin: Option<Bytes>) -> (i32, Bytes, Bytes) {
-    use tokio::io::AsyncWriteExt as _;
-    let mut child = tokio::process::Command::new(&argv[0])
-        .args(&argv[1..])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut pipe = child.stdin.take().unwrap();
-    pipe.write_all(&stdin.unwrap_or_default()).await.unwrap();
-    drop(pipe);
-    let out = child.wait_with_output().await.unwrap();
-    (
-        out.status.code().unwrap_or(255),
-        out.stdout.into(),
-        out.stderr.into(),
-    )
-}
 
 /// What is known, as the engine would hold it.
 #[derive(Default)]
@@ -120,7 +34,8 @@ pub struct Host {
 
 impl Host {
     pub fn new() -> Self {
-        let probe = Probe::new(Arc::new(Here), User::Login);
+        let connection = runbook_engine::transport::local::connect("localhost", None);
+        let probe = Probe::new(connection, User::Login);
         Self {
             target: runbook_engine::testkit::target(probe.clone()),
             probe,
