@@ -10,6 +10,7 @@
 pub mod action;
 pub mod compile;
 pub mod diag;
+pub mod graph;
 pub mod host;
 pub mod inventory;
 pub mod journal;

@@ -235,6 +235,9 @@ pub struct Kept {
     pub place: String,
     /// Bytes it takes, where known.
     pub size: Option<u64>,
+    /// As whom it was put there: the user that was become, if any. Set by the engine.
+    #[serde(default)]
+    pub user: Option<String>,
 }
 
 /// Why a write was not done.

@@ -5,3 +5,32 @@ pub mod file;
 pub mod flow;
 pub mod ldap;
 pub mod postgres;
+
+use runbook_engine::registry::Registry;
+
+/// Every module, resource kind and action kind there is.
+#[must_use]
+pub fn registry() -> Registry {
+    Registry::new()
+        .kind(file::FileKind)
+        .kind(file::listing::ListingKind)
+        .kind(command::matches::GlobKind)
+        .kind(command::query::CommandOutput)
+        .kind(ldap::image::ImageFiles)
+        .kind(ldap::entry_kind::LdapEntry)
+        .kind(ldap::schema_kind::LdapSchema)
+        .kind(ldap::listing::LdapListing)
+        .action(command::exec::Exec)
+        .action(flow::pause::Sleep)
+        .module::<command::command::Command>()
+        .module::<command::shell::Shell>()
+        .module::<file::copy::Copy>()
+        .module::<file::file::File>()
+        .module::<file::stat::Stat>()
+        .module::<flow::assert::Assert>()
+        .module::<flow::debug::Debug>()
+        .module::<flow::fail::Fail>()
+        .module::<flow::pause::Pause>()
+        .module::<flow::set_fact::SetFact>()
+        .module::<ldap::update::LdapUpdate>()
+}

@@ -105,6 +105,36 @@ impl Fleet {
         }
     }
 
+    /// Removes things kept aside on a host. Gives what was removed, and why the rest was not.
+    pub async fn discard(
+        &self,
+        registry: &crate::registry::Registry,
+        host: &str,
+        become_root: bool,
+        kept: &[crate::resource::Kept],
+    ) -> Result<(Vec<crate::resource::Kept>, Vec<String>), HostError> {
+        let link = self.link(host).await?;
+        let mut removed = Vec::new();
+        let mut failed = Vec::new();
+        for one in kept {
+            let user = match &one.user {
+                Some(name) => link.user(Some(name)),
+                None if become_root => link.user(Some("root")),
+                None => User::Login,
+            };
+            let target = crate::host::Target::new(link.probe.with_user(user));
+            let Some(kind) = registry.find_kind(&one.kind) else {
+                failed.push(format!("{}: there is no kind `{}`", one.place, one.kind));
+                continue;
+            };
+            match kind.discard(&target, one).await {
+                Ok(()) => removed.push(one.clone()),
+                Err(error) => failed.push(format!("{}: {error}", one.place)),
+            }
+        }
+        Ok((removed, failed))
+    }
+
     /// The hosts that are connected.
     #[must_use]
     pub fn connected(&self) -> Vec<(String, Arc<Link>)> {

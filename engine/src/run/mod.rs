@@ -63,6 +63,48 @@ pub struct Plan {
     pub warnings: Vec<String>,
 }
 
+impl Plan {
+    /// Where another prediction of the same program differs, one line each: a host has changed in between.
+    #[must_use]
+    pub fn drift(&self, now: &Plan) -> Vec<String> {
+        let mut lines = Vec::new();
+        let key = |t: &TaskReport| t.node.clone();
+        let before: BTreeMap<String, &TaskReport> =
+            self.tasks.iter().map(|t| (key(t), t)).collect();
+        let after: BTreeMap<String, &TaskReport> = now.tasks.iter().map(|t| (key(t), t)).collect();
+        for (node, task) in &after {
+            let same = before
+                .get(node)
+                .is_some_and(|was| was.status == task.status && was.diff == task.diff);
+            if !same {
+                let was = before
+                    .get(node)
+                    .map_or("not there", |was| was.status.word());
+                let what = if task.changes.is_empty() {
+                    String::new()
+                } else {
+                    format!(": {}", task.changes.join("; "))
+                };
+                lines.push(format!(
+                    "{}: {} was {was}, is now {}{what}",
+                    task.host,
+                    task.task,
+                    task.status.word()
+                ));
+            }
+        }
+        for (node, task) in &before {
+            if !after.contains_key(node) {
+                lines.push(format!(
+                    "{}: {} is no longer part of it",
+                    task.host, task.task
+                ));
+            }
+        }
+        lines
+    }
+}
+
 /// Tasks by host and status.
 pub type Tally = BTreeMap<String, BTreeMap<NodeStatus, u32>>;
 

@@ -136,7 +136,7 @@ impl Walk {
 }
 
 /// Every text in a tree that may hold a template.
-fn texts(node: &Node, found: &mut Vec<String>) {
+pub(crate) fn texts(node: &Node, found: &mut Vec<String>) {
     match &node.kind {
         Kind::Scalar { text, .. } => found.push(text.clone()),
         Kind::Value(_) => {}
@@ -147,13 +147,16 @@ fn texts(node: &Node, found: &mut Vec<String>) {
 
 /// Does a branch mention a variable that the other registers? A mention too many only costs time.
 fn mentions(mine: &Branch, theirs: &Branch) -> bool {
-    theirs.registers.iter().any(|name| {
-        mine.texts.iter().any(|text| {
-            text.match_indices(name.as_str()).any(|(at, _)| {
-                let word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
-                !word(text[..at].chars().next_back())
-                    && !word(text[at + name.len()..].chars().next())
-            })
-        })
+    theirs
+        .registers
+        .iter()
+        .any(|name| mine.texts.iter().any(|text| mentions_name(text, name)))
+}
+
+/// Does the name stand in the text as a word?
+pub(crate) fn mentions_name(text: &str, name: &str) -> bool {
+    text.match_indices(name).any(|(at, _)| {
+        let word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        !word(text[..at].chars().next_back()) && !word(text[at + name.len()..].chars().next())
     })
 }

@@ -497,7 +497,16 @@ impl Settle<'_> {
                 continue;
             };
             match kind.write(&target, &group).await {
-                Ok(kept) => settled.kept.extend(kept),
+                Ok(kept) => {
+                    let user = match &reach.user {
+                        User::Become(name) => Some(name.clone()),
+                        User::Login => None,
+                    };
+                    settled.kept.extend(kept.into_iter().map(|k| Kept {
+                        user: user.clone(),
+                        ..k
+                    }));
+                }
                 Err(error) => {
                     failed = Some(error);
                     break;

@@ -1,0 +1,146 @@
+//! What `play`, `call` and `graph` have in common: the inventory, what is chosen from it, variables, and the compiler.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use runbook_engine::compile::{self, Compiled, Tools};
+use runbook_engine::diag;
+use runbook_engine::inventory::{self, Inventory};
+use runbook_engine::source::Sources;
+use runbook_engine::template::Engine;
+
+use crate::{lookup, report};
+
+/// Which hosts, and how to reach them.
+#[derive(Args, Clone, Debug, Default)]
+pub struct HostArgs {
+    /// Inventory: a file, a folder, or hosts with a comma (`-i localhost,`). Looked up in inventories/ too
+    #[arg(short, long, value_name = "FILE|DIR|HOST,")]
+    pub inventory: Vec<String>,
+    /// Only these hosts of the play (a pattern, or @FILE with one a line)
+    #[arg(short, long, value_name = "PATTERN")]
+    pub limit: Option<String>,
+    /// Variables: name=value, @FILE, or YAML; they win over all others
+    #[arg(short = 'e', long = "extra-vars", value_name = "VARS")]
+    pub extra_vars: Vec<String>,
+    /// Log in as this user where the inventory does not say
+    #[arg(short = 'u', long, value_name = "USER")]
+    pub user: Option<String>,
+    /// Become another user (root) where a task does not say
+    #[arg(short = 'b', long = "become")]
+    pub become_: bool,
+    /// The user to become
+    #[arg(long, value_name = "USER")]
+    pub become_user: Option<String>,
+    /// Ask for the password to log in with
+    #[arg(short = 'k', long)]
+    pub ask_pass: bool,
+    /// Ask for the password that sudo wants
+    #[arg(short = 'K', long)]
+    pub ask_become_pass: bool,
+    /// Log in with this key
+    #[arg(long, visible_alias = "key-file", value_name = "FILE")]
+    pub private_key: Option<PathBuf>,
+    /// Accept and remember the key of a host that is not known yet (never one that has changed)
+    #[arg(long)]
+    pub accept_new: bool,
+    /// How many hosts at most work at the same time
+    #[arg(short, long, default_value_t = 25, value_name = "N")]
+    pub forks: usize,
+    /// Say more: what tasks give back (-v), and what each host has cost
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// Which tasks.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ChoiceArgs {
+    /// Only tasks with these tags
+    #[arg(short, long, value_delimiter = ',', value_name = "TAGS")]
+    pub tags: Vec<String>,
+    /// All but tasks with these tags
+    #[arg(long, value_delimiter = ',', value_name = "TAGS")]
+    pub skip_tags: Vec<String>,
+    /// Begin at the task of this name or id
+    #[arg(long, value_name = "NAME")]
+    pub start_at_task: Option<String>,
+}
+
+/// A compiled call.
+pub struct Ready {
+    /// The inventory.
+    pub inventory: Inventory,
+    /// Program and hosts.
+    pub compiled: Compiled,
+    /// Sources, templates and modules.
+    pub tools: Arc<Tools>,
+}
+
+/// Reads and compiles everything. `Ok(Err)`: it is wrong; everything was said, nothing was touched.
+pub fn compile(
+    hosts: &HostArgs,
+    choice: &ChoiceArgs,
+    playbooks: &[PathBuf],
+    sources: Arc<Sources>,
+) -> anyhow::Result<Result<Ready, u8>> {
+    let wrong = Ok(Err(runbook_engine::run::exit::WRONG));
+    let given: Vec<String> = hosts
+        .inventory
+        .iter()
+        .map(|i| lookup::inventory(i))
+        .collect();
+    let (mut inventory, mut errors) = inventory::read(&given, &sources);
+    let mut folders: Vec<PathBuf> = playbooks
+        .iter()
+        .filter_map(|p| p.parent().map(PathBuf::from))
+        .collect();
+    folders.dedup();
+    for folder in folders {
+        let beside_inventory = given
+            .iter()
+            .any(|i| std::path::Path::new(i).parent() == Some(&folder));
+        if !beside_inventory {
+            inventory::load_beside(&folder, &sources, &mut inventory, &mut errors);
+        }
+    }
+    let extra = match compile::extra_vars(&hosts.extra_vars, &sources) {
+        Ok(extra) => extra,
+        Err(found) => {
+            errors.extend(found);
+            Arc::default()
+        }
+    };
+    let tools = Arc::new(Tools {
+        registry: Arc::new(runbook_modules::registry()),
+        sources: sources.clone(),
+        engine: Arc::new(Engine::new()),
+    });
+    if !errors.is_empty() {
+        report::diagnostics(&diag::in_order(errors), &sources);
+        return wrong;
+    }
+    let call = compile::Call {
+        playbooks,
+        inventory: &inventory,
+        extra,
+        limit: hosts.limit.as_deref(),
+        tags: choice.tags.clone(),
+        skip_tags: choice.skip_tags.clone(),
+        start_at: choice.start_at_task.clone(),
+    };
+    match compile::compile(&call, &tools) {
+        Ok(compiled) => {
+            report::diagnostics(&compiled.warnings, &sources);
+            Ok(Ok(Ready {
+                inventory,
+                compiled,
+                tools,
+            }))
+        }
+        Err(found) => {
+            report::diagnostics(&found, &sources);
+            wrong
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Remove what runs have kept aside on the hosts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use runbook_engine::inventory;
+use runbook_engine::journal::{Journal, Record, Sealer};
+use runbook_engine::resource::Kept;
+use runbook_engine::run::exit;
+use runbook_engine::run::hosts::Fleet;
+use runbook_engine::run::redact::Redactor;
+use runbook_engine::source::Sources;
+use runbook_engine::template::Engine;
+
+use crate::call::HostArgs;
+use crate::connect::Ways;
+use crate::settings::Asked;
+use crate::{lookup, report};
+
+/// Remove what a run has kept aside on the hosts; its changes cannot be taken back afterwards.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The run (the last one)
+    run: Option<String>,
+    #[command(flatten)]
+    hosts: HostArgs,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+pub async fn run(args: Args) -> anyhow::Result<u8> {
+    let sealer = Sealer::from_key_file(&lookup::key_file())?;
+    let journal = Journal::open(&lookup::state().join("runs.db"), sealer)?;
+    let run = match args.run {
+        Some(run) => run,
+        None => match journal.runs()?.pop() {
+            Some(last) => last.run,
+            None => anyhow::bail!("there is no run in the journal"),
+        },
+    };
+    let mut kept: BTreeMap<String, Vec<Kept>> = BTreeMap::new();
+    for entry in journal.read(&run)? {
+        match entry.record {
+            Record::ChangesWritten { kept: of_write, .. } => {
+                kept.entry(entry.host.clone()).or_default().extend(of_write);
+            }
+            Record::Closed { removed } => {
+                if let Some(list) = kept.get_mut(&entry.host) {
+                    list.retain(|k| !removed.contains(k));
+                }
+            }
+            _ => {}
+        }
+    }
+    kept.retain(|_, list| !list.is_empty());
+    if kept.is_empty() {
+        report::note(&format!("run {run} keeps nothing aside"));
+        return Ok(exit::DONE);
+    }
+    for (host, list) in &kept {
+        for one in list {
+            report::say(&format!("{host}: {} ({})", one.place, one.of));
+        }
+    }
+    if !args.yes
+        && !report::ask("Remove these? The changes of the run cannot be taken back afterwards.")
+    {
+        return Ok(exit::DONE);
+    }
+    let sources = Sources::new();
+    let given: Vec<String> = args
+        .hosts
+        .inventory
+        .iter()
+        .map(|i| lookup::inventory(i))
+        .collect();
+    let (inventory, errors) = inventory::read(&given, &sources);
+    if !errors.is_empty() {
+        report::diagnostics(&errors, &sources);
+        return Ok(exit::WRONG);
+    }
+    let engine = Arc::new(Engine::new());
+    let redactor = Redactor::default();
+    let ways = Ways::new(
+        &inventory,
+        &Arc::default(),
+        &engine,
+        &args.hosts,
+        &Asked::default(),
+        &redactor,
+    );
+    let fleet = Fleet::new(Box::new(ways));
+    let registry = runbook_modules::registry();
+    let mut code = exit::DONE;
+    for (host, list) in kept {
+        match fleet
+            .discard(&registry, &host, args.hosts.become_, &list)
+            .await
+        {
+            Ok((removed, failed)) => {
+                journal.append(&run, &host, "", &Record::Closed { removed })?;
+                for message in failed {
+                    report::say_error(&format!("{host}: {message}"));
+                    code = exit::FAILED;
+                }
+            }
+            Err(error) => {
+                report::say_error(&error.to_string());
+                code = exit::UNREACHABLE;
+            }
+        }
+    }
+    fleet.close().await;
+    Ok(code)
+}

@@ -1,0 +1,243 @@
+//! Events for a person.
+
+use std::io::Write;
+use std::sync::Mutex;
+
+use anstyle::{AnsiColor, Style};
+use runbook_engine::journal::NodeStatus;
+use runbook_engine::run::event::{Event, Sink, TaskReport};
+
+/// Prints events as they come.
+pub struct Terminal {
+    /// Show diffs.
+    pub diff: bool,
+    /// `-v`, counted.
+    pub verbose: u8,
+    /// It is a check.
+    pub check: bool,
+    lines: Mutex<()>,
+}
+
+impl Terminal {
+    /// A report for a person.
+    #[must_use]
+    pub fn new(diff: bool, verbose: u8, check: bool) -> Self {
+        Self {
+            diff,
+            verbose,
+            check,
+            lines: Mutex::default(),
+        }
+    }
+}
+
+/// The colour of a status; each has one meaning everywhere.
+#[must_use]
+pub fn style(status: NodeStatus) -> Style {
+    match status {
+        NodeStatus::Ok => AnsiColor::Green.on_default(),
+        NodeStatus::Changed => AnsiColor::Yellow.on_default(),
+        NodeStatus::Skipped => AnsiColor::Cyan.on_default(),
+        NodeStatus::Failed | NodeStatus::Unreachable => AnsiColor::Red.on_default().bold(),
+        NodeStatus::Unknown | NodeStatus::Conditional => AnsiColor::Magenta.on_default(),
+    }
+}
+
+/// Lines of a text, indented.
+#[must_use]
+pub fn indented(text: &str, by: usize) -> String {
+    let pad = " ".repeat(by);
+    text.lines().map(|l| format!("{pad}{l}\n")).collect()
+}
+
+/// A diff with its lines coloured.
+#[must_use]
+pub fn coloured(diff: &str, by: usize) -> String {
+    let pad = " ".repeat(by);
+    diff.lines()
+        .map(|line| {
+            let style = match line.as_bytes().first() {
+                Some(b'+') => AnsiColor::Green.on_default(),
+                Some(b'-') => AnsiColor::Red.on_default(),
+                Some(b'@') => AnsiColor::Cyan.on_default(),
+                _ => Style::new(),
+            };
+            format!("{pad}{style}{line}{style:#}\n")
+        })
+        .collect()
+}
+
+impl Terminal {
+    fn task(&self, report: &TaskReport) -> String {
+        let style = style(report.status);
+        let word = match (report.status, self.check) {
+            (NodeStatus::Changed, true) => "change",
+            (status, _) => status.word(),
+        };
+        let word = if report.ignored { "ignored" } else { word };
+        let mut name = report.task.clone();
+        if let Some(item) = &report.item {
+            name = format!("{name} ({item})");
+        }
+        let mut line = format!("{style}{word:<11}{style:#} {}: {name}", report.host);
+        let what = report
+            .summary
+            .clone()
+            .or_else(|| match report.changes.len() {
+                0 => None,
+                1..=3 => Some(report.changes.join("; ")),
+                n => Some(format!(
+                    "{}; and {} more",
+                    report.changes[..2].join("; "),
+                    n - 2
+                )),
+            });
+        let quiet = matches!(report.status, NodeStatus::Failed | NodeStatus::Unreachable);
+        if let Some(what) = what.filter(|_| !quiet) {
+            line.push_str(&format!("  {what}"));
+        }
+        line.push('\n');
+        match &report.message {
+            Some(message) if quiet => {
+                line.push_str(&indented(message, 4));
+                line.push_str(&format!(
+                    "    at {}:{}:{}\n",
+                    report.place.file, report.place.line, report.place.column
+                ));
+            }
+            Some(message) if report.status != NodeStatus::Skipped || self.verbose > 0 => {
+                line.push_str(&indented(message, 4));
+            }
+            _ => {}
+        }
+        if report.module == "debug" && report.status == NodeStatus::Ok {
+            if let Some(said) = report.output.get("msg") {
+                let text = said
+                    .as_str()
+                    .map_or_else(|| said.to_string(), str::to_owned);
+                if report.message.as_deref() != Some(&text) {
+                    line.push_str(&indented(&text, 4));
+                }
+            }
+        } else if self.verbose > 0 || report.status == NodeStatus::Failed {
+            for (key, value) in &report.output {
+                let text = value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned);
+                let wanted = self.verbose > 0 || matches!(key.as_str(), "stdout" | "stderr" | "rc");
+                if wanted && !text.is_empty() && Some(&text) != report.message.as_ref() {
+                    line.push_str(&indented(&format!("{key}: {text}"), 4));
+                }
+            }
+        }
+        for note in &report.notes {
+            line.push_str(&indented(&format!("note: {note}"), 4));
+        }
+        for assumption in &report.assumptions {
+            line.push_str(&indented(&format!("assuming: {assumption}"), 4));
+        }
+        for lost in &report.irreversible {
+            line.push_str(&indented(&format!("irreversible: {lost}"), 4));
+        }
+        if self.diff {
+            if let Some(diff) = &report.diff {
+                line.push_str(&coloured(diff, 4));
+            }
+        }
+        line
+    }
+}
+
+impl Sink for Terminal {
+    fn event(&self, event: Event) {
+        let bold = Style::new().bold();
+        let text = match &event {
+            Event::RunStarted { run: Some(run), .. } => format!("run {run}\n"),
+            Event::RunStarted { .. } => "check: nothing will be changed\n".to_owned(),
+            Event::PlayStarted { play, hosts } => {
+                let shown = if hosts.len() > 6 {
+                    format!("{} hosts", hosts.len())
+                } else {
+                    hosts.join(", ")
+                };
+                format!("\n{bold}{play}{bold:#}  [{shown}]\n")
+            }
+            Event::TaskStarted { .. } => String::new(),
+            Event::TaskRetry {
+                host,
+                task,
+                next,
+                of,
+                message,
+            } => {
+                let why = message.as_deref().unwrap_or_default();
+                format!("retry       {host}: {task}  try {next} of {of}  {why}\n")
+            }
+            Event::TaskFinished(report) => {
+                if report.status == NodeStatus::Skipped
+                    && self.verbose == 0
+                    && report.message.is_none()
+                {
+                    String::new()
+                } else {
+                    self.task(report)
+                }
+            }
+            Event::Warning { host, message } => {
+                format!(
+                    "warning: {}{message}\n",
+                    host.as_ref().map(|h| format!("{h}: ")).unwrap_or_default()
+                )
+            }
+            Event::RunFinished {
+                run,
+                hosts,
+                costs,
+                kept,
+                interrupted,
+                ..
+            } => {
+                let mut text = "\n".to_owned();
+                for (host, counts) in hosts {
+                    let parts: Vec<String> = counts
+                        .iter()
+                        .map(|(status, n)| {
+                            let style = style(*status);
+                            let word = if self.check && *status == NodeStatus::Changed {
+                                "change"
+                            } else {
+                                status.word()
+                            };
+                            format!("{style}{n} {word}{style:#}")
+                        })
+                        .collect();
+                    text.push_str(&format!("{bold}{host}{bold:#}  {}", parts.join(", ")));
+                    if let Some(cost) = costs.get(host).filter(|_| self.verbose > 0) {
+                        text.push_str(&format!(
+                            "  ({} round trips, {} bytes sent, {} received)",
+                            cost.round_trips, cost.sent, cost.received
+                        ));
+                    }
+                    text.push('\n');
+                }
+                if *interrupted {
+                    text.push_str(
+                        "interrupted: what was in flight was finished, nothing new was started\n",
+                    );
+                }
+                match run {
+                    None => text.push_str("Nothing has been changed.\n"),
+                    Some(run) if *kept > 0 => {
+                        text.push_str(&format!("run {run}: {kept} things are kept aside on the hosts until `runbook close {run}`\n"));
+                    }
+                    Some(_) => {}
+                }
+                text
+            }
+        };
+        if !text.is_empty() {
+            let _one_at_a_time = self.lines.lock();
+            let _ = write!(anstream::stdout(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! How to reach a host: from the inventory's variables and the command line.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use runbook_engine::inventory::Inventory;
+use runbook_engine::source::Node;
+use runbook_engine::template::{Engine, Scope};
+use runbook_engine::transport::ssh::{HostKeys, SshSettings};
+use runbook_engine::value::{Secret, Value};
+
+use crate::call::HostArgs;
+
+/// A way to a host.
+pub enum Way {
+    /// This machine.
+    Local,
+    /// SSH.
+    Ssh(Box<SshSettings>),
+}
+
+/// What a person has typed in when asked.
+#[derive(Clone, Default)]
+pub struct Asked {
+    /// `-k`.
+    pub password: Option<Secret>,
+    /// `-K`.
+    pub become_password: Option<Secret>,
+}
+
+/// Connection variables of one host, rendered.
+pub struct Vars {
+    scope: Scope,
+    engine: Arc<Engine>,
+    layers: Vec<runbook_engine::inventory::Vars>,
+    folder: PathBuf,
+}
+
+impl Vars {
+    /// Of a host. `extra` are the variables of `-e`.
+    pub fn new(
+        inventory: &Inventory,
+        host: &str,
+        extra: &runbook_engine::compile::program::Layer,
+        engine: &Arc<Engine>,
+    ) -> Self {
+        let mut layers = inventory.vars_of(host);
+        layers.push(extra.as_ref().clone());
+        let mut scope = Scope::default();
+        let own = indexmap::IndexMap::from([(
+            "inventory_hostname".to_owned(),
+            Value::Str(host.to_owned()),
+        )]);
+        scope.push_values(Arc::new(own));
+        layers
+            .iter()
+            .for_each(|l| scope.push_nodes(Arc::new(l.clone())));
+        let folder = inventory
+            .hosts
+            .get(host)
+            .map(|h| h.folder.clone())
+            .unwrap_or_default();
+        Self {
+            scope,
+            engine: engine.clone(),
+            layers,
+            folder,
+        }
+    }
+
+    fn node(&self, name: &str) -> Option<&Arc<Node>> {
+        self.layers.iter().rev().find_map(|l| l.get(name))
+    }
+
+    /// A variable as text, under the first of these names that is set.
+    pub fn text(&self, names: &[&str]) -> Result<Option<String>, String> {
+        for name in names {
+            if let Some(node) = self.node(name) {
+                let value = self.engine.value(&self.scope, node).map_err(|errors| {
+                    let first = errors
+                        .first()
+                        .map(|e| e.message.clone())
+                        .unwrap_or_default();
+                    format!("the variable `{name}`: {first}")
+                })?;
+                return Ok(match value {
+                    Value::Null => None,
+                    Value::Int(n) => Some(n.to_string()),
+                    other => other.as_str().map(str::to_owned),
+                });
+            }
+        }
+        Ok(None)
+    }
+
+    /// A path, relative to the inventory's folder; `~` is the home of who calls.
+    fn path(&self, names: &[&str]) -> Result<Option<PathBuf>, String> {
+        Ok(self.text(names)?.map(|text| {
+            if let Some(rest) = text.strip_prefix("~/") {
+                return std::env::var_os("HOME")
+                    .map_or_else(|| PathBuf::from(&text), |h| Path::new(&h).join(rest));
+            }
+            let path = Path::new(&text);
+            if path.is_absolute() {
+                path.to_owned()
+            } else {
+                self.folder.join(path)
+            }
+        }))
+    }
+
+    /// The way to the host.
+    pub fn way(&self, host: &str, args: &HostArgs, asked: &Asked) -> Result<Way, String> {
+        let connection = self.text(&["ansible_connection"])?;
+        match connection.as_deref() {
+            Some("local") => return Ok(Way::Local),
+            None if host == "localhost" => return Ok(Way::Local),
+            None | Some("ssh" | "smart" | "paramiko" | "paramiko_ssh") => {}
+            Some(other) => {
+                return Err(format!(
+                    "`ansible_connection: {other}` is not there; there are `ssh` and `local`"
+                ));
+            }
+        }
+        let port = match self.text(&["ansible_port", "ansible_ssh_port"])? {
+            Some(text) => Some(
+                text.parse()
+                    .map_err(|_| format!("`ansible_port: {text}` is not a port"))?,
+            ),
+            None => None,
+        };
+        let common = self
+            .text(&["ansible_ssh_common_args", "ansible_ssh_extra_args"])?
+            .unwrap_or_default();
+        let options = CommonArgs::parse(&common)?;
+        let jump = match self.text(&["jump"])?.or(options.jump) {
+            Some(text) => text
+                .split(',')
+                .map(|j| j.trim().to_owned())
+                .filter(|j| !j.is_empty())
+                .collect(),
+            None => Vec::new(),
+        };
+        let password = self
+            .text(&["ansible_password", "ansible_ssh_pass"])?
+            .map(Secret::new);
+        let key = self.path(&["ansible_ssh_private_key_file", "ansible_private_key_file"])?;
+        Ok(Way::Ssh(Box::new(SshSettings {
+            name: host.to_owned(),
+            address: self
+                .text(&["ansible_host", "ansible_ssh_host"])?
+                .unwrap_or_else(|| host.to_owned()),
+            port,
+            user: self
+                .text(&["ansible_user", "ansible_ssh_user"])?
+                .or_else(|| args.user.clone()),
+            key: args.private_key.clone().or(key),
+            passphrase: self
+                .text(&["ansible_ssh_passphrase", "ansible_private_key_passphrase"])?
+                .map(Secret::new),
+            password: asked.password.clone().or(password),
+            become_password: self.become_password(asked)?,
+            host_keys: HostKeys {
+                known_hosts: self.path(&["known_hosts"])?.or(options.known_hosts),
+                fingerprint: self.text(&["host_key"])?,
+                accept_new: args.accept_new || options.accept_new,
+            },
+            jump,
+            use_config: true,
+        })))
+    }
+
+    /// The password that sudo wants.
+    pub fn become_password(&self, asked: &Asked) -> Result<Option<Secret>, String> {
+        let given = self.text(&[
+            "ansible_become_password",
+            "ansible_become_pass",
+            "ansible_sudo_pass",
+        ])?;
+        Ok(given
+            .map(Secret::new)
+            .or_else(|| asked.become_password.clone()))
+    }
+}
+
+/// The options of OpenSSH that are understood in `ansible_ssh_common_args`.
+#[derive(Default)]
+struct CommonArgs {
+    jump: Option<String>,
+    known_hosts: Option<PathBuf>,
+    accept_new: bool,
+}
+
+impl CommonArgs {
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut found = Self::default();
+        let mut words = text.split_whitespace();
+        while let Some(word) = words.next() {
+            let option = match word {
+                "-J" => format!("ProxyJump={}", words.next().unwrap_or_default()),
+                "-o" => words.next().unwrap_or_default().to_owned(),
+                _ => match word.strip_prefix("-o") {
+                    Some(rest) => rest.to_owned(),
+                    None => {
+                        return Err(format!(
+                            "`{word}` in `ansible_ssh_common_args` is not understood"
+                        ));
+                    }
+                },
+            };
+            let option = option.trim_matches(['\'', '"']).to_owned();
+            let (name, value) = option.split_once('=').unwrap_or((&option, ""));
+            match name.to_ascii_lowercase().as_str() {
+                "proxyjump" => found.jump = Some(value.to_owned()),
+                "userknownhostsfile" if value == "/dev/null" => {
+                    return Err("host keys are always checked: pin one with `host_key`, or use `--accept-new`".to_owned());
+                }
+                "userknownhostsfile" => found.known_hosts = Some(PathBuf::from(value)),
+                "stricthostkeychecking" => match value {
+                    "accept-new" => found.accept_new = true,
+                    "yes" | "ask" => {}
+                    _ => {
+                        return Err(
+                            "host keys are always checked: pin one with `host_key`, or use `--accept-new`".to_owned()
+                        );
+                    }
+                },
+                "controlmaster"
+                | "controlpersist"
+                | "controlpath"
+                | "connecttimeout"
+                | "serveraliveinterval"
+                | "serveralivecountmax"
+                | "identitiesonly" => {}
+                other => {
+                    return Err(format!(
+                        "`{other}` in `ansible_ssh_common_args` is not understood; put it into ~/.ssh/config"
+                    ));
+                }
+            }
+        }
+        Ok(found)
+    }
+}
