@@ -282,7 +282,17 @@ impl Check<'_> {
             node.text().is_some_and(is_template) || matches!(node.kind, Kind::Value(_))
         };
         let plain_args = without(&task.args, expressions);
-        let checked = check_args(&schema, &plain_args, &deferred);
+        let mut checked = check_args(&schema, &plain_args, &deferred);
+        let aliases = aliases_in(task, &schema);
+        // What an alias gives is not missing; whoever understands the arguments says so if it is.
+        checked.retain(|d| {
+            let alias = d
+                .primary
+                .as_ref()
+                .is_some_and(|l| aliases.contains(&l.span))
+                && d.id == "unknown-argument";
+            !alias && (aliases.is_empty() || d.id != "missing-argument")
+        });
         let structure_is_sound = checked.is_empty();
         // The defaults of a module are meant for all of its tasks; a key that one of them does not take says so once.
         self.found.extend(checked);
@@ -546,6 +556,25 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// Places of the keys that the module takes though its schema does not name them.
+fn aliases_in(task: &Task, schema: &serde_json::Value) -> Vec<Span> {
+    let Kind::Map(entries) = &task.args.kind else {
+        return Vec::new();
+    };
+    let properties = schema
+        .get("properties")
+        .and_then(serde_json::Value::as_object);
+    entries
+        .iter()
+        .map(|(key, _)| key)
+        .filter(|key| {
+            let name = key.text().unwrap_or_default();
+            properties.is_some_and(|p| !p.contains_key(name)) && task.module.accepts(name)
+        })
+        .map(|key| key.span)
+        .collect()
 }
 
 /// Functions that expressions may call.

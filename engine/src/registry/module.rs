@@ -28,6 +28,8 @@ pub trait AnyModule: Send + Sync {
     fn needs_host(&self) -> bool;
     /// JSON Schema (2020-12) of the arguments.
     fn schema(&self) -> serde_json::Value;
+    /// Does it take an argument of this name (an alias that the schema does not list)?
+    fn accepts(&self, argument: &str) -> bool;
     /// Understands rendered arguments; every value keeps its place, so that the error does too.
     fn prepare(&self, args: &Node) -> Result<Box<dyn Prepared>, Diagnostic>;
 }
@@ -74,6 +76,22 @@ impl<M: Module> AnyModule for Erased<M> {
     }
     fn schema(&self) -> serde_json::Value {
         schemars::schema_for!(M::Args).to_value()
+    }
+    fn accepts(&self, argument: &str) -> bool {
+        use crate::source::{FileId, Kind, Span};
+        let span = Span {
+            file: FileId(u32::MAX),
+            start: 0,
+            end: 0,
+        };
+        let node = |kind| Node { span, kind };
+        let key = node(Kind::Scalar {
+            text: argument.to_owned(),
+            plain: true,
+        });
+        let only = node(Kind::Map(vec![(key, node(Kind::Value(Value::Null)))]));
+        // The first key is looked at first: were it unknown, this would be said before anything else.
+        from_node::<M::Args>(&only).map_or_else(|e| e.id != "unknown-argument", |_| true)
     }
     fn prepare(&self, args: &Node) -> Result<Box<dyn Prepared>, Diagnostic> {
         let typed: M::Args = from_node(args)?;

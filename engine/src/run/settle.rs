@@ -357,6 +357,12 @@ impl Settle<'_> {
         if wanted.skipped.is_some() {
             settled.status = Some(NodeStatus::Skipped);
         }
+        if let Some(why) = wanted.failed {
+            settled.status = Some(NodeStatus::Failed);
+            settled.message = Some(why);
+            settled.assumptions.extend(sight.assumptions());
+            return Ok(Done::settled(settled));
+        }
         let mut reversibles = Vec::with_capacity(changes.len());
         for change in changes {
             reversibles.push(self.describe(change, sight, &mut settled));

@@ -65,6 +65,7 @@ fn yes() -> bool {
 
 /// A mode, or `preserve`.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String")]
 pub enum CopyMode {
     /// These bits.
     Bits(Mode),

@@ -791,6 +791,7 @@ fn outcome(
                 of: path.to_owned(),
                 place: rest.to_owned(),
                 size: change.and_then(|c| c.change.from.size),
+                user: None,
             }),
             "moved" => {
                 trouble = Some(WriteError::Moved {
