@@ -4,6 +4,7 @@ pub mod command;
 pub mod file;
 pub mod flow;
 pub mod ldap;
+pub mod net;
 pub mod postgres;
 
 use runbook_engine::registry::Registry;

@@ -122,6 +122,7 @@ fn frame(args: &BlockInFileArgs) -> Frame<'_> {
         path: &args.path,
         create: args.create && args.state == Presence::Present,
         absent_is_fine: args.state == Presence::Absent,
+        made: Some("File created"),
         backup: args.backup,
         validate: args.validate.as_ref(),
         mode: args.mode.as_ref(),

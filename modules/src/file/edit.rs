@@ -21,6 +21,8 @@ pub struct Frame<'a> {
     pub create: bool,
     /// Where it is missing and not to be made, there is nothing to do, in place of a failure.
     pub absent_is_fine: bool,
+    /// What is said where the file was made, in place of what the edit says.
+    pub made: Option<&'a str>,
     /// Keep the old file beside the new one.
     pub backup: bool,
     /// Checks the new content.
@@ -134,9 +136,11 @@ impl Frame<'_> {
             FileKey::new(&now.path)
         };
         wanted.set::<FileKind>(&at, &want);
-        wanted
-            .facts
-            .insert("msg".to_owned(), Value::from(edited.msg));
+        let msg = match self.made {
+            Some(made) if now.is_absent() => made.to_owned(),
+            _ => edited.msg,
+        };
+        wanted.facts.insert("msg".to_owned(), Value::from(msg));
         if let Some(found) = edited.found {
             wanted.facts.insert(
                 "found".to_owned(),

@@ -131,6 +131,7 @@ fn frame(args: &LineInFileArgs) -> Frame<'_> {
         path: &args.path,
         create: args.create && args.state == Presence::Present,
         absent_is_fine: args.state == Presence::Absent,
+        made: None,
         backup: args.backup,
         validate: args.validate.as_ref(),
         mode: args.mode.as_ref(),

@@ -1,5 +1,7 @@
 //! Files: the kind `file`, what is read of paths beside it, and the modules that are functions of file contents.
 
+#[cfg(test)]
+mod as_ansible;
 pub mod blockinfile;
 pub mod contents;
 pub mod copy;

@@ -91,6 +91,7 @@ fn frame(args: &ReplaceArgs) -> Frame<'_> {
         path: &args.path,
         create: false,
         absent_is_fine: false,
+        made: None,
         backup: args.backup,
         validate: args.validate.as_ref(),
         mode: args.mode.as_ref(),

@@ -1,0 +1,5 @@
+//! Waiting for servers and asking them, as the host sees them.
+
+pub mod http;
+pub mod uri;
+pub mod wait_for;
