@@ -121,10 +121,15 @@ async fn laws(probe: &Probe, path: &Path, want: FileWant) {
             want,
         },
     };
-    FileKind.write(&host, &[back]).await.unwrap();
+    let mut kept = kept;
+    kept.extend(FileKind.write(&host, &[back]).await.unwrap());
     let restored = read(probe, &again.key).await;
     assert!(same(&before, &restored), "law 5: {before:?} {restored:?}");
     for kept in kept {
+        // What was kept on the way there is back in its place.
+        if !Path::new(&kept.place).exists() {
+            continue;
+        }
         FileKind.discard(&host, &kept).await.unwrap();
         assert!(!Path::new(&kept.place).exists());
     }
