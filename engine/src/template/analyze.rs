@@ -108,6 +108,24 @@ fn range(span: Span) -> Range<usize> {
     span.start_offset as usize..span.end_offset as usize
 }
 
+/// All bytes of an expression. minijinja's own span of a longer chain (`a.b.c`) begins somewhere within it.
+fn extent(expr: &Expr<'_>) -> Range<usize> {
+    let own = range(expr.span());
+    let first = match expr {
+        Expr::GetAttr(get) => Some(&get.expr),
+        Expr::GetItem(get) => Some(&get.expr),
+        Expr::Slice(slice) => Some(&slice.expr),
+        Expr::Call(call) => Some(&call.expr),
+        Expr::Filter(filter) => filter.expr.as_ref(),
+        Expr::Test(test) => Some(&test.expr),
+        Expr::BinOp(op) => Some(&op.left),
+        Expr::Compare(compare) => Some(&compare.expr),
+        _ => None,
+    };
+    let start = first.map_or(own.start, |e| extent(e).start.min(own.start));
+    start..own.end
+}
+
 fn constant(expr: &Expr<'_>) -> Option<String> {
     match expr {
         Expr::Const(found) => Some(found.value.to_string()),
@@ -368,7 +386,7 @@ impl Walk {
                         .any(|guard| guard.starts_with(&path) || path.starts_with(guard));
                 self.found.uses.push(Use {
                     path,
-                    range: range(expr.span()),
+                    range: extent(expr),
                     guarded,
                 });
             }
@@ -422,7 +440,7 @@ impl Walk {
                 }
             }
             Expr::Filter(filter) => {
-                let place = range(expr.span());
+                let place = extent(expr);
                 self.found.filters.push((filter.name.to_owned(), place));
                 if matches!(
                     filter.name,
@@ -433,23 +451,23 @@ impl Walk {
                 if let Some(operand) = &filter.expr {
                     let lenient = matches!(filter.name, "default" | "d");
                     if lenient {
-                        self.found.guarded.push(range(operand.span()));
+                        self.found.guarded.push(extent(operand));
                     }
                     self.expression(operand, guarded || lenient);
                 }
                 self.arguments(&filter.args);
             }
             Expr::Test(test) => {
-                let place = range(expr.span());
+                let place = extent(expr);
                 self.found.tests.push((test.name.to_owned(), place));
                 let lenient = matches!(test.name, "defined" | "undefined");
                 if lenient {
-                    self.found.guarded.push(range(test.expr.span()));
+                    self.found.guarded.push(extent(&test.expr));
                 }
                 self.expression(&test.expr, guarded || lenient);
                 self.arguments(&test.args);
             }
-            Expr::Call(call) => self.call(call, range(expr.span())),
+            Expr::Call(call) => self.call(call, extent(expr)),
             Expr::List(list) => list.items.iter().for_each(|i| self.expression(i, guarded)),
             Expr::Tuple(tuple) => tuple.items.iter().for_each(|i| self.expression(i, guarded)),
             Expr::Map(map) => map

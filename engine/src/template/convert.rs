@@ -7,7 +7,7 @@ use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, Output, State, Value as Jinja};
 
 use super::session::Session;
-use super::views::{List, Mapping, Marker, Omit};
+use super::views::{CONTEXT, Context, List, Mapping, Marker, Omit};
 use crate::value::Value;
 
 /// Values may be nested this deep.
@@ -59,6 +59,7 @@ fn convert(value: &Jinja, session: &Session, depth: usize) -> Result<Option<Valu
         ValueKind::Invalid => return Err(invalid(value)),
         _ if value.downcast_object_ref::<Omit>().is_some() => return Ok(None),
         _ if value.downcast_object_ref::<Marker>().is_some() => Value::Null,
+        _ if super::filters::is_moment(value) => Value::Str(value.to_string()),
         _ => return Err(bad("a function or macro is no value")),
     }))
 }
@@ -82,7 +83,13 @@ pub(super) fn invalid(value: &Jinja) -> Error {
 
 /// How values are printed into text: as Python does, so that playbooks written for Ansible say the same; what is
 /// null or omitted is printed as nothing.
-pub(super) fn formatter(out: &mut Output, _: &mut State, value: &Jinja) -> Result<(), Error> {
+pub(super) fn formatter(out: &mut Output, state: &mut State, value: &Jinja) -> Result<(), Error> {
+    if let Some(context) = state
+        .lookup(CONTEXT)
+        .and_then(|v| v.downcast_object::<Context>())
+    {
+        context.look.trace.emit(value);
+    }
     match value.kind() {
         ValueKind::Undefined => Err(Error::from(ErrorKind::UndefinedError)),
         ValueKind::Invalid => Err(invalid(value)),

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::analyze::{Names, Use};
+use super::backslash::Escaped;
 use super::filters;
 use super::scope::Scope;
 use super::session::{Outcome, Session, Trace};
@@ -95,11 +96,16 @@ pub fn within(node: &Node, text: &str, range: Option<Range<usize>>) -> Span {
 }
 
 /// A text that is no template.
-pub(super) fn syntax(error: &minijinja::Error, node: &Node, text: &str) -> TemplateError {
+pub(super) fn syntax(
+    error: &minijinja::Error,
+    node: &Node,
+    text: &str,
+    escaped: &Escaped<'_>,
+) -> TemplateError {
     let message = error
         .detail()
         .map_or_else(|| error.kind().to_string(), str::to_owned);
-    let range = error.range();
+    let range = error.range().map(|r| escaped.back(r));
     let mut out = TemplateError::new(
         ErrorKind::Syntax,
         message,
@@ -115,6 +121,11 @@ pub(super) struct Report<'a> {
     pub(super) scope: &'a Scope,
     pub(super) trace: &'a Trace,
     pub(super) node: &'a Node,
+    /// The text as it stands in the file.
+    pub(super) written: &'a str,
+    /// The way from the compiled text back to it.
+    pub(super) escaped: &'a Escaped<'a>,
+    /// The compiled text, which all ranges mean.
     pub(super) text: &'a str,
     /// Where the expression begins in the text.
     pub(super) shift: usize,
@@ -132,7 +143,8 @@ impl Report<'_> {
     }
 
     fn place(&self, mut error: TemplateError, range: Option<Range<usize>>) -> TemplateError {
-        error.span = within(self.node, self.text, range.clone());
+        let range = range.map(|r| self.escaped.back(r));
+        error.span = within(self.node, self.written, range.clone());
         error.offset = range;
         error
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::analyze::analyze;
+use super::backslash::Escaped;
 use super::error::Report;
 use super::session::{Missing, Session, Trace};
 use super::views::{Context, Look};
@@ -131,6 +132,7 @@ impl Engine {
             result = environment
                 .template_from_named_str(&shown, body)
                 .and_then(|template| written(&template, context));
+            look.trace.take_emitted();
             used = Some(look);
             // An undefined value in an included file may be saved by a `default` there, which is not analysed here.
             let saved = matches!(&result, Err(e) if is_undefined(e));
@@ -144,6 +146,8 @@ impl Engine {
             scope,
             trace: &trace,
             node: &node,
+            written: body,
+            escaped: &Escaped::none(body),
             text: body,
             shift: 0,
             names: &found,

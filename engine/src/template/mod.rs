@@ -10,6 +10,7 @@
 //! reaches anything else than `default` and `is defined` makes the same error.
 
 mod analyze;
+mod backslash;
 mod convert;
 mod crypt;
 mod error;
@@ -32,6 +33,7 @@ pub use files::FileOptions;
 pub use scope::{Names as DynamicNames, Scope};
 
 use self::analyze::single_expression;
+use self::backslash::Escaped;
 use self::session::{Missing, Outcome, Session, Trace};
 use self::views::{Context, Look};
 use crate::source::{Kind, Node};
@@ -58,8 +60,8 @@ impl Default for Engine {
 /// What is run.
 #[derive(Clone, Copy)]
 struct Form<'a> {
-    /// The text as written.
-    text: &'a str,
+    /// The text as it is compiled.
+    escaped: &'a Escaped<'a>,
     /// Where the expression begins in it, and the expression; `None`: the text is rendered into a text.
     expression: Option<(usize, &'a str)>,
 }
@@ -216,10 +218,10 @@ impl Engine {
             self.scalar(&session, scope, node, text)
         } else {
             let form = Form {
-                text,
+                escaped: &Escaped::none(text),
                 expression: Some((0, text)),
             };
-            self.outcome(&session, scope, node, form)
+            self.outcome(&session, scope, node, text, form)
         };
         match self.settled(&session, outcome)? {
             Some(Value::Unknown(why)) => {
@@ -274,8 +276,15 @@ impl Engine {
         let Kind::Scalar { text, .. } = &node.kind else {
             return Ok(());
         };
-        let found = analyze::analyze(text, bare).map_err(|e| error::syntax(&e, node, text))?;
+        let escaped = if is_template(text) {
+            Escaped::new(text)
+        } else {
+            Escaped::none(text)
+        };
+        let found = analyze::analyze(&escaped.text, bare)
+            .map_err(|e| error::syntax(&e, node, text, &escaped))?;
         filters::unknown_name(&self.strict, &found).map_or(Ok(()), |(message, help, range)| {
+            let range = escaped.back(range);
             let mut error = TemplateError::new(
                 ErrorKind::Syntax,
                 message,
@@ -300,11 +309,12 @@ impl Engine {
         node: &Node,
         text: &str,
     ) -> Outcome {
+        let escaped = Escaped::new(text);
         let form = Form {
-            text,
-            expression: single_expression(text),
+            escaped: &escaped,
+            expression: single_expression(&escaped.text),
         };
-        self.outcome(session, scope, node, form)
+        self.outcome(session, scope, node, text, form)
     }
 
     fn outcome(
@@ -312,12 +322,13 @@ impl Engine {
         session: &Arc<Session>,
         scope: &Scope,
         node: &Node,
+        text: &str,
         form: Form<'_>,
     ) -> Outcome {
-        let found = match analyze::analyze(form.text, form.expression.is_some()) {
+        let found = match analyze::analyze(&form.escaped.text, form.expression.is_some()) {
             Ok(found) => found,
             Err(error) => {
-                return Outcome::Failed(Arc::new(error::syntax(&error, node, form.text)));
+                return Outcome::Failed(Arc::new(error::syntax(&error, node, text, form.escaped)));
             }
         };
         let look = |lenient| Look {
@@ -338,7 +349,9 @@ impl Engine {
             scope,
             trace: &used.trace,
             node,
-            text: form.text,
+            written: text,
+            escaped: form.escaped,
+            text: &form.escaped.text,
             shift: form.expression.map_or(0, |(at, _)| at),
             names: &found,
         };
@@ -414,8 +427,21 @@ fn run(
             .eval(context)
             .map(Got::Native),
         None => {
-            let template = environment.template_from_str(form.text)?;
-            written(&template, context).map(Got::Text)
+            let template = environment.template_from_str(&form.escaped.text)?;
+            let text = written(&template, context);
+            // As in Ansible, a template that prints one value and nothing else is that value.
+            let only = look.trace.take_emitted();
+            let text = text?;
+            let body = text.strip_suffix('\n').unwrap_or(&text);
+            match only {
+                Some(value)
+                    if value.is_none() && body.is_empty()
+                        || convert::text(&value).is_ok_and(|t| t == text || t == body) =>
+                {
+                    Ok(Got::Native(value))
+                }
+                _ => Ok(Got::Text(text)),
+            }
         }
     }
 }
@@ -486,5 +512,7 @@ fn truth(text: &str) -> Option<bool> {
     }
 }
 
+#[cfg(test)]
+mod cases;
 #[cfg(test)]
 mod tests;

@@ -181,6 +181,9 @@ struct Happened {
     /// Our error behind an error of minijinja, and why variables that could not be rendered are undefined.
     failed: Option<TemplateError>,
     causes: HashMap<String, TemplateError>,
+    /// The first value that was printed, and how many were.
+    emitted: Option<minijinja::Value>,
+    emissions: usize,
 }
 
 /// Why a marker stands where a value should.
@@ -247,6 +250,18 @@ impl Trace {
         let happened = self.lock();
         let first = happened.pending.first()?;
         happened.markers.get(*first).cloned()
+    }
+
+    /// A value is printed.
+    pub(super) fn emit(&self, value: &minijinja::Value) {
+        let mut happened = self.lock();
+        happened.emissions += 1;
+        happened.emitted = (happened.emissions == 1).then(|| value.clone());
+    }
+
+    /// The value that was printed where it was just one. Has to be taken: it may hold on to this trace.
+    pub(super) fn take_emitted(&self) -> Option<minijinja::Value> {
+        self.lock().emitted.take()
     }
 
     pub(super) fn fail(&self, error: TemplateError) {

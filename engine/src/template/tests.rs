@@ -87,7 +87,7 @@ fn expressions() {
         ("{{ '/a/b.txt' | basename }}", "\"b.txt\""),
         ("{{ 'x' | b64encode }}", "\"eA==\""),
         (
-            "{{ 'abc' | regex_replace('^(a)(.)', '\\\\2\\\\1') }}",
+            "{{ 'abc' | regex_replace('^(a)(.)', '\\2\\1') }}",
             "\"bac\"",
         ),
         ("{{ 'v5.31' | regex_search('[0-9.]+') }}", "\"5.31\""),

@@ -206,6 +206,13 @@ pub(super) fn add(env: &mut Environment<'static>) {
             },
         );
     }
+    // As in Jinja everything that has a length and items.
+    env.add_test("sequence", |v: &Value| {
+        matches!(
+            v.kind(),
+            ValueKind::Seq | ValueKind::Map | ValueKind::String
+        )
+    });
     env.add_test("abs", |path: &Value| text(path).map(|p| p.starts_with('/')));
     env.add_test("url", |v: &Value| -> Result<bool, Error> {
         let url = text(v)?;

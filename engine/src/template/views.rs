@@ -110,10 +110,11 @@ pub(super) struct Context {
 }
 
 impl Context {
-    /// A variable by name; as in Ansible `vars` is all of them.
+    /// A variable by name; as in Ansible `vars` is all of them. One that exists and cannot be defined hides a function
+    /// of its name.
     pub(super) fn variable(&self, name: &str) -> Option<Jinja> {
         match self.look.session.find(&self.scope, name) {
-            Some(Ok(place)) => self.look.at(&place),
+            Some(Ok(place)) => Some(self.look.at(&place).unwrap_or(Jinja::UNDEFINED)),
             Some(Err(scope)) => Some(Jinja::from_object(Self {
                 look: self.look.clone(),
                 scope,

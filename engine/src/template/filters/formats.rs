@@ -410,9 +410,6 @@ fn to_yaml(value: Value, given: &Given, nice: bool) -> Result<Value, Error> {
     } else {
         out.push_str(&yaml.flow(&value, 0)?);
         out.push('\n');
-        if !Yaml::nested(&value) {
-            out.push_str("...\n");
-        }
     }
     Ok(Value::from(out))
 }

@@ -20,6 +20,7 @@ use minijinja::{Environment, Error, ErrorKind, State, Value};
 use super::analyze::Names;
 
 pub(super) use texts::regex;
+pub(super) use times::is_moment;
 pub(super) use versions::compare as compare_versions;
 
 /// Every function and global of the language.
@@ -37,7 +38,7 @@ pub(super) const FUNCTIONS: &[&str] = &[
 ];
 
 /// Every filter, for suggestions.
-const FILTERS: &[&str] = &[
+pub(super) const FILTERS: &[&str] = &[
     "abs",
     "b64decode",
     "b64encode",

@@ -250,10 +250,11 @@ pub(super) fn add(env: &mut Environment<'static>) {
         Value::from(p.rsplit(['\\', '/']).next().unwrap_or_default())
     });
     path(env, "win_dirname", |p| {
-        Value::from(
-            p.rfind(['\\', '/'])
-                .map_or("", |at| if at == 2 { &p[..3] } else { &p[..at] }),
-        )
+        let head = p.rfind(['\\', '/']).map_or("", |at| &p[..=at]);
+        let trimmed = head.trim_end_matches(['\\', '/']);
+        // The separator of a root belongs to it.
+        let root = trimmed.is_empty() || trimmed.ends_with(':');
+        Value::from(if root { head } else { trimmed })
     });
     path(env, "win_splitdrive", |p| {
         let at = if p.as_bytes().get(1) == Some(&b':') && p.is_char_boundary(2) {

@@ -425,6 +425,63 @@ pub(super) fn add(env: &mut Environment<'static>) {
             &h[20..]
         )))
     });
+    filter(env, "replace", |value, given| {
+        let old = given.text(0, "old")?.unwrap_or_default();
+        let new = given.text(1, "new")?.unwrap_or_default();
+        let count = given.int(2, "count")?;
+        given.only(3)?;
+        let text = text(&value)?;
+        Ok(Value::from(match count.map(usize::try_from) {
+            Some(Ok(count)) => text.replacen(&old, &new, count),
+            _ => text.replace(&old, &new),
+        }))
+    });
+    filter(env, "wordcount", |value, given| {
+        given.only(0)?;
+        Ok(Value::from(text(&value)?.split_whitespace().count()))
+    });
+    filter(env, "truncate", truncate);
+    filter(env, "wordwrap", wordwrap);
+    filter(env, "center", |value, given| {
+        let width = given.int(0, "width")?.unwrap_or(80).clamp(0, 10_000);
+        given.only(1)?;
+        let text = text(&value)?;
+        let missing = usize::try_from(width)
+            .unwrap_or(0)
+            .saturating_sub(text.chars().count());
+        let left = missing / 2;
+        Ok(Value::from(format!(
+            "{}{text}{}",
+            " ".repeat(left),
+            " ".repeat(missing - left)
+        )))
+    });
+    filter(env, "urlencode", |value, given| {
+        given.only(0)?;
+        let part = |v: &Value| text(v).map(|t| percent_encode(&t, ""));
+        let mut pairs = Vec::new();
+        match value.kind() {
+            ValueKind::Map => {
+                for key in value.try_iter()? {
+                    pairs.push(format!("{}={}", part(&key)?, part(&value.get_item(&key)?)?));
+                }
+            }
+            ValueKind::Seq => {
+                for pair in super::items(&value)? {
+                    match super::items(&pair)?.as_slice() {
+                        [key, value] => pairs.push(format!("{}={}", part(key)?, part(value)?)),
+                        _ => {
+                            return Err(bad(
+                                "`urlencode` takes a text, a mapping or a list of pairs",
+                            ));
+                        }
+                    }
+                }
+            }
+            _ => return Ok(Value::from(percent_encode(&text(&value)?, "/"))),
+        }
+        Ok(Value::from(pairs.join("&")))
+    });
     filter(env, "urldecode", |value, given| {
         given.only(0)?;
         Ok(Value::from(percent_decode(&text(&value)?, true)))
@@ -445,6 +502,78 @@ pub(super) fn add(env: &mut Environment<'static>) {
             _ => "object",
         }))
     });
+}
+
+fn truncate(value: Value, given: &Given) -> Result<Value, Error> {
+    let length = given.int(0, "length")?.unwrap_or(255);
+    let cut_words = given.truth(1, "killwords")?;
+    let end = given.text(2, "end")?.unwrap_or_else(|| "...".to_owned());
+    let leeway = given.int(3, "leeway")?.unwrap_or(5);
+    given.only(4)?;
+    let size = |n: i64| usize::try_from(n).unwrap_or(0);
+    let text = text(&value)?;
+    if text.chars().count() <= size(length).saturating_add(size(leeway)) {
+        return Ok(Value::from(text));
+    }
+    let kept = size(length).saturating_sub(end.chars().count());
+    let head: String = text.chars().take(kept).collect();
+    let head = match head.rsplit_once(' ') {
+        Some((words, _)) if !cut_words => words,
+        _ => &head,
+    };
+    Ok(Value::from(format!("{head}{end}")))
+}
+
+fn wordwrap(value: Value, given: &Given) -> Result<Value, Error> {
+    let width = given.int(0, "width")?.unwrap_or(79).clamp(1, 10_000);
+    let cut_words = given
+        .value(1, "break_long_words")?
+        .is_none_or(|v| v.is_true());
+    let end = given
+        .text(2, "wrapstring")?
+        .unwrap_or_else(|| "\n".to_owned());
+    let _ = given.value(3, "break_on_hyphens")?;
+    given.only(4)?;
+    let width = usize::try_from(width).unwrap_or(79);
+    let mut lines = Vec::new();
+    for paragraph in text(&value)?.lines() {
+        let mut line = String::new();
+        for word in paragraph.split(' ').filter(|w| !w.is_empty()) {
+            let mut word = word.to_owned();
+            let used = line.chars().count();
+            if used > 0 && used + 1 + word.chars().count() > width {
+                lines.push(std::mem::take(&mut line));
+            }
+            while cut_words && word.chars().count() > width {
+                let rest: String = word.chars().skip(width).collect();
+                lines.push(word.chars().take(width).collect());
+                word = rest;
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(&word);
+        }
+        lines.push(line);
+    }
+    Ok(Value::from(lines.join(&end)))
+}
+
+/// Encodes all bytes but letters, digits, `_.-~` and those in `safe`.
+fn percent_encode(text: &str, safe: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        let c = char::from(byte);
+        if byte.is_ascii_alphanumeric()
+            || "_.-~".contains(c)
+            || (byte.is_ascii() && safe.contains(c))
+        {
+            out.push(c);
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
 }
 
 fn only_utf8(encoding: Option<String>) -> Result<(), Error> {

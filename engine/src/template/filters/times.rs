@@ -83,6 +83,11 @@ impl Object for Moment {
     }
 }
 
+/// A time, which as a result is the text that it prints.
+pub(in crate::template) fn is_moment(value: &Value) -> bool {
+    value.downcast_object_ref::<Moment>().is_some()
+}
+
 /// The context of the rendering that a function is called from.
 pub(super) fn context(state: &State<'_, '_>) -> Result<Arc<Context>, Error> {
     state
