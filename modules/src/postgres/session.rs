@@ -14,7 +14,7 @@ use super::server::Server;
 /// How long one reading may take.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// How long a server that has just been started may refuse connections.
-const STARTING: Duration = Duration::from_secs(10);
+const STARTING: Duration = Duration::from_secs(5);
 
 /// A session for reading, kept for the whole run: the server itself refuses it any write.
 pub struct Session {

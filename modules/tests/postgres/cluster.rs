@@ -275,7 +275,7 @@ impl Cluster {
             names.push(name);
             values.push(match of_type {
                 "bool" => "false",
-                "timestamp" => "now()",
+                "timestamp" => "timestamp '2024-01-01'",
                 "bytea" => "'x'",
                 "int4" | "int2" | "int8" | "float8" | "float4" | "numeric"
                     if name == "pk" || name.ends_with("_fk") =>
@@ -298,4 +298,39 @@ impl Cluster {
         );
         self.psql(database, &sql);
     }
+}
+
+impl Cluster {
+    /// A client as the archive is one.
+    pub async fn client(&self, database: &str) -> tokio_postgres::Client {
+        let (client, connection) = tokio_postgres::Config::new()
+            .host("127.0.0.1")
+            .port(self.port)
+            .user(USER)
+            .password(PASSWORD)
+            .dbname(database)
+            .application_name("the archive")
+            .connect(tokio_postgres::NoTls)
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        client
+    }
+}
+
+/// Two dumps are equal; else the lines that are in one of them only.
+pub fn assert_same(ours: &[String], theirs: &[String]) {
+    let only = |a: &[String], b: &[String]| -> Vec<String> {
+        a.iter()
+            .filter(|l| b.binary_search(l).is_err())
+            .take(20)
+            .cloned()
+            .collect()
+    };
+    let (left, right) = (only(ours, theirs), only(theirs, ours));
+    assert!(
+        left.is_empty() && right.is_empty(),
+        "only ours: {left:#?}\nonly theirs: {right:#?}"
+    );
+    assert_eq!(ours.len(), theirs.len());
 }

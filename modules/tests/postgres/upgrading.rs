@@ -6,7 +6,7 @@ use runbook_engine::resource::{Change, KeyedChange, Kind as _};
 use runbook_modules::postgres::pg_schema::PgSchemaModule;
 use runbook_modules::postgres::schema_kind::{PgSchema, SchemaWant};
 
-use super::cluster::{Cluster, cluster, realdata};
+use super::cluster::{Cluster, assert_same, cluster, realdata};
 use super::host::{Args, Host};
 
 fn update(sql: &Path, name: &str) -> std::path::PathBuf {
@@ -117,7 +117,7 @@ async fn by_parts_as_by_psql() {
         &theirs,
         "update study set study_deleting = true where pk = 17",
     );
-    assert_eq!(cluster.dump(&ours), cluster.dump(&theirs));
+    assert_same(&cluster.dump(&ours), &cluster.dump(&theirs));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -161,7 +161,7 @@ async fn a_chain_from_5_29() {
             .for_each(|l| *l = l.trim_end_matches(',').to_owned());
         dump.sort();
     }
-    assert_eq!(ours_dump, theirs_dump);
+    assert_same(&ours_dump, &theirs_dump);
     assert!(host.run(&args(&[])).await.unwrap().resources.is_empty());
 }
 
@@ -184,7 +184,7 @@ async fn all_parts_with_the_archive_stopped() {
     for version in ["5.30", "5.31", "5.31.1", "5.32"] {
         cluster.file(&theirs, &update(&sql, version));
     }
-    assert_eq!(cluster.dump(&ours), cluster.dump(&theirs));
+    assert_same(&cluster.dump(&ours), &cluster.dump(&theirs));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -284,7 +284,7 @@ async fn back_before_part_3() {
             },
         };
         host.write(back).await.unwrap();
-        assert_eq!(cluster.dump(&database), before);
+        assert_same(&cluster.dump(&database), &before);
         assert_eq!(
             PgSchema.read(&host.probe, &[key]).await.remove(0).unwrap(),
             forth.from
