@@ -10,6 +10,8 @@ pub mod inverse;
 pub mod ledger;
 pub mod object;
 pub mod operation;
+pub mod pg_dump;
+pub mod pg_info;
 pub mod pg_schema;
 pub mod plan;
 pub mod schema_kind;

@@ -488,7 +488,7 @@ fn adopt(chain: &Chain, standings: &[Standing], state: &SchemaState, plan: &mut 
 }
 
 /// The version found, as shown.
-fn found(chain: &Chain, standings: &[Standing]) -> String {
+pub(super) fn found(chain: &Chain, standings: &[Standing]) -> String {
     let last = chain
         .units
         .iter()

@@ -122,8 +122,6 @@ fn start() -> Option<Cluster> {
             &format!("port={port}"),
             "-c",
             "listen_addresses=127.0.0.1",
-            "-c",
-            "fsync=off",
         ])
         .args([
             "-c",

@@ -8,6 +8,7 @@
 )]
 
 mod cluster;
+mod dumping;
 mod failing;
 mod host;
 mod latency;

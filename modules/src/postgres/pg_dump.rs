@@ -1,0 +1,535 @@
+//! Module `pg_dump` and its action: a backup of a database in a file on its host.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use indexmap::IndexMap;
+use runbook_engine::action::{ActionError, ActionKind, ActionRun, EffectMark, Effects, Outcome};
+use runbook_engine::host::{Command, Finished, Target};
+use runbook_engine::module::{Footprint, Module, Stop, Wanted};
+use runbook_engine::resource::Kind as _;
+use runbook_engine::value::{Secret, Value};
+use runbook_engine::world::View;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::facts_kind::{FactsKey, PgFacts};
+use super::server::{Place, Server};
+use crate::command::exec::folder;
+use crate::ldap::container;
+
+/// The module.
+pub struct PgDump;
+
+/// Arguments of `pg_dump`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PgDumpArgs {
+    /// The container that the server runs in, `NAME` or `NAME:PORT` (port 5432 by default). The dump is made inside it.
+    #[serde(default)]
+    pub container: Option<String>,
+    /// The server as seen from the host, in place of `container`: `HOST:PORT`, or its socket or the folder of it. The
+    /// dump is made by the host's own `pg_dump`.
+    #[serde(default)]
+    pub server: Option<String>,
+    /// The database.
+    pub database: String,
+    /// The user to log in as.
+    pub user: String,
+    /// The password of `user`. Without it none is given.
+    #[serde(default)]
+    pub password: Option<Secret>,
+    /// Absolute path of the file on the host, or of a directory, ending in a slash: then the file is
+    /// `RUN/DATABASE.dump` in it (`.sql` in plain format), which makes one a run.
+    pub dest: String,
+    /// Format: custom, the default, compressed and read by `pg_restore`; or plain, SQL text.
+    #[serde(default)]
+    pub format: Format,
+    /// How long it may take, in seconds. Default: 6 hours.
+    #[serde(default)]
+    pub timeout: Option<u64>,
+}
+
+/// Format of a dump.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Compressed, for `pg_restore`.
+    #[default]
+    Custom,
+    /// SQL text.
+    Plain,
+}
+
+impl Format {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Custom => "custom",
+            Self::Plain => "plain",
+        }
+    }
+}
+
+const TIMEOUT: u64 = 6 * 3600;
+
+impl PgDumpArgs {
+    fn server(&self) -> Result<Server, String> {
+        Server::from_args(
+            self.container.as_deref(),
+            self.server.as_deref(),
+            &self.database,
+            &self.user,
+            self.password.as_ref(),
+        )
+    }
+}
+
+impl Module for PgDump {
+    type Args = PgDumpArgs;
+
+    const NAME: &'static str = "pg_dump";
+    const SUMMARY: &'static str =
+        "Writes a database to a file on its host, never over an older one.";
+    const DOC: &'static str = include_str!("pg_dump.md");
+
+    fn validate(args: &Self::Args) -> Result<(), String> {
+        args.server()?;
+        if !args.dest.starts_with('/') || args.dest.split('/').any(|part| part == "..") {
+            return Err(format!("dest: `{}` is no absolute path", args.dest));
+        }
+        // They go through a line of text and a connection string.
+        if args
+            .password
+            .as_ref()
+            .is_some_and(|p| p.expose().contains(['\n', '\0']))
+        {
+            return Err("password: it holds a line break".to_owned());
+        }
+        if args.user.starts_with('-')
+            || args.database.contains(['=', ' '])
+            || args.database.contains("://")
+        {
+            return Err(
+                "`user` or `database` would be taken for something else by pg_dump".to_owned(),
+            );
+        }
+        Ok(())
+    }
+
+    fn touches(args: &Self::Args) -> Footprint {
+        let Ok(server) = args.server() else {
+            return Footprint::everything();
+        };
+        let mut footprint = Footprint::nothing()
+            .reads(PgFacts::NAME, server.id())
+            .reads("pg-schema", server.id())
+            .writes("file", args.dest.trim_end_matches('/'));
+        if let Some(name) = server.container() {
+            footprint = footprint.reads(container::KIND, name);
+        }
+        footprint
+    }
+
+    fn want(args: &Self::Args, world: &View<'_>) -> Result<Wanted, Stop> {
+        let server = args.server().map_err(Stop::Refuse)?;
+        let size = match world.get::<PgFacts>(&FactsKey {
+            server: server.clone(),
+            tables: Vec::new(),
+        }) {
+            Ok(facts) => format!(", {} in the database", megabytes(facts.size)),
+            // What a replaced server will hold is not known; that it will be dumped is.
+            Err(Stop::Unknown(_)) => String::new(),
+            Err(stop) => return Err(stop),
+        };
+        let call = DumpCall {
+            server,
+            dest: args.dest.clone(),
+            format: args.format,
+            timeout: args.timeout.unwrap_or(TIMEOUT),
+        };
+        let mark = EffectMark {
+            kind: "file".to_owned(),
+            id: args.dest.trim_end_matches('/').to_owned(),
+        };
+        let summary = format!("dump {} to {}{size}", args.database, args.dest);
+        Ok(Wanted::action::<Dump>(
+            &call,
+            Effects::Changes(vec![mark]),
+            summary,
+        ))
+    }
+}
+
+fn megabytes(bytes: u64) -> String {
+    match bytes / 1_000_000 {
+        0 => "less than 1 MB".to_owned(),
+        mega if mega < 10_000 => format!("{mega} MB"),
+        mega => format!("{} GB", mega / 1000),
+    }
+}
+
+/// The action.
+pub struct Dump;
+
+/// What to dump, and where to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DumpCall {
+    /// The database.
+    pub server: Server,
+    /// File or directory (ending in a slash) on the host.
+    pub dest: String,
+    /// Format.
+    pub format: Format,
+    /// Seconds that it may take.
+    pub timeout: u64,
+}
+
+/// Runs on the host. Words: file, format, bytes needed, container (or nothing), user, database, host, port. Standard
+/// input: a line for a password file. The statuses say what failed; what is left behind never has the final name.
+const SCRIPT: &str = r#"
+umask 077
+final=$1 format=$2 need=$3 name=$4 user=$5 database=$6 host=$7 port=$8
+folder=${final%/*}
+part="$folder/.${final##*/}.part.$$"
+mkdir -p "${folder:-/}" || exit 91
+if [ -e "$final" ] || [ -L "$final" ]; then exit 93; fi
+free=$(df -Pk "${folder:-/}" | awk 'NR == 2 { print $4 }')
+if [ -n "$free" ] && [ "$free" -lt $((need / 1024)) ]; then echo "$free" >&2; exit 92; fi
+trap 'rm -f "$part" "$part.pass"' EXIT
+trap 'exit 99' HUP INT TERM
+cat > "$part.pass" || exit 91
+inside='umask 077; f=$(mktemp) || exit 1; trap '\''rm -f "$f"'\'' EXIT; cat > "$f"; PGPASSFILE="$f" pg_dump -w -U "$1" -F "$2" -d "$3"'
+if [ -n "$name" ]; then
+  command -v docker >/dev/null 2>&1 || exit 90
+  docker exec -i "$name" sh -c "$inside" sh "$user" "$format" "$database" < "$part.pass" > "$part" || exit 94
+else
+  command -v pg_dump >/dev/null 2>&1 || exit 89
+  PGPASSFILE="$part.pass" pg_dump -w -h "$host" -p "$port" -U "$user" -F "$format" -d "$database" > "$part" || exit 94
+fi
+if [ "$format" = plain ]; then
+  tail -n 8 "$part" | grep -q 'PostgreSQL database dump complete' || exit 95
+elif [ -n "$name" ]; then
+  docker exec -i "$name" pg_restore -f /dev/null < "$part" || exit 95
+else
+  pg_restore -f /dev/null "$part" || exit 95
+fi
+sync "$part" 2>/dev/null || sync
+ln "$part" "$final" 2>/dev/null || { [ ! -e "$final" ] && mv -n "$part" "$final"; }
+[ ! -e "$part" ] || [ "$part" -ef "$final" ] || exit 93
+sha256sum < "$final" | cut -c1-64
+wc -c < "$final"
+"#;
+
+#[async_trait]
+impl ActionKind for Dump {
+    type Call = DumpCall;
+
+    const NAME: &'static str = "pg-dump";
+
+    async fn run(
+        &self,
+        host: &Target,
+        call: &DumpCall,
+        run: &ActionRun,
+    ) -> Result<Outcome, ActionError> {
+        let shown = call.server.shown();
+        let key = FactsKey {
+            server: call.server.clone(),
+            tables: Vec::new(),
+        };
+        let facts = match PgFacts.read(host, &[key]).await.pop() {
+            Some(facts) => facts?,
+            None => {
+                return Err(ActionError::Failed(format!(
+                    "{shown} says nothing of itself"
+                )));
+            }
+        };
+        let need = match call.format {
+            Format::Plain => facts.size,
+            Format::Custom => facts.size / 2,
+        };
+        let path = path(call, run);
+        let (name, at, port) = match &call.server.at {
+            Place::Container { name, port } => (name.clone(), String::new(), port.to_string()),
+            Place::Tcp { host, port } => (String::new(), host.clone(), port.to_string()),
+            Place::Socket { path } => {
+                let (folder, socket) = path.rsplit_once('/').unwrap_or(("", path));
+                (
+                    String::new(),
+                    folder.to_owned(),
+                    socket.rsplit('.').next().unwrap_or("5432").to_owned(),
+                )
+            }
+        };
+        let words = [
+            "sh",
+            "-c",
+            SCRIPT,
+            "pg_dump",
+            &path,
+            call.format.word(),
+            &need.to_string(),
+            &name,
+            &call.server.user,
+            &call.server.database,
+            &at,
+            &port,
+        ];
+        let command = Command {
+            argv: words.iter().map(|w| (*w).to_owned()).collect(),
+            stdin: Some(password_line(call.server.password.as_ref()).into_bytes()),
+            timeout: Some(Duration::from_secs(call.timeout)),
+            ..Command::default()
+        };
+        let finished = host.command(&command, &folder(run)).await?;
+        if finished.timed_out {
+            return Err(ActionError::Failed(format!(
+                "the dump of {shown} did not end within {} s; give it more `timeout`",
+                call.timeout
+            )));
+        }
+        if finished.status != 0 {
+            return Err(ActionError::Failed(failure(&shown, &path, need, &finished)));
+        }
+        let text = String::from_utf8_lossy(&finished.stdout);
+        let mut lines = text.lines().map(str::trim);
+        let (sha256, bytes) = (
+            lines.next().unwrap_or_default(),
+            lines.next().unwrap_or_default(),
+        );
+        let bytes: i64 = bytes.parse().map_err(|_| {
+            ActionError::Failed(format!(
+                "{path} was written, but the host did not say its size"
+            ))
+        })?;
+        let output = IndexMap::from([
+            ("path".to_owned(), Value::from(path)),
+            ("bytes".to_owned(), Value::Int(bytes)),
+            ("sha256".to_owned(), Value::from(sha256)),
+            ("format".to_owned(), Value::from(call.format.word())),
+        ]);
+        Ok(Outcome {
+            changed: true,
+            failed: None,
+            output,
+        })
+    }
+}
+
+/// The file: `dest`, or in the run's folder below it.
+fn path(call: &DumpCall, run: &ActionRun) -> String {
+    if !call.dest.ends_with('/') {
+        return call.dest.clone();
+    }
+    let name: String = call
+        .server
+        .database
+        .chars()
+        .map(|c| {
+            if c.is_alphanumeric() || "._-".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect();
+    let ending = match call.format {
+        Format::Custom => "dump",
+        Format::Plain => "sql",
+    };
+    format!("{}{}/{name}.{ending}", call.dest, run.run)
+}
+
+/// A line of a password file for any server (libpq, "The Password File"); nothing without a password.
+fn password_line(password: Option<&Secret>) -> String {
+    password.map_or_else(String::new, |p| {
+        format!(
+            "*:*:*:*:{}\n",
+            p.expose().replace('\\', "\\\\").replace(':', "\\:")
+        )
+    })
+}
+
+fn failure(shown: &str, path: &str, need: u64, finished: &Finished) -> String {
+    let stderr = String::from_utf8_lossy(&finished.stderr);
+    let lines: Vec<&str> = stderr.lines().filter(|l| !l.trim().is_empty()).collect();
+    let said = lines[lines.len().saturating_sub(5)..].join("; ");
+    match finished.status {
+        89 => format!(
+            "there is no pg_dump on the host to dump {shown} with; install the client of PostgreSQL"
+        ),
+        90 => format!(
+            "there is no docker command on the host to dump {shown} with; install the Docker command"
+        ),
+        91 => format!("{path} cannot be written: {said}"),
+        92 => format!(
+            "{path}: not enough space: {said} KiB are free, {} KiB may be needed to dump {shown}",
+            need / 1024
+        ),
+        93 => format!("{path} exists already; a dump is never written over an older one"),
+        95 => format!("the dump of {shown} is not complete and was removed: {said}"),
+        status => format!("{shown} could not be dumped ({status}): {said}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn names_of_files() {
+        let args: PgDumpArgs = serde_json::from_value(
+            json!({"container": "db", "database": "pacs/db", "user": "pacs", "dest": "/backup/"}),
+        )
+        .unwrap();
+        let mut call = DumpCall {
+            server: args.server().unwrap(),
+            dest: args.dest,
+            format: args.format,
+            timeout: 1,
+        };
+        let run = ActionRun {
+            run: "r1".into(),
+            node: "n1".into(),
+        };
+        assert_eq!(path(&call, &run), "/backup/r1/pacs_db.dump");
+        call.format = Format::Plain;
+        assert_eq!(path(&call, &run), "/backup/r1/pacs_db.sql");
+        call.dest = "/backup/x".into();
+        assert_eq!(path(&call, &run), "/backup/x");
+    }
+
+    #[test]
+    fn passwords_are_escaped() {
+        assert_eq!(
+            password_line(Some(&Secret::new(r"a:b\c"))),
+            "*:*:*:*:a\\:b\\\\c\n"
+        );
+        assert_eq!(password_line(None), "");
+    }
+
+    #[test]
+    fn refused_arguments() {
+        for (name, value) in [
+            ("dest", json!("backup")),
+            ("dest", json!("/a/../b")),
+            ("password", json!("a\nb")),
+            ("database", json!("host=evil dbname=x")),
+            ("user", json!("-x")),
+        ] {
+            let mut args = json!({"container": "db", "database": "d", "user": "u", "dest": "/b/"});
+            args[name] = value;
+            assert!(
+                PgDump::validate(&serde_json::from_value(args).unwrap()).is_err(),
+                "{name}"
+            );
+        }
+    }
+
+    /// A folder of programs that stand in for docker, pg_dump and pg_restore.
+    struct Programs(tempfile::TempDir);
+
+    impl Programs {
+        fn new(dump: &str, restore: &str) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            for (name, body) in [
+                // The words `exec -i NAME` go, the rest runs here.
+                ("docker", "echo \"$@\" >> \"$0.log\"; shift 3; exec \"$@\""),
+                ("pg_dump", dump),
+                ("pg_restore", restore),
+            ] {
+                let path = folder.path().join(name);
+                std::fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
+                let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+                std::fs::set_permissions(&path, mode).unwrap();
+            }
+            Self(folder)
+        }
+
+        fn run(&self, format: &str, need: &str, container: &str) -> (Option<i32>, String) {
+            use std::io::Write as _;
+            let file = self.0.path().join("out/db.dump");
+            let mut child = std::process::Command::new("sh")
+                .args(["-c", SCRIPT, "pg_dump"])
+                .arg(&file)
+                .args([format, need, container, "pacs", "pacsdb", "", "5432"])
+                .env("PATH", format!("{}:/usr/bin:/bin", self.0.path().display()))
+                .env("TMPDIR", self.0.path())
+                .stdin(std::process::Stdio::piped())
+                .stdout(std::process::Stdio::piped())
+                .stderr(std::process::Stdio::piped())
+                .spawn()
+                .unwrap();
+            child
+                .stdin
+                .take()
+                .unwrap()
+                .write_all(b"*:*:*:*:geheim\n")
+                .unwrap();
+            let out = child.wait_with_output().unwrap();
+            let kept: Vec<String> = std::fs::read_dir(self.0.path().join("out"))
+                .map(|d| {
+                    d.map(|e| e.unwrap().file_name().to_string_lossy().into_owned())
+                        .collect()
+                })
+                .unwrap_or_default();
+            let expected: &[&str] = if out.status.success() {
+                &["db.dump"]
+            } else {
+                &[]
+            };
+            assert_eq!(kept, expected, "{}", String::from_utf8_lossy(&out.stderr));
+            (
+                out.status.code(),
+                std::fs::read_to_string(file).unwrap_or_default(),
+            )
+        }
+    }
+
+    #[test]
+    fn the_dump_is_made_inside_the_container() {
+        let says = "echo \"$@\"; cat \"$PGPASSFILE\"; echo '-- PostgreSQL database dump complete'";
+        let programs = Programs::new(says, "exit 1");
+        let (status, dump) = programs.run("plain", "0", "db");
+        assert_eq!(status, Some(0));
+        assert!(
+            dump.starts_with("-w -U pacs -F plain -d pacsdb\n*:*:*:*:geheim\n"),
+            "{dump}"
+        );
+        let words = std::fs::read_to_string(programs.0.path().join("docker.log")).unwrap();
+        assert!(
+            words.starts_with("exec -i db sh -c ") && !words.contains("geheim"),
+            "{words}"
+        );
+        let left = std::fs::read_dir(programs.0.path()).unwrap().count();
+        assert_eq!(
+            left, 5,
+            "three programs, a log, a folder, and no password file"
+        );
+    }
+
+    #[test]
+    fn what_is_incomplete_never_gets_the_name() {
+        for (format, dump, restore, status) in [
+            ("plain", "echo half", "", 95),
+            ("custom", "echo half", "exit 1", 95),
+            ("custom", "echo half; exit 1", "", 94),
+        ] {
+            assert_eq!(
+                Programs::new(dump, restore).run(format, "0", "db").0,
+                Some(status),
+                "{format} {dump}"
+            );
+            assert_eq!(
+                Programs::new(dump, restore).run(format, "0", "").0,
+                Some(status),
+                "{format} {dump}"
+            );
+        }
+        let programs = Programs::new("echo all", "cat > /dev/null");
+        assert_eq!(programs.run("custom", "9000000000000000", "db").0, Some(92));
+        assert_eq!(programs.run("custom", "1000", "db").0, Some(0));
+    }
+}
