@@ -4,10 +4,15 @@ mod args;
 mod de;
 mod node;
 mod parse;
+mod places;
 mod sources;
 
 pub use args::check_args;
 pub use de::{from_node, untyped};
 pub use node::{FileId, Kind, Node, Span};
-pub use parse::{parse, parse_one};
+pub use parse::{parse, parse_all, parse_one};
+pub use places::locate;
 pub use sources::Sources;
+
+#[cfg(test)]
+mod tests;

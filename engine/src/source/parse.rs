@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use granit_parser::{Event, Parser, ScalarStyle};
+use granit_parser::{Event, Parser, ScalarStyle, Tag};
 
 use super::{FileId, Kind, Node, Sources, Span};
 use crate::diag::Diagnostic;
+use crate::value::Value;
 
 /// Aliases may multiply a document to at most this many nodes (a "billion laughs" stops here).
 const MOST_NODES: usize = 1_000_000;
@@ -14,6 +15,18 @@ const DEEPEST: usize = 200;
 
 /// All documents of a file. All mistakes that can be told apart come at once.
 pub fn parse(sources: &Sources, file: FileId) -> Result<Vec<Node>, Vec<Diagnostic>> {
+    let mut errors = Vec::new();
+    let documents = parse_all(sources, file, &mut errors);
+    if errors.is_empty() {
+        Ok(documents)
+    } else {
+        Err(errors)
+    }
+}
+
+/// The documents of a file as far as they can be read. A key that stands twice keeps its first value, so that what
+/// else is wrong can be told too; a document that is not YAML is left out.
+pub fn parse_all(sources: &Sources, file: FileId, errors: &mut Vec<Diagnostic>) -> Vec<Node> {
     let (_, text) = sources.get(file);
     let mut reader = Reader {
         file,
@@ -32,11 +45,8 @@ pub fn parse(sources: &Sources, file: FileId) -> Result<Vec<Node>, Vec<Diagnosti
             }
         }
     }
-    if reader.errors.is_empty() {
-        Ok(documents)
-    } else {
-        Err(reader.errors)
-    }
+    errors.append(&mut reader.errors);
+    documents
 }
 
 /// The only document of a file; `None` where it is empty.
@@ -92,13 +102,38 @@ impl<'a> Reader<'a> {
                         start: at,
                         end: at,
                     };
-                    let message = format!("this is not YAML: {error}");
-                    self.errors
-                        .push(Diagnostic::error("yaml", message).at(span, "here"));
+                    let message = format!("this is not YAML: {}", error.info());
+                    let wrong = Diagnostic::error("yaml", message).at(span, "here");
+                    self.errors.push(match self.likely(at as usize) {
+                        Some(help) => wrong.help(help),
+                        None => wrong,
+                    });
                     return None;
                 }
             }
         }
+    }
+
+    /// What is mostly meant where YAML breaks off: the three slips that everybody makes.
+    fn likely(&self, at: usize) -> Option<&'static str> {
+        let start = self.text[..at].rfind('\n').map_or(0, |n| n + 1);
+        let before = self.text[..start].trim_end_matches('\n');
+        let previous = &before[before.rfind('\n').map_or(0, |n| n + 1)..];
+        let line = self.text[start..].lines().next().unwrap_or_default();
+        let indent = |l: &str| l.len() - l.trim_start().len();
+        for line in [line, previous] {
+            if line[..indent(line)].contains('\t') {
+                return Some("indent with spaces: YAML takes no tabs there");
+            }
+            let value = line.split_once(": ").map_or(line, |(_, value)| value);
+            if value.trim_start().starts_with("{{") {
+                return Some("a value that begins with `{{` has to be quoted: \"{{ … }}\"");
+            }
+            if value.contains(": ") && !value.trim_start().starts_with(['"', '\'', '{', '[', '|', '>']) {
+                return Some("a value that holds `: ` has to be quoted");
+            }
+        }
+        None
     }
 
     fn error(&mut self, diagnostic: Diagnostic) {
@@ -123,35 +158,28 @@ impl<'a> Reader<'a> {
         let before = self.nodes;
         let (node, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let plain = style == ScalarStyle::Plain && tag.is_none();
-                if let Some(tag) = &tag {
-                    if tag.to_string().ends_with("vault") {
-                        let refused = Diagnostic::error(
-                            "vault-string",
-                            "encrypted strings (`!vault`) cannot be read by this version",
-                        );
-                        self.error(
-                            refused
-                                .at(span, "")
-                                .help("give the value with `-e @FILE` or by a prompt"),
-                        );
-                    }
-                }
-                (
-                    Node {
-                        span: self.trimmed(span),
-                        kind: Kind::Scalar {
-                            text: text.into_owned(),
-                            plain,
-                        },
-                    },
-                    anchor,
-                )
+                let kind = self.scalar(text.into_owned(), style, tag.as_deref(), span);
+                let node = Node {
+                    span: self.trimmed(span),
+                    kind,
+                };
+                (node, anchor)
             }
-            Event::SequenceStart(_, anchor, _) => (self.sequence(span, depth)?, anchor),
-            Event::MappingStart(_, anchor, _) => (self.mapping(span, depth)?, anchor),
+            Event::SequenceStart(_, anchor, tag) => {
+                self.known_tag(tag.as_deref(), "seq", span);
+                (self.sequence(span, depth)?, anchor)
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                self.known_tag(tag.as_deref(), "map", span);
+                (self.mapping(span, depth)?, anchor)
+            }
             Event::Alias(anchor) => {
-                let node = self.anchors.get(&anchor).cloned()?;
+                let Some(node) = self.anchors.get(&anchor).cloned() else {
+                    // The anchor is open still: it would hold itself.
+                    let circle = Diagnostic::error("alias-cycle", "this alias stands within its own anchor");
+                    self.error(circle.at(span, ""));
+                    return None;
+                };
                 self.nodes += self.sizes.get(&anchor).copied().unwrap_or(0);
                 (node, 0)
             }
@@ -162,6 +190,42 @@ impl<'a> Reader<'a> {
             self.anchors.insert(anchor, node.clone());
         }
         Some(node)
+    }
+
+    /// A scalar by its style and tag. `!unsafe` is a text in which nothing is a template.
+    fn scalar(&mut self, text: String, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Kind {
+        let Some(tag) = tag else {
+            return Kind::Scalar {
+                text,
+                plain: style == ScalarStyle::Plain,
+            };
+        };
+        let name = tag.core_suffix().unwrap_or(tag.suffix()).to_owned();
+        match name.as_str() {
+            "str" => Kind::Scalar { text, plain: false },
+            "int" | "float" | "bool" | "null" if tag.is_yaml_core_schema() => {
+                Kind::Scalar { text, plain: true }
+            }
+            "unsafe" => Kind::Value(Value::Str(text)),
+            "vault" | "vault-encrypted" => {
+                let refused = Diagnostic::error("vault-string", "an encrypted string cannot be read here");
+                let help = "leave the variable out here and give it with `-e @FILE`";
+                self.error(refused.at(span, "").help(help));
+                Kind::Value(Value::Null)
+            }
+            _ => {
+                self.known_tag(Some(tag), "str", span);
+                Kind::Scalar { text, plain: false }
+            }
+        }
+    }
+
+    /// Refuses a tag that means nothing here.
+    fn known_tag(&mut self, tag: Option<&Tag>, wanted: &str, span: Span) {
+        if let Some(tag) = tag.filter(|t| t.core_suffix() != Some(wanted) && t.suffix() != "unsafe") {
+            let message = format!("the tag `{}` has no meaning here", tag.original());
+            self.error(Diagnostic::error("unknown-tag", message).at(span, ""));
+        }
     }
 
     /// Block scalars end behind their last line end; the place of a mistake should not run into the next line.
@@ -177,14 +241,21 @@ impl<'a> Reader<'a> {
         }
     }
 
+    fn is_flow(&self, span: Span) -> bool {
+        self.text[span.start as usize..].starts_with(['[', '{'])
+    }
+
     fn sequence(&mut self, span: Span, depth: usize) -> Option<Node> {
         let mut items: Vec<Node> = Vec::new();
         loop {
             let (event, at) = self.next()?;
             if event == Event::SequenceEnd {
-                let end = items
-                    .last()
-                    .map_or(at.end, |last| last.span.end.max(span.end));
+                let last = items.last().filter(|last| last.span.file == span.file);
+                let end = match last {
+                    _ if self.is_flow(span) => at.end,
+                    Some(last) => last.span.end.max(span.end),
+                    None => span.end,
+                };
                 return Some(Node {
                     span: Span { end, ..span },
                     kind: Kind::Seq(items),
@@ -198,13 +269,18 @@ impl<'a> Reader<'a> {
         let mut entries: Vec<(Node, Node)> = Vec::new();
         let mut merged: Vec<(Node, Node)> = Vec::new();
         let mut places: HashMap<String, Span> = HashMap::new();
+        let closed;
+        let mut last = 0;
         loop {
             let (event, at) = self.next()?;
             if event == Event::MappingEnd {
+                closed = at.end;
                 break;
             }
             let key = self.node_of(event, at, depth + 1)?;
             let value = self.node(depth + 1)?;
+            // What an alias stands for is written further up, so it never moves the end.
+            last = last.max(key.span.end).max(value.span.end);
             let Some(name) = key.text().map(str::to_owned) else {
                 self.error(
                     Diagnostic::error("key-not-text", "a key of a mapping has to be a text")
@@ -233,16 +309,12 @@ impl<'a> Reader<'a> {
                 entries.push((key, value));
             }
         }
-        let end = entries
-            .iter()
-            .map(|(_, v)| v.span)
-            .filter(|v| v.file == span.file)
-            .map(|v| v.end)
-            .max();
-        let span = Span {
-            end: end.unwrap_or(span.end).max(span.start),
-            ..span
+        let end = if self.is_flow(span) {
+            closed
+        } else {
+            last.max(span.end).max(span.start)
         };
+        let span = Span { end, ..span };
         Some(Node {
             span,
             kind: Kind::Map(entries),

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use sha2::{Digest, Sha256};
 
-use super::{FileId, Node, Span, parse};
+use super::{FileId, Node, Span, parse, parse_all};
 use crate::diag::Diagnostic;
 
 /// All source files of a call. Cheap to share.
@@ -39,36 +39,66 @@ impl Sources {
             .unwrap_or_else(|| ("?".to_owned(), Arc::from("")))
     }
 
-    /// Reads a file (once; a second call gives the first text) and its documents.
-    pub fn read(&self, path: &Path) -> Result<(FileId, Vec<Node>), Vec<Diagnostic>> {
+    /// The text of a file, read at the first call; later calls give the same text.
+    pub fn load(&self, path: &Path) -> Result<FileId, Diagnostic> {
         let shown = path.display().to_string();
-        let known = {
-            let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
-            files
-                .iter()
-                .position(|(p, _)| *p == shown)
-                .map(|at| FileId(u32::try_from(at).unwrap_or(u32::MAX)))
+        let find = |files: &[(String, Arc<str>)]| {
+            let at = files.iter().position(|(p, _)| *p == shown);
+            at.map(|at| FileId(u32::try_from(at).unwrap_or(u32::MAX)))
         };
-        let file = match known {
-            Some(file) => file,
-            None => {
-                let bytes = std::fs::read(path).map_err(|e| {
-                    vec![Diagnostic::error(
-                        "unreadable-file",
-                        format!("{shown} cannot be read: {e}"),
-                    )]
-                })?;
-                let text = String::from_utf8(bytes).map_err(|e| {
-                    let at = e.utf8_error().valid_up_to();
-                    vec![
-                        Diagnostic::error("not-utf-8", format!("{shown} is not UTF-8 (byte {at})"))
-                            .help("save it as UTF-8"),
-                    ]
-                })?;
-                self.add(shown, text)
+        let known = find(&self.files.read().unwrap_or_else(PoisonError::into_inner));
+        if let Some(file) = known {
+            return Ok(file);
+        }
+        let bytes = std::fs::read(path).map_err(|e| {
+            Diagnostic::error("unreadable-file", format!("{shown} cannot be read: {e}"))
+        })?;
+        let (text, broken) = match String::from_utf8(bytes) {
+            Ok(text) => (text, None),
+            // Kept as far as it can be shown, so that the mistake has a line and a column.
+            Err(e) => {
+                let at = e.utf8_error().valid_up_to();
+                (String::from_utf8_lossy(e.as_bytes()).into_owned(), Some(at))
             }
         };
+        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have read it meanwhile; all use one text.
+        if let Some(file) = find(&files) {
+            return Ok(file);
+        }
+        let file = FileId(u32::try_from(files.len()).unwrap_or(u32::MAX));
+        let Some(at) = broken else {
+            files.push((shown, text.into()));
+            return Ok(file);
+        };
+        let message = format!("{shown} is not UTF-8");
+        files.push((format!("{shown} (not UTF-8)"), text.into()));
+        let at = u32::try_from(at).unwrap_or(u32::MAX);
+        let span = Span {
+            file,
+            start: at,
+            end: at,
+        };
+        let wrong = Diagnostic::error("not-utf-8", message).at(span, "this byte");
+        Err(wrong.help("save the file as UTF-8"))
+    }
+
+    /// A file and its documents. `Err`: everything that is wrong with it as YAML.
+    pub fn read(&self, path: &Path) -> Result<(FileId, Vec<Node>), Vec<Diagnostic>> {
+        let file = self.load(path).map_err(|e| vec![e])?;
         parse(self, file).map(|nodes| (file, nodes))
+    }
+
+    /// The documents of a file as far as they can be read; what is wrong goes to `errors`. So a key that stands twice
+    /// does not hide the mistakes in the rest of the file.
+    pub fn documents(&self, path: &Path, errors: &mut Vec<Diagnostic>) -> Vec<Node> {
+        match self.load(path) {
+            Ok(file) => parse_all(self, file, errors),
+            Err(error) => {
+                errors.push(error);
+                Vec::new()
+            }
+        }
     }
 
     /// SHA-256 of every file, by path.
