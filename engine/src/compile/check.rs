@@ -8,7 +8,7 @@ use super::Tools;
 use super::program::{Common, Hosts, Item, Layer, Play, Program, Task};
 use crate::diag::{Diagnostic, nearest};
 use crate::run::frame::MAGIC;
-use crate::source::{Kind, Node, Span, check_args, untyped};
+use crate::source::{Kind, Node, Span, check_args, locate, untyped};
 use crate::template::{DynamicNames, ErrorKind, Scope, TemplateError, is_template, names};
 use crate::value::Value;
 
@@ -82,6 +82,18 @@ struct Check<'a> {
     tools: &'a Arc<Tools>,
     set_in_run: &'a BTreeSet<String>,
     found: &'a mut Vec<Diagnostic>,
+}
+
+/// Where a name stands in a text as a word of its own.
+fn word_in(text: &str, name: &str) -> Option<std::ops::Range<usize>> {
+    let of_name = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
+    let found = text.match_indices(name).map(|(at, _)| at..at + name.len());
+    let mut words = found.clone().filter(|r| {
+        !text[..r.start].ends_with(of_name)
+            && !text[r.end..].starts_with(|c| of_name(c) && c != '.')
+    });
+    let mut any = found;
+    words.next().or_else(|| any.next())
 }
 
 /// Answers for everything that only the run will know.
@@ -356,7 +368,11 @@ impl Check<'_> {
         let mut sound = true;
         for (node, bare) in &scalars {
             if let Err(error) = self.tools.engine.check_syntax(node, *bare) {
-                self.found.push(template_error(&error));
+                let mut wrong = template_error(&error);
+                if let Some(offset) = error.offset {
+                    wrong = wrong.at(locate(&self.tools.sources, node, offset), "");
+                }
+                self.found.push(wrong);
                 sound = false;
                 continue;
             }
@@ -419,8 +435,8 @@ impl Check<'_> {
         } else {
             format!(" for {}", missing.join(", "))
         };
-        let at = text.find(name).map(|at| at..at + name.len());
-        let span = crate::template::within(node, text, at);
+        let at = word_in(text, name);
+        let span = at.map_or(node.span, |at| locate(&self.tools.sources, node, at));
         let wrong = Diagnostic::error(
             "undefined-variable",
             format!("`{name}` is undefined{for_whom}"),

@@ -439,21 +439,14 @@ impl ItemCompiler {
             self.errors.push(missing.at(span, ""));
             return None;
         }
-        match self.tools.sources.read(&path) {
-            Ok((_, documents)) => {
-                let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-                let registry = self.tools.registry.clone();
-                let document = documents.into_iter().next();
-                let items = document
-                    .map(|d| playbook::read_tasks(&d, registry.as_ref(), &mut self.errors))
-                    .unwrap_or_default();
-                Some((items, folder))
-            }
-            Err(found) => {
-                self.errors.extend(found);
-                None
-            }
-        }
+        let documents = self.tools.sources.documents(&path, &mut self.errors);
+        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        let registry = self.tools.registry.clone();
+        let document = documents.into_iter().next();
+        let items = document
+            .map(|d| playbook::read_tasks(&d, registry.as_ref(), &mut self.errors))
+            .unwrap_or_default();
+        Some((items, folder))
     }
 
     fn include(

@@ -222,11 +222,12 @@ impl Compiler<'_> {
             self.errors.push(Diagnostic::error("import-cycle", message));
             return;
         }
-        let documents = match self.tools.sources.read(path) {
-            Ok((_, documents)) => documents,
-            Err(found) => return self.errors.extend(found),
-        };
+        let before = self.errors.len();
+        let documents = self.tools.sources.documents(path, &mut self.errors);
         let Some(document) = documents.first() else {
+            if self.errors.len() > before {
+                return;
+            }
             let message = format!("{} is empty", path.display());
             self.errors.push(
                 Diagnostic::error("empty-playbook", message).help("a playbook is a list of plays"),
@@ -477,26 +478,22 @@ impl Compiler<'_> {
         }
         for name in names.into_keys() {
             let path = folder.join(&name);
-            match self.tools.sources.read(&path) {
-                Ok((_, documents)) => {
-                    for document in &documents {
-                        match &document.kind {
-                            Kind::Map(_) => all_of_them.extend(layer_of(document).as_ref().clone()),
-                            _ => self.errors.push(
-                                Diagnostic::error("wrong-type", "a file of variables is a mapping")
-                                    .at(document.span, ""),
-                            ),
-                        }
-                    }
+            let mut found = Vec::new();
+            for document in &self.tools.sources.documents(&path, &mut found) {
+                match &document.kind {
+                    Kind::Map(_) => all_of_them.extend(layer_of(document).as_ref().clone()),
+                    _ => self.errors.push(
+                        Diagnostic::error("wrong-type", "a file of variables is a mapping")
+                            .at(document.span, ""),
+                    ),
                 }
-                Err(mut found) => {
-                    for diagnostic in &mut found {
-                        if diagnostic.primary.is_none() {
-                            *diagnostic = diagnostic.clone().at(file.span, "");
-                        }
-                    }
-                    self.errors.extend(found);
-                }
+            }
+            for diagnostic in found {
+                self.errors.push(if diagnostic.primary.is_none() {
+                    diagnostic.at(file.span, "")
+                } else {
+                    diagnostic
+                });
             }
         }
         Some(Arc::new(all_of_them))

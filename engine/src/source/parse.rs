@@ -129,7 +129,11 @@ impl<'a> Reader<'a> {
             if value.trim_start().starts_with("{{") {
                 return Some("a value that begins with `{{` has to be quoted: \"{{ … }}\"");
             }
-            if value.contains(": ") && !value.trim_start().starts_with(['"', '\'', '{', '[', '|', '>']) {
+            if value.contains(": ")
+                && !value
+                    .trim_start()
+                    .starts_with(['"', '\'', '{', '[', '|', '>'])
+            {
                 return Some("a value that holds `: ` has to be quoted");
             }
         }
@@ -176,7 +180,8 @@ impl<'a> Reader<'a> {
             Event::Alias(anchor) => {
                 let Some(node) = self.anchors.get(&anchor).cloned() else {
                     // The anchor is open still: it would hold itself.
-                    let circle = Diagnostic::error("alias-cycle", "this alias stands within its own anchor");
+                    let circle =
+                        Diagnostic::error("alias-cycle", "this alias stands within its own anchor");
                     self.error(circle.at(span, ""));
                     return None;
                 };
@@ -208,7 +213,8 @@ impl<'a> Reader<'a> {
             }
             "unsafe" => Kind::Value(Value::Str(text)),
             "vault" | "vault-encrypted" => {
-                let refused = Diagnostic::error("vault-string", "an encrypted string cannot be read here");
+                let refused =
+                    Diagnostic::error("vault-string", "an encrypted string cannot be read here");
                 let help = "leave the variable out here and give it with `-e @FILE`";
                 self.error(refused.at(span, "").help(help));
                 Kind::Value(Value::Null)
@@ -222,7 +228,8 @@ impl<'a> Reader<'a> {
 
     /// Refuses a tag that means nothing here.
     fn known_tag(&mut self, tag: Option<&Tag>, wanted: &str, span: Span) {
-        if let Some(tag) = tag.filter(|t| t.core_suffix() != Some(wanted) && t.suffix() != "unsafe") {
+        if let Some(tag) = tag.filter(|t| t.core_suffix() != Some(wanted) && t.suffix() != "unsafe")
+        {
             let message = format!("the tag `{}` has no meaning here", tag.original());
             self.error(Diagnostic::error("unknown-tag", message).at(span, ""));
         }

@@ -63,7 +63,11 @@ fn aligned(signs: Vec<Sign>, text: &str) -> Option<Vec<(usize, usize)>> {
                 let Some((at, c)) = text.next_if(|(_, c)| c.is_whitespace()) else {
                     break;
                 };
-                let place = run.get(number).or(run.last()).copied().unwrap_or((end, end));
+                let place = run
+                    .get(number)
+                    .or(run.last())
+                    .copied()
+                    .unwrap_or((end, end));
                 (at..at + c.len_utf8()).for_each(|byte| places[byte] = place);
             }
             continue;
@@ -125,14 +129,18 @@ fn double_quoted(raw: &str) -> Vec<Sign> {
             });
             continue;
         }
-        let Some((_, escape)) = rest.next() else { break };
+        let Some((_, escape)) = rest.next() else {
+            break;
+        };
         let digits = match escape {
             'x' => 2,
             'u' => 4,
             'U' => 8,
             _ => 0,
         };
-        let hex: String = (0..digits).filter_map(|_| rest.next().map(|(_, c)| c)).collect();
+        let hex: String = (0..digits)
+            .filter_map(|_| rest.next().map(|(_, c)| c))
+            .collect();
         let means = match escape {
             '0' => '\0',
             'a' => '\x07',

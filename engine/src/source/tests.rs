@@ -41,11 +41,20 @@ fn spans(node: &Node, file: &str, found: &mut Vec<String>) {
 fn every_node_spans_what_it_is_written_as() {
     for (text, expected) in [
         ("a: 1\n", vec!["a: 1", "a", "1"]),
-        ("- 'x y'\n- \"z\"\n", vec!["- 'x y'\n- \"z\"", "'x y'", "\"z\""]),
+        (
+            "- 'x y'\n- \"z\"\n",
+            vec!["- 'x y'\n- \"z\"", "'x y'", "\"z\""],
+        ),
         ("k: [a, b]\n", vec!["k: [a, b]", "k", "[a, b]", "a", "b"]),
         ("k: {a: b}\n", vec!["k: {a: b}", "k", "{a: b}", "a", "b"]),
-        ("k: |\n  one\n  two\nz: 1\n", vec!["k: |\n  one\n  two\nz: 1", "k", "one\n  two", "z", "1"]),
-        ("k: >-\n  one\n  two\n\n", vec!["k: >-\n  one\n  two", "k", "one\n  two"]),
+        (
+            "k: |\n  one\n  two\nz: 1\n",
+            vec!["k: |\n  one\n  two\nz: 1", "k", "one\n  two", "z", "1"],
+        ),
+        (
+            "k: >-\n  one\n  two\n\n",
+            vec!["k: >-\n  one\n  two", "k", "one\n  two"],
+        ),
         ("k:\n  a:\n", vec!["k:\n  a", "k", "a", "a", ""]),
         ("ü: 'ä'\n", vec!["ü: 'ä'", "ü", "'ä'"]),
         ("k: &x v\nl: *x\n", vec!["k: &x v\nl", "k", "v", "l", "v"]),
@@ -61,12 +70,39 @@ fn every_node_spans_what_it_is_written_as() {
 #[test]
 fn what_is_wrong_is_told_with_its_place_and_the_rest_is_read() {
     for (text, expected, read_anyway) in [
-        ("a: 1\nb: 2\na: 3\nc: 4\nb: 5\n", vec!["3:1 duplicate-key: the key `a` stands twice", "5:1 duplicate-key: the key `b` stands twice"], "a b c"),
-        ("a: {{ x }}\nb: 1\n", vec!["1:5 key-not-text: a key of a mapping has to be a text"], "a b"),
-        ("<<: 5\nb: 1\n", vec!["1:5 merge-not-mapping: `<<` takes a mapping or a list of mappings"], "b"),
-        ("a: !frob x\nb: 1\n", vec!["1:10 unknown-tag: the tag `!frob` has no meaning here"], "a b"),
-        ("a: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  61\nb: 1\n", vec!["2:3 vault-string: an encrypted string cannot be read here"], "a b"),
-        ("a: &x [*x]\n", vec!["1:8 alias-cycle: this alias stands within its own anchor"], ""),
+        (
+            "a: 1\nb: 2\na: 3\nc: 4\nb: 5\n",
+            vec![
+                "3:1 duplicate-key: the key `a` stands twice",
+                "5:1 duplicate-key: the key `b` stands twice",
+            ],
+            "a b c",
+        ),
+        (
+            "a: {{ x }}\nb: 1\n",
+            vec!["1:5 key-not-text: a key of a mapping has to be a text"],
+            "a b",
+        ),
+        (
+            "<<: 5\nb: 1\n",
+            vec!["1:5 merge-not-mapping: `<<` takes a mapping or a list of mappings"],
+            "b",
+        ),
+        (
+            "a: !frob x\nb: 1\n",
+            vec!["1:10 unknown-tag: the tag `!frob` has no meaning here"],
+            "a b",
+        ),
+        (
+            "a: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  61\nb: 1\n",
+            vec!["2:3 vault-string: an encrypted string cannot be read here"],
+            "a b",
+        ),
+        (
+            "a: &x [*x]\n",
+            vec!["1:8 alias-cycle: this alias stands within its own anchor"],
+            "",
+        ),
         ("a: [1, 2\nb: 3\n", vec!["2:2 yaml: this is not YAML: "], ""),
         ("a:\n\t- x\n", vec!["2:2 yaml: "], ""),
         ("a: *nothing\n", vec!["1:4 yaml: "], ""),
@@ -126,9 +162,17 @@ fn tags_give_types() {
     let (_, nodes, errors) = read("[!!str 80, !!int '80', !unsafe '{{ x }}', 080, '80', 80]\n");
     assert_eq!(errors, Vec::<String>::new());
     let value = super::untyped(&nodes[0]).to_json(false);
-    assert_eq!(value, serde_json::json!(["80", 80, "{{ x }}", "080", "80", 80]));
-    let Kind::Seq(items) = &nodes[0].kind else { panic!() };
-    assert!(matches!(items[2].kind, Kind::Value(_)), "what is unsafe is never a template");
+    assert_eq!(
+        value,
+        serde_json::json!(["80", 80, "{{ x }}", "080", "80", 80])
+    );
+    let Kind::Seq(items) = &nodes[0].kind else {
+        panic!()
+    };
+    assert!(
+        matches!(items[2].kind, Kind::Value(_)),
+        "what is unsafe is never a template"
+    );
 }
 
 #[test]
@@ -151,7 +195,11 @@ fn places_within_scalars() {
         let node = nodes[0].get("k").unwrap();
         let at = node.text().unwrap().find("MARK").unwrap();
         let span = locate(&sources, node, at..at + 4);
-        assert_eq!(&text[span.start as usize..span.end as usize], "MARK", "{text}");
+        assert_eq!(
+            &text[span.start as usize..span.end as usize],
+            "MARK",
+            "{text}"
+        );
         let (_, found_line, found_column) = place(&sources, span);
         assert_eq!((found_line, found_column), (line, column), "{text}");
     }
