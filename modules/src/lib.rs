@@ -1,6 +1,7 @@
 //! See ARCHITECTURE.md.
 
 pub mod command;
+pub mod docker;
 pub mod file;
 pub mod flow;
 pub mod ldap;
@@ -18,15 +19,25 @@ pub fn registry() -> Registry {
         .kind(file::listing::ListingKind)
         .kind(command::matches::GlobKind)
         .kind(command::query::CommandOutput)
-        .kind(ldap::image::ImageFiles)
+        .kind(docker::Container)
+        .kind(docker::exec::ExecOutput)
+        .kind(docker::image::Image)
+        .kind(docker::image::ImageFiles)
+        .kind(docker::network::Network)
         .kind(ldap::entry_kind::LdapEntry)
         .kind(ldap::schema_kind::LdapSchema)
         .kind(ldap::listing::LdapListing)
         .action(command::exec::Exec)
+        .action(docker::exec::Exec)
+        .action(docker::restart::Restart)
         .action(flow::pause::Sleep)
         .action(ldap::export::Export)
         .module::<command::command::Command>()
         .module::<command::shell::Shell>()
+        .module::<docker::container::DockerContainer>()
+        .module::<docker::exec::DockerExec>()
+        .module::<docker::image_module::DockerImage>()
+        .module::<docker::network_module::DockerNetwork>()
         .module::<file::blockinfile::BlockInFile>()
         .module::<file::copy::Copy>()
         .module::<file::file::File>()

@@ -1,0 +1,368 @@
+//! The module `docker_container`.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+use runbook_engine::action::{EffectMark, Effects};
+use runbook_engine::module::{Footprint, Module, Stop, Wanted as WantedAll, reference};
+use runbook_engine::resource::Kind;
+use runbook_engine::value::Value;
+use runbook_engine::world::View;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value as Json;
+
+use super::image::{Image, ImageKey};
+use super::kind::Container;
+use super::network::{Network, NetworkKey};
+use super::restart::{Restart, RestartCall};
+use super::spec;
+use super::state::{ContainerKey, ContainerWant, Healthy, Wanted, WantedImage, WantedNetwork};
+
+/// The module.
+pub struct DockerContainer;
+
+/// What a container shall be. What is left out stays as it is; a new container gets Docker's default.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Args {
+    /// Name of the container.
+    pub name: String,
+    /// What it shall be doing: `started` (the default), `present`, `stopped`, `absent`, or `restarted`, which is an
+    /// action for handlers.
+    #[serde(default)]
+    pub state: State,
+    /// Its image, `repository:tag`. It has to be on the host (`docker_image` brings it). Images are compared by id, so
+    /// another content under the same tag is seen.
+    #[serde(default)]
+    pub image: Option<String>,
+    /// Variables to be set. Others that it has are kept; one that was set by the task before and is not named any more
+    /// is taken away.
+    #[serde(default)]
+    pub env: Option<BTreeMap<String, String>>,
+    /// Published ports, `[address:]port:port[/udp]`; all of them.
+    #[serde(default, alias = "published_ports")]
+    pub ports: Option<Vec<String>>,
+    /// Mounts, `source:target[:ro]`; all of them, but for volumes without a name, which are kept.
+    #[serde(default)]
+    pub volumes: Option<Vec<String>>,
+    /// Networks, the first one being its own: `[{name: dcm4chee_default, aliases: [ldap]}]`.
+    #[serde(default)]
+    pub networks: Option<Vec<NetworkArg>>,
+    /// When Docker starts it again: `no`, `always`, `unless-stopped`, `on-failure[:n]`.
+    #[serde(default)]
+    pub restart_policy: Option<String>,
+    /// Most memory: bytes, or with a unit as in `512M`, `2G`.
+    #[serde(default)]
+    pub memory: Option<String>,
+    /// Further names that it knows: name → address.
+    #[serde(default)]
+    pub etc_hosts: Option<BTreeMap<String, String>>,
+    /// Command, word by word (a text is taken apart at blanks).
+    #[serde(default)]
+    pub command: Option<Vec<String>>,
+    /// Entrypoint, word by word.
+    #[serde(default)]
+    pub entrypoint: Option<Vec<String>>,
+    /// Its own host name.
+    #[serde(default)]
+    pub hostname: Option<String>,
+    /// User within it.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Labels to be set.
+    #[serde(default)]
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Make it anew though nothing differs.
+    #[serde(default)]
+    pub recreate: bool,
+    /// When it counts as healthy after a start; without it: when it has run for two seconds without being restarted.
+    #[serde(default)]
+    pub healthy: Option<Healthy>,
+    /// Seconds that it may take to stop before it is killed (Docker's default: 10).
+    #[serde(default)]
+    pub stop_timeout: Option<i64>,
+    /// Paths on the host that it mounts for writing, of which a copy is kept when it is replaced, made while it is
+    /// stopped.
+    #[serde(default)]
+    pub save: Vec<String>,
+    /// With `absent`: remove the volumes without a name too (`docker rm -v`). What they hold is lost.
+    #[serde(default)]
+    pub remove_volumes: bool,
+}
+
+/// What it shall be doing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Exist and run.
+    #[default]
+    Started,
+    /// Exist.
+    Present,
+    /// Exist and not run.
+    Stopped,
+    /// Not exist.
+    Absent,
+    /// Be stopped and started again, now.
+    Restarted,
+}
+
+/// A network.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkArg {
+    /// Its name.
+    pub name: String,
+    /// Names of the container in it.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+}
+
+/// A time: `30s`, `5m`, `1h`, or seconds.
+pub(super) fn seconds(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..at].parse().ok()?;
+    match text[at..].trim() {
+        "" | "s" => Some(number),
+        "m" | "min" => number.checked_mul(60),
+        "h" => number.checked_mul(3600),
+        _ => None,
+    }
+}
+
+/// A size: bytes, or with K, M, G.
+fn bytes(text: &str) -> Option<i64> {
+    let text = text.trim();
+    let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: i64 = text[..at].parse().ok()?;
+    let shift = match text[at..].trim().to_ascii_uppercase().trim_end_matches('B').trim_end_matches('I') {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        _ => return None,
+    };
+    number.checked_mul(1 << shift)
+}
+
+fn words(list: Option<&Vec<String>>) -> Option<Vec<String>> {
+    list.map(|list| match list.as_slice() {
+        [one] if one.contains(' ') => one.split_whitespace().map(str::to_owned).collect(),
+        _ => list.clone(),
+    })
+}
+
+impl Args {
+    fn key(&self) -> ContainerKey {
+        ContainerKey { name: self.name.clone() }
+    }
+
+    fn want(&self, image: Option<WantedImage>) -> ContainerWant {
+        let within = self.healthy.as_ref().and_then(|h| h.within.as_deref()).and_then(seconds).unwrap_or(60);
+        ContainerWant {
+            state: match self.state {
+                State::Started | State::Restarted => Wanted::Started,
+                State::Present => Wanted::Present,
+                State::Stopped => Wanted::Stopped,
+                State::Absent => Wanted::Absent,
+            },
+            image,
+            env: self.env.clone(),
+            ports: self.ports.clone(),
+            volumes: self.volumes.clone(),
+            networks: self.networks.as_ref().map(|list| {
+                list.iter().map(|n| WantedNetwork { name: n.name.clone(), aliases: n.aliases.clone() }).collect()
+            }),
+            restart_policy: self.restart_policy.clone(),
+            memory: self.memory.as_deref().and_then(bytes),
+            etc_hosts: self.etc_hosts.clone(),
+            command: words(self.command.as_ref()),
+            entrypoint: words(self.entrypoint.as_ref()),
+            hostname: self.hostname.clone(),
+            user: self.user.clone(),
+            labels: self.labels.clone(),
+            recreate: self.recreate,
+            healthy: self.healthy.clone(),
+            within,
+            stop_timeout: self.stop_timeout,
+            save: self.save.clone(),
+            remove_volumes: self.remove_volumes,
+        }
+    }
+}
+
+impl Module for DockerContainer {
+    type Args = Args;
+
+    const NAME: &'static str = "docker_container";
+    const SUMMARY: &'static str = "Makes, replaces, starts, stops and removes a container.";
+    const DOC: &'static str = include_str!("container.md");
+
+    fn validate(args: &Args) -> Result<(), String> {
+        if args.name.is_empty() || !args.name.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c)) {
+            return Err(format!("`{}` is no name of a container", args.name));
+        }
+        if let Some(memory) = args.memory.as_deref().filter(|m| bytes(m).is_none()) {
+            return Err(format!("`memory: {memory}` is no size; write bytes, or 512M, 2G"));
+        }
+        if let Some(within) = args.healthy.as_ref().and_then(|h| h.within.as_deref()).filter(|w| seconds(w).is_none()) {
+            return Err(format!("`within: {within}` is no time; write 30s, 5m or seconds"));
+        }
+        if let Some(policy) = &args.restart_policy {
+            let name = policy.split(':').next().unwrap_or_default();
+            if !matches!(name, "no" | "always" | "unless-stopped" | "on-failure") {
+                return Err(format!("`restart_policy: {policy}`: there are no, always, unless-stopped, on-failure[:n]"));
+            }
+        }
+        for volume in args.volumes.iter().flatten() {
+            if !spec::mount_of(volume).target.starts_with('/') {
+                return Err(format!("`{volume}` is no mount; write source:target[:ro] with an absolute target"));
+            }
+        }
+        if args.remove_volumes && args.state != State::Absent {
+            return Err("`remove_volumes` goes with `state: absent`".to_owned());
+        }
+        Ok(())
+    }
+
+    fn touches(args: &Args) -> Footprint {
+        let mut footprint = Footprint::nothing().writes(Container::NAME, &args.name);
+        if let Some(image) = &args.image {
+            footprint = footprint.reads(Image::NAME, image);
+        }
+        for network in args.networks.iter().flatten() {
+            footprint = footprint.reads(Network::NAME, &network.name);
+        }
+        for volume in args.volumes.iter().flatten() {
+            let mount = spec::mount_of(volume);
+            if mount.kind == "bind" {
+                footprint = footprint.reads("file", mount.source);
+            }
+        }
+        footprint
+    }
+
+    fn want(args: &Args, world: &View<'_>) -> Result<WantedAll, Stop> {
+        let key = args.key();
+        let mut needed = vec![reference::<Container>(&key)];
+        let image_key = args.image.as_ref().map(|i| ImageKey { reference: i.clone() });
+        needed.extend(image_key.iter().map(reference::<Image>));
+        let network_keys: Vec<NetworkKey> =
+            args.networks.iter().flatten().map(|n| NetworkKey { name: n.name.clone() }).collect();
+        needed.extend(network_keys.iter().map(reference::<Network>));
+        world.need(&needed)?;
+        let state = world.get::<Container>(&key)?;
+        let name = &args.name;
+        if args.state == State::Restarted {
+            if !state.exists {
+                return Err(Stop::refuse(format!("there is no container {name} to be restarted")));
+            }
+            let call = RestartCall { name: name.clone(), want: args.want(None) };
+            let effects = Effects::Changes(vec![EffectMark { kind: Container::NAME.to_owned(), id: name.clone() }]);
+            return Ok(WantedAll::action::<Restart>(&call, effects, format!("{name} restarted")));
+        }
+        let image = match &image_key {
+            None => None,
+            Some(key) => {
+                let image = world.get::<Image>(key)?;
+                let Some(id) = image.id else {
+                    return Err(Stop::refuse(format!(
+                        "image {key} is not on the host; bring it with `docker_image` (in the upgrade: tag `stage`)"
+                    )));
+                };
+                if id.is_empty() {
+                    return Err(Stop::Unknown(format!("until image {key} is on the host")));
+                }
+                Some(WantedImage { reference: key.reference.clone(), id, config: image.config })
+            }
+        };
+        for network in &network_keys {
+            if !world.get::<Network>(network)?.exists {
+                return Err(Stop::refuse(format!("there is no network {network}; make it with `docker_network`")));
+            }
+        }
+        if !state.exists && args.state != State::Absent && image.is_none() {
+            return Err(Stop::refuse(format!("there is no container {name}; to make it, name its `image`")));
+        }
+        let compose = state.labels().get("com.docker.compose.project").cloned();
+        let want = args.want(image);
+        let differences = spec::differences(&want, &state);
+        let only_doing = differences.anew.is_empty() && differences.in_place.is_empty();
+        if let Some(project) = compose.filter(|_| !only_doing || args.state == State::Absent) {
+            return Err(Stop::refuse(format!(
+                "container {name} belongs to the compose project {project}, which would make it anew from its own file: \
+                 change it with `docker_compose`"
+            )));
+        }
+        let mut wanted = WantedAll::one::<Container>(&key, &want);
+        if !differences.lines().is_empty() {
+            let mut summary = format!("{name} {}", differences.lines().join("; "));
+            if !differences.anew.is_empty() && state.exists {
+                let kept = spec::kept(&want, &state);
+                if !kept.is_empty() {
+                    summary.push_str(&format!(" (kept: {kept})"));
+                }
+                let writes = state.mounts.iter().filter(|m| !m.read_only && m.kind == "bind");
+                let unsaved: Vec<&str> = writes
+                    .map(|m| m.source.as_str())
+                    .filter(|s| !args.save.iter().any(|saved| s.starts_with(saved.as_str())))
+                    .collect();
+                if !unsaved.is_empty() && args.image.is_some() {
+                    wanted.notes.push(format!(
+                        "going back brings back the container, not what the new one writes to {}",
+                        unsaved.join(", ")
+                    ));
+                }
+            }
+            if args.state == State::Absent {
+                let anonymous = state.mounts.iter().filter(|m| m.anonymous).count();
+                if anonymous > 0 {
+                    let fate = if args.remove_volumes { "are removed with it" } else { "stay" };
+                    wanted.notes.push(format!("{anonymous} volumes without a name {fate}"));
+                }
+            }
+            wanted.summary = Some(summary);
+        }
+        Ok(wanted)
+    }
+
+    fn output(args: &Args, _: &View<'_>, after: &View<'_>) -> IndexMap<String, Value> {
+        let Ok(state) = after.get::<Container>(&args.key()) else { return IndexMap::new() };
+        let known = |text: String| {
+            if text.is_empty() && state.exists {
+                Value::Unknown("the daemon gives it".to_owned())
+            } else {
+                Value::Str(text)
+            }
+        };
+        let fixed = |key: &str| Value::from_json(state.host.get(key).unwrap_or(&Json::Null));
+        let container = IndexMap::from([
+            ("exists".to_owned(), Value::Bool(state.exists)),
+            ("running".to_owned(), Value::Bool(state.running)),
+            ("image".to_owned(), Value::Str(state.image.clone())),
+            ("image_id".to_owned(), Value::Str(state.image_id.clone())),
+            ("id".to_owned(), known(state.id.clone())),
+            ("started_at".to_owned(), known(state.started_at.clone())),
+            ("ports".to_owned(), fixed("PortBindings")),
+            (
+                "mounts".to_owned(),
+                Value::List(
+                    state
+                        .mounts
+                        .iter()
+                        .map(|m| {
+                            Value::Map(IndexMap::from([
+                                ("source".to_owned(), Value::Str(m.source.clone())),
+                                ("target".to_owned(), Value::Str(m.target.clone())),
+                                ("read_only".to_owned(), Value::Bool(m.read_only)),
+                            ]))
+                        })
+                        .collect(),
+                ),
+            ),
+        ]);
+        IndexMap::from([("container".to_owned(), Value::Map(container))])
+    }
+}

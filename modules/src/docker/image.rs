@@ -1,0 +1,312 @@
+//! The kinds `image` and `image-files`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures::future::join_all;
+use runbook_engine::host::{HostError, Probe, Target};
+use runbook_engine::resource::{Change, Kept, KeyedChange, Kind, Ref, Reversible, Shadow, WriteError};
+use runbook_engine::world::Predicted;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::client::{Reader, Writer, encode, failed};
+
+/// Images of the host's Docker daemon, by reference.
+pub struct Image;
+
+/// Which image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageKey {
+    /// `repository:tag`, or an id.
+    pub reference: String,
+}
+
+impl std::fmt::Display for ImageKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.reference)
+    }
+}
+
+/// What is known of an image.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ImageState {
+    /// Its id; `None` where it is not on the host.
+    pub id: Option<String>,
+    /// Its `Config`.
+    pub config: Json,
+    /// Bytes.
+    pub size: i64,
+    /// Names of containers made from it, running or not.
+    pub used_by: Vec<String>,
+}
+
+impl ImageState {
+    /// A variable of the image (`PG_MAJOR`).
+    #[must_use]
+    pub fn env(&self, name: &str) -> Option<&str> {
+        let list = self.config.get("Env").and_then(Json::as_array)?;
+        list.iter().filter_map(Json::as_str).find_map(|e| e.strip_prefix(name)?.strip_prefix('='))
+    }
+}
+
+/// What is asked of an image.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ImageWant {
+    /// It shall be there, or not.
+    pub present: bool,
+    /// How it gets there.
+    pub source: ImageSource,
+    /// The id that the archive holds, where that is known.
+    pub id: Option<String>,
+    /// Remove it though stopped containers use it.
+    pub force: bool,
+}
+
+/// How an image gets onto a host.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub enum ImageSource {
+    /// It has to be there.
+    #[default]
+    Local,
+    /// From its registry.
+    Pull,
+    /// From an archive (`docker save`) on the controller.
+    Load(PathBuf),
+}
+
+async fn read(daemon: &Reader, reference: &str) -> Result<ImageState, HostError> {
+    let Some(image) = daemon.find(&format!("/images/{}/json", encode(reference))).await? else {
+        return Ok(ImageState::default());
+    };
+    let id = image.get("Id").and_then(Json::as_str).unwrap_or_default().to_owned();
+    let all = daemon.get("/containers/json?all=1").await?;
+    let used_by = all
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|c| c.get("ImageID").and_then(Json::as_str) == Some(&id))
+        .filter_map(|c| c.pointer("/Names/0").and_then(Json::as_str))
+        .map(|n| n.trim_start_matches('/').to_owned())
+        .collect();
+    Ok(ImageState {
+        config: image.get("Config").cloned().unwrap_or(Json::Null),
+        size: image.get("Size").and_then(Json::as_i64).unwrap_or(0),
+        id: Some(id),
+        used_by,
+    })
+}
+
+#[async_trait]
+impl Kind for Image {
+    type Key = ImageKey;
+    type State = ImageState;
+    type Want = ImageWant;
+
+    const NAME: &'static str = "image";
+
+    async fn read(&self, host: &Probe, keys: &[ImageKey]) -> Vec<Result<ImageState, HostError>> {
+        let daemon = Reader::new(host);
+        join_all(keys.iter().map(|key| read(&daemon, &key.reference))).await
+    }
+
+    fn differences(&self, want: &ImageWant, read: &ImageState) -> Vec<String> {
+        match (want.present, &read.id, &want.id) {
+            (true, None, _) => vec!["absent → present".to_owned()],
+            (true, Some(is), Some(shall)) if is != shall => vec!["other content under the same tag".to_owned()],
+            (false, Some(_), _) => vec![format!("removed, {} MiB", read.size >> 20)],
+            _ => Vec::new(),
+        }
+    }
+
+    fn predict(&self, want: &ImageWant, from: &ImageState) -> ImageState {
+        if !want.present {
+            return ImageState::default();
+        }
+        if from.id.is_some() && (want.id.is_none() || want.id == from.id) {
+            return from.clone();
+        }
+        // The id of an image that is pulled is known only after; its settings too.
+        ImageState { id: want.id.clone().or_else(|| Some(String::new())), ..ImageState::default() }
+    }
+
+    fn reversible(&self, change: &Change<ImageState, ImageWant>, key: &ImageKey) -> Reversible {
+        if change.want.present {
+            return Reversible::Yes;
+        }
+        Reversible::Loses(format!("the image {}: it has to be pulled or loaded again", key.reference))
+    }
+
+    fn touched_by(&self, key: &ImageKey, written: &Ref) -> bool {
+        (written.kind == Self::NAME && (written.id == key.reference || written.id == "*"))
+            || written.kind == "container"
+    }
+
+    async fn write(&self, host: &Target, changes: &[KeyedChange<Self>]) -> Result<Vec<Kept>, WriteError> {
+        let daemon = Writer::new(host);
+        for change in changes {
+            let (reference, want) = (&change.key.reference, &change.change.want);
+            let now = read(&daemon, reference).await?;
+            if now.id != change.change.from.id {
+                let found = now.id.unwrap_or_else(|| "no such image".to_owned());
+                return Err(WriteError::Moved { what: format!("image {reference}"), found });
+            }
+            match (want.present, &want.source) {
+                (false, _) => {
+                    let force = if want.force { "?force=1" } else { "" };
+                    let gone = daemon.delete(&format!("/images/{}{force}", encode(reference))).await?;
+                    gone.map_err(|r| WriteError::failed(failed(reference, &r).to_string()))?;
+                }
+                (true, ImageSource::Local) => {
+                    return Err(WriteError::failed(format!("image {reference} is not on the host")));
+                }
+                (true, ImageSource::Pull) => pull(&daemon, reference).await?,
+                (true, ImageSource::Load(path)) => load(&daemon, reference, path).await?,
+            }
+        }
+        Ok(Vec::new())
+    }
+}
+
+async fn pull(daemon: &Writer, reference: &str) -> Result<(), WriteError> {
+    let (name, tag) = match reference.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => (name, tag),
+        _ => (reference, "latest"),
+    };
+    let path = format!("/images/create?fromImage={}&tag={}", encode(name), encode(tag));
+    let empty = futures::stream::empty();
+    let answer = daemon.pour(&path, empty).await?;
+    let text = answer.map_err(|r| WriteError::failed(failed(reference, &r).to_string()))?;
+    said(&text, reference)
+}
+
+async fn load(daemon: &Writer, reference: &str, path: &std::path::Path) -> Result<(), WriteError> {
+    let cannot = |e: std::io::Error| WriteError::failed(format!("{} cannot be read: {e}", path.display()));
+    let file = tokio::fs::File::open(path).await.map_err(cannot)?;
+    let stream = tokio_util::io::ReaderStream::with_capacity(file, 1 << 20);
+    let answer = daemon.pour("/images/load?quiet=1", stream).await?;
+    let text = answer.map_err(|r| WriteError::failed(failed(reference, &r).to_string()))?;
+    said(&text, reference)
+}
+
+/// The daemon answers 200 and tells of failures in the stream.
+fn said(text: &str, reference: &str) -> Result<(), WriteError> {
+    let errors = text.lines().filter_map(|line| serde_json::from_str::<Json>(line).ok());
+    match errors.filter_map(|j| j.get("error").and_then(Json::as_str).map(str::to_owned)).next() {
+        Some(error) => Err(WriteError::failed(format!("image {reference}: {error}"))),
+        None => Ok(()),
+    }
+}
+
+/// Files inside an image, read through a container that is made, never started, and removed at once.
+pub struct ImageFiles;
+
+/// Which files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageFilesKey {
+    /// Reference of the image.
+    pub image: String,
+    /// Directory inside it.
+    pub directory: String,
+}
+
+impl std::fmt::Display for ImageFilesKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{}", self.image, self.directory)
+    }
+}
+
+/// The files below the directory, by relative path.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ImageFilesState {
+    /// Contents in base64.
+    pub files: BTreeMap<String, String>,
+}
+
+impl ImageFilesState {
+    /// The contents.
+    #[must_use]
+    pub fn contents(&self) -> BTreeMap<String, Vec<u8>> {
+        self.files.iter().filter_map(|(p, c)| Some((p.clone(), STANDARD.decode(c).ok()?))).collect()
+    }
+}
+
+/// Files larger than this are not what anybody looks for in an image.
+const LARGEST: u64 = 16 << 20;
+
+async fn files(daemon: &Reader, key: &ImageFilesKey) -> Result<ImageFilesState, HostError> {
+    if daemon.find(&format!("/images/{}/json", encode(&key.image))).await?.is_none() {
+        return Err(HostError::failed(format!(
+            "image {} is not on the host; bring it with `docker_image` (tag `stage` of the upgrade)",
+            key.image
+        )));
+    }
+    let Some(archive) = daemon.look_into(&key.image, &key.directory).await? else {
+        return Err(HostError::failed(format!("image {} has no {}", key.image, key.directory)));
+    };
+    unpack(&archive).map_err(|e| HostError::failed(format!("{} of image {}: {e}", key.directory, key.image)))
+}
+
+fn unpack(archive: &[u8]) -> std::io::Result<ImageFilesState> {
+    use std::io::Read;
+    let mut state = ImageFilesState::default();
+    for entry in tar::Archive::new(archive).entries()? {
+        let mut entry = entry?;
+        if !entry.header().entry_type().is_file() || entry.size() > LARGEST {
+            continue;
+        }
+        let path = entry.path()?.to_string_lossy().into_owned();
+        // The archive begins with the directory's own name.
+        let Some((_, relative)) = path.split_once('/') else { continue };
+        let relative = relative.to_owned();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content)?;
+        state.files.insert(relative, STANDARD.encode(content));
+    }
+    Ok(state)
+}
+
+#[async_trait]
+impl Kind for ImageFiles {
+    type Key = ImageFilesKey;
+    type State = ImageFilesState;
+    type Want = ImageFilesState;
+
+    const NAME: &'static str = "image-files";
+
+    async fn read(&self, host: &Probe, keys: &[ImageFilesKey]) -> Vec<Result<ImageFilesState, HostError>> {
+        let daemon = Reader::new(host);
+        join_all(keys.iter().map(|key| files(&daemon, key))).await
+    }
+
+    fn differences(&self, want: &ImageFilesState, read: &ImageFilesState) -> Vec<String> {
+        if want == read { Vec::new() } else { vec!["other files".to_owned()] }
+    }
+
+    fn predict(&self, want: &ImageFilesState, _: &ImageFilesState) -> ImageFilesState {
+        want.clone()
+    }
+
+    fn reversible(&self, _: &Change<ImageFilesState, ImageFilesState>, _: &ImageFilesKey) -> Reversible {
+        Reversible::Never("an image does not change".to_owned())
+    }
+
+    fn touched_by(&self, key: &ImageFilesKey, written: &Ref) -> bool {
+        written.kind == Image::NAME && (written.id == key.image || written.id == "*")
+    }
+
+    fn predicted(&self, key: &ImageFilesKey, world: &Predicted<'_>) -> Shadow<ImageFilesKey, ImageFilesState> {
+        let brought = world.changes.iter().rev().find(|c| c.key.kind == Image::NAME && c.key.id == key.image);
+        match brought {
+            Some(change) => Shadow::Unknown(format!("until \"{}\"", change.task)),
+            None => Shadow::AsRead,
+        }
+    }
+
+    async fn write(&self, _: &Target, _: &[KeyedChange<Self>]) -> Result<Vec<Kept>, WriteError> {
+        Err(WriteError::failed("an image does not change"))
+    }
+}

@@ -1,0 +1,133 @@
+//! The module `docker_image`.
+
+use std::path::Path;
+
+use indexmap::IndexMap;
+use runbook_engine::module::{Footprint, Module, Stop, Wanted};
+use runbook_engine::resource::Kind;
+use runbook_engine::value::Value;
+use runbook_engine::world::View;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::image::{Image, ImageKey, ImageSource, ImageWant};
+
+/// The module.
+pub struct DockerImage;
+
+/// An image that shall be on the host, or not.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Args {
+    /// The image, `repository:tag`.
+    pub name: String,
+    /// `present` (the default) or `absent`.
+    #[serde(default)]
+    pub state: State,
+    /// How it gets there: `local` (it has to be there), `pull` (from its registry), `load` (from an archive made by
+    /// `docker save` on the controller). Without it: `load` where `load_path` is given, else `local`.
+    #[serde(default)]
+    pub source: Option<Source>,
+    /// The archive on the controller, looked up in `files/`. Only loaded where the image is not there yet.
+    #[serde(default)]
+    pub load_path: Option<String>,
+    /// With `absent`: though containers that do not run were made from it.
+    #[serde(default)]
+    pub force_absent: bool,
+}
+
+/// There or not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// There.
+    #[default]
+    Present,
+    /// Not there.
+    Absent,
+}
+
+/// How it gets there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// It has to be there.
+    Local,
+    /// From its registry.
+    Pull,
+    /// From an archive.
+    Load,
+}
+
+impl Args {
+    fn key(&self) -> ImageKey {
+        let (_, tail) = self.name.rsplit_once('/').unwrap_or(("", &self.name));
+        let reference = if tail.contains([':', '@']) { self.name.clone() } else { format!("{}:latest", self.name) };
+        ImageKey { reference }
+    }
+
+    fn source(&self) -> Source {
+        self.source.unwrap_or(if self.load_path.is_some() { Source::Load } else { Source::Local })
+    }
+}
+
+impl Module for DockerImage {
+    type Args = Args;
+
+    const NAME: &'static str = "docker_image";
+    const SUMMARY: &'static str = "Brings an image to the host, or removes it.";
+    const DOC: &'static str = include_str!("image.md");
+    const LOCAL_FILES: &'static [&'static str] = &["load_path"];
+
+    fn validate(args: &Args) -> Result<(), String> {
+        if args.source() == Source::Load && args.load_path.is_none() {
+            return Err("`source: load` wants `load_path`".to_owned());
+        }
+        Ok(())
+    }
+
+    fn touches(args: &Args) -> Footprint {
+        Footprint::nothing().writes(Image::NAME, args.key().reference)
+    }
+
+    fn want(args: &Args, world: &View<'_>) -> Result<Wanted, Stop> {
+        let key = args.key();
+        let state = world.get::<Image>(&key)?;
+        let present = args.state == State::Present;
+        if !present && !state.used_by.is_empty() && !args.force_absent {
+            return Err(Stop::refuse(format!("image {key} is used by {}", state.used_by.join(", "))));
+        }
+        let source = match args.source() {
+            Source::Local if present && state.id.is_none() => {
+                return Err(Stop::refuse(format!(
+                    "image {key} is not on the host; name a `load_path`, or `source: pull`"
+                )));
+            }
+            Source::Local => ImageSource::Local,
+            Source::Pull => ImageSource::Pull,
+            Source::Load => {
+                let name = args.load_path.as_deref().unwrap_or_default();
+                ImageSource::Load(Path::new(&world.local(name)?.path).to_owned())
+            }
+        };
+        let want = ImageWant { present, source, id: None, force: args.force_absent };
+        Ok(Wanted::one::<Image>(&key, &want))
+    }
+
+    fn output(args: &Args, _: &View<'_>, after: &View<'_>) -> IndexMap<String, Value> {
+        let Ok(state) = after.get::<Image>(&args.key()) else { return IndexMap::new() };
+        let id = match &state.id {
+            Some(id) if id.is_empty() => Value::Unknown("until it is there".to_owned()),
+            Some(id) => Value::Str(id.clone()),
+            None => Value::Null,
+        };
+        let env = state.config.get("Env").map(Value::from_json).unwrap_or_default();
+        let image = IndexMap::from([
+            ("exists".to_owned(), Value::Bool(state.id.is_some())),
+            ("id".to_owned(), id),
+            ("size".to_owned(), Value::Int(state.size)),
+            ("env".to_owned(), env),
+        ]);
+        IndexMap::from([("image".to_owned(), Value::Map(image))])
+    }
+}

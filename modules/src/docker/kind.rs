@@ -1,0 +1,148 @@
+//! The kind `container`.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::future::join_all;
+use runbook_engine::host::{Address, HostError, Probe, Target};
+use runbook_engine::resource::{Change, Kept, KeyedChange, Kind, Ref, Reversible, WriteError};
+use serde_json::Value as Json;
+
+use super::client::{Reader, Writer, encode, failed};
+use super::state::{ContainerKey, ContainerState, ContainerWant, Wanted, is_secret_name};
+use super::{inspect, spec, write};
+
+/// Containers of the host's Docker daemon.
+pub struct Container;
+
+/// Reads one container.
+pub async fn read(daemon: &Reader, name: &str) -> Result<ContainerState, HostError> {
+    let Some(inspected) = daemon.find(&format!("/containers/{}/json", encode(name))).await? else {
+        return Ok(ContainerState::default());
+    };
+    let image = inspected.get("Image").and_then(Json::as_str).unwrap_or_default();
+    let config = match daemon.find(&format!("/images/{}/json", encode(image))).await? {
+        Some(image) => image.get("Config").cloned().unwrap_or(Json::Null),
+        None => Json::Null,
+    };
+    Ok(inspect::state(&inspected, &config))
+}
+
+/// The address of a port of a running container, as seen from the host.
+pub async fn address_of(probe: &Probe, name: &str, port: u16) -> Result<Address, HostError> {
+    let state = read(&Reader::new(probe), name).await?;
+    address_in(&state, name, port)
+}
+
+/// See [`address_of`].
+pub fn address_in(state: &ContainerState, name: &str, port: u16) -> Result<Address, HostError> {
+    if !state.exists {
+        return Err(HostError::failed(format!("there is no container {name}")));
+    }
+    if !state.running {
+        return Err(HostError::failed(format!("container {name} does not run; start it first")));
+    }
+    if state.host.get("NetworkMode").and_then(Json::as_str) == Some("host") {
+        return Ok(Address::Tcp("127.0.0.1".to_owned(), port));
+    }
+    match state.addresses.values().next() {
+        Some(address) => Ok(Address::Tcp(address.clone(), port)),
+        None => Err(HostError::failed(format!("container {name} has no address of its own, so port {port} cannot be reached"))),
+    }
+}
+
+#[async_trait]
+impl Kind for Container {
+    type Key = ContainerKey;
+    type State = ContainerState;
+    type Want = ContainerWant;
+
+    const NAME: &'static str = "container";
+
+    async fn read(&self, host: &Probe, keys: &[ContainerKey]) -> Vec<Result<ContainerState, HostError>> {
+        let daemon = Reader::new(host);
+        join_all(keys.iter().map(|key| read(&daemon, &key.name))).await
+    }
+
+    fn differences(&self, want: &ContainerWant, read: &ContainerState) -> Vec<String> {
+        spec::differences(want, read).lines()
+    }
+
+    fn predict(&self, want: &ContainerWant, from: &ContainerState) -> ContainerState {
+        let differences = spec::differences(want, from);
+        let mut to = spec::desired(want, from);
+        if !differences.anew.is_empty() {
+            // Known only after: the daemon gives these.
+            to.id.clear();
+            to.started_at.clear();
+            to.addresses.clear();
+            to.restart_count = 0;
+        } else if from.running != to.running {
+            to.started_at.clear();
+            to.addresses.clear();
+        }
+        to
+    }
+
+    fn text(&self, _: &ContainerKey, state: &ContainerState) -> Option<String> {
+        Some(spec::text(state))
+    }
+
+    fn secrets(&self, state: &ContainerState) -> Vec<String> {
+        state.env().into_iter().filter(|(name, value)| is_secret_name(name) && !value.is_empty()).map(|(_, v)| v).collect()
+    }
+
+    fn reversible(&self, change: &Change<ContainerState, ContainerWant>, _: &ContainerKey) -> Reversible {
+        let differences = spec::differences(&change.want, &change.from);
+        let removed = change.want.state == Wanted::Absent;
+        if removed && change.want.remove_volumes && change.from.mounts.iter().any(|m| m.anonymous) {
+            return Reversible::Loses("what its anonymous volumes hold".to_owned());
+        }
+        let auto_remove = change.from.host.get("AutoRemove") == Some(&Json::Bool(true));
+        if change.from.exists && auto_remove && (removed || !differences.doing.is_empty()) {
+            return Reversible::Loses("what it has written inside itself (it is made to be removed when it stops)".to_owned());
+        }
+        Reversible::Yes
+    }
+
+    fn assumes(&self, key: &ContainerKey, change: &Change<ContainerState, ContainerWant>) -> Vec<String> {
+        let starts = change.to.running && !change.from.running;
+        let anew = !spec::differences(&change.want, &change.from).anew.is_empty();
+        if change.to.running && (starts || anew) && change.want.healthy.is_some() {
+            return vec![format!("container {} becomes healthy with {}", key.name, change.to.image)];
+        }
+        Vec::new()
+    }
+
+    fn touched_by(&self, key: &ContainerKey, written: &Ref) -> bool {
+        written.kind == Self::NAME && (written.id == key.name || written.id == "*")
+    }
+
+    async fn write(&self, host: &Target, changes: &[KeyedChange<Self>]) -> Result<Vec<Kept>, WriteError> {
+        let daemon = Writer::new(host);
+        let mut kept = Vec::new();
+        for change in changes {
+            kept.extend(write::one(host, &daemon, &change.key.name, &change.change).await?);
+        }
+        Ok(kept)
+    }
+
+    fn deadline(&self, _: &ContainerKey, want: &ContainerWant) -> Duration {
+        Duration::from_secs(want.within.max(10))
+    }
+
+    async fn discard(&self, host: &Target, kept: &Kept) -> Result<(), HostError> {
+        if let Some(path) = kept.place.strip_prefix("copy:") {
+            let script = format!("rm -rf -- {}", runbook_engine::transport::quote::word(path));
+            let reply = host.script(&script, None).await?;
+            if reply.status != 0 {
+                return Err(HostError::failed(String::from_utf8_lossy(&reply.stderr).trim().to_owned()));
+            }
+            return Ok(());
+        }
+        let daemon = Writer::new(host);
+        // Its volumes stay: the new container has them.
+        let gone = daemon.delete(&format!("/containers/{}", encode(&kept.place))).await?;
+        gone.map(drop).map_err(|refused| failed(&kept.place, &refused))
+    }
+}

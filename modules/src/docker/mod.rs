@@ -1,0 +1,19 @@
+//! Docker: containers, images and networks as resources, commands in containers.
+
+pub mod client;
+pub mod container;
+pub mod exec;
+pub mod health;
+pub mod image;
+pub mod image_module;
+pub mod inspect;
+pub mod kind;
+pub mod network;
+pub mod network_module;
+pub mod restart;
+pub mod spec;
+pub mod state;
+mod write;
+
+pub use kind::{Container, address_in, address_of};
+pub use state::{ContainerKey, ContainerState};

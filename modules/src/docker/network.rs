@@ -1,0 +1,152 @@
+//! The kind `network`.
+
+use async_trait::async_trait;
+use futures::future::join_all;
+use runbook_engine::host::{HostError, Probe, Target};
+use runbook_engine::resource::{Change, Kept, KeyedChange, Kind, Ref, Reversible, WriteError};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+
+use super::client::{Reader, Writer, encode, failed};
+
+/// Networks of the host's Docker daemon.
+pub struct Network;
+
+/// Which network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkKey {
+    /// Its name.
+    pub name: String,
+}
+
+impl std::fmt::Display for NetworkKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+/// What is known of a network.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct NetworkState {
+    /// There is one.
+    pub exists: bool,
+    /// Its driver.
+    pub driver: String,
+    /// Its subnet, where it has one.
+    pub subnet: Option<String>,
+    /// Names of the containers in it.
+    pub containers: Vec<String>,
+}
+
+/// What is asked of a network.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct NetworkWant {
+    /// It shall be there, or not.
+    pub present: bool,
+    /// Its driver.
+    pub driver: Option<String>,
+    /// Its subnet.
+    pub subnet: Option<String>,
+}
+
+async fn read(daemon: &Reader, name: &str) -> Result<NetworkState, HostError> {
+    let Some(network) = daemon.find(&format!("/networks/{}", encode(name))).await? else {
+        return Ok(NetworkState::default());
+    };
+    // The daemon also finds networks by the beginning of their id.
+    if network.get("Name").and_then(Json::as_str) != Some(name) {
+        return Ok(NetworkState::default());
+    }
+    let members = network.get("Containers").and_then(Json::as_object).into_iter().flatten();
+    Ok(NetworkState {
+        exists: true,
+        driver: network.get("Driver").and_then(Json::as_str).unwrap_or_default().to_owned(),
+        subnet: network.pointer("/IPAM/Config/0/Subnet").and_then(Json::as_str).map(str::to_owned),
+        containers: members.filter_map(|(_, c)| c.get("Name").and_then(Json::as_str).map(str::to_owned)).collect(),
+    })
+}
+
+#[async_trait]
+impl Kind for Network {
+    type Key = NetworkKey;
+    type State = NetworkState;
+    type Want = NetworkWant;
+
+    const NAME: &'static str = "network";
+
+    async fn read(&self, host: &Probe, keys: &[NetworkKey]) -> Vec<Result<NetworkState, HostError>> {
+        let daemon = Reader::new(host);
+        join_all(keys.iter().map(|key| read(&daemon, &key.name))).await
+    }
+
+    fn differences(&self, want: &NetworkWant, read: &NetworkState) -> Vec<String> {
+        let mut lines = Vec::new();
+        match (want.present, read.exists) {
+            (true, false) => lines.push("absent → created".to_owned()),
+            (false, true) => lines.push("removed".to_owned()),
+            (false, false) => {}
+            (true, true) => {
+                if let Some(driver) = want.driver.as_ref().filter(|d| **d != read.driver) {
+                    lines.push(format!("driver {} → {driver}", read.driver));
+                }
+                if let Some(subnet) = want.subnet.as_ref().filter(|s| Some(*s) != read.subnet.as_ref()) {
+                    lines.push(format!("subnet {} → {subnet}", read.subnet.as_deref().unwrap_or("none")));
+                }
+            }
+        }
+        lines
+    }
+
+    fn predict(&self, want: &NetworkWant, from: &NetworkState) -> NetworkState {
+        if !want.present {
+            return NetworkState::default();
+        }
+        NetworkState {
+            exists: true,
+            driver: want.driver.clone().unwrap_or_else(|| {
+                if from.exists { from.driver.clone() } else { "bridge".to_owned() }
+            }),
+            subnet: want.subnet.clone().or_else(|| from.subnet.clone()),
+            containers: from.containers.clone(),
+        }
+    }
+
+    fn reversible(&self, _: &Change<NetworkState, NetworkWant>, _: &NetworkKey) -> Reversible {
+        Reversible::Yes
+    }
+
+    fn touched_by(&self, key: &NetworkKey, written: &Ref) -> bool {
+        (written.kind == Self::NAME && written.id == key.name) || written.kind == "container"
+    }
+
+    async fn write(&self, host: &Target, changes: &[KeyedChange<Self>]) -> Result<Vec<Kept>, WriteError> {
+        let daemon = Writer::new(host);
+        for change in changes {
+            let (name, from, want) = (&change.key.name, &change.change.from, &change.change.want);
+            let now = read(&daemon, name).await?;
+            if now.exists != from.exists {
+                let found = if now.exists { "it exists" } else { "it does not exist" };
+                return Err(WriteError::Moved { what: format!("network {name}"), found: found.to_owned() });
+            }
+            if from.exists && !from.containers.is_empty() {
+                return Err(WriteError::failed(format!(
+                    "network {name} cannot be changed while containers are in it: {}",
+                    from.containers.join(", ")
+                )));
+            }
+            if from.exists {
+                let gone = daemon.delete(&format!("/networks/{}", encode(name))).await?;
+                gone.map_err(|r| WriteError::failed(failed(name, &r).to_string()))?;
+            }
+            if want.present {
+                let mut body = json!({"Name": name, "CheckDuplicate": true, "Driver": change.change.to.driver});
+                if let Some(subnet) = &change.change.to.subnet {
+                    body["IPAM"] = json!({"Config": [{"Subnet": subnet}]});
+                }
+                let made = daemon.post("/networks/create", Some(&body)).await?;
+                made.map_err(|r| WriteError::failed(failed(name, &r).to_string()))?;
+            }
+        }
+        Ok(Vec::new())
+    }
+}
