@@ -53,14 +53,22 @@ impl Reader {
     /// Through this probe.
     #[must_use]
     pub fn new(probe: &Probe) -> Self {
-        Self { probe: probe.clone() }
+        Self {
+            probe: probe.clone(),
+        }
     }
 
     async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, HostError> {
-        let broken = |e: hyper::Error| HostError::failed(format!("the Docker daemon did not answer: {e}"));
-        let stream = self.probe.open(&Address::Unix(SOCKET.to_owned())).await.map_err(explain)?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let broken =
+            |e: hyper::Error| HostError::failed(format!("the Docker daemon did not answer: {e}"));
+        let stream = self
+            .probe
+            .open(&Address::Unix(SOCKET.to_owned()))
+            .await
+            .map_err(explain)?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(broken)?;
         tokio::spawn(connection.with_upgrades());
         tokio::time::timeout(DEADLINE, sender.send_request(request))
             .await
@@ -68,10 +76,17 @@ impl Reader {
             .map_err(broken)
     }
 
-    async fn ask(&self, method: Method, path: &str, body: Option<&Json>) -> Result<Result<Json, Refused>, HostError> {
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Json>,
+    ) -> Result<Result<Json, Refused>, HostError> {
         let content = body.map_or_else(Bytes::new, |b| Bytes::from(b.to_string()));
         let whole = Full::new(content).map_err(|never| match never {}).boxed();
-        let response = self.send(request(method, path, whole, body.is_some())?).await?;
+        let response = self
+            .send(request(method, path, whole, body.is_some())?)
+            .await?;
         answer(response).await
     }
 
@@ -86,12 +101,16 @@ impl Reader {
 
     /// A list or object that is always there.
     pub async fn get(&self, path: &str) -> Result<Json, HostError> {
-        self.ask(Method::GET, path, None).await?.map_err(|refused| failed("", &refused))
+        self.ask(Method::GET, path, None)
+            .await?
+            .map_err(|refused| failed("", &refused))
     }
 
     /// A body that is no JSON (an archive, a log).
     pub async fn raw(&self, path: &str) -> Result<Option<Bytes>, HostError> {
-        let empty = Full::new(Bytes::new()).map_err(|never| match never {}).boxed();
+        let empty = Full::new(Bytes::new())
+            .map_err(|never| match never {})
+            .boxed();
         let response = self.send(request(Method::GET, path, empty, false)?).await?;
         if response.status().as_u16() == 404 {
             return Ok(None);
@@ -103,22 +122,41 @@ impl Reader {
             };
         }
         let collected = response.into_body().collect().await;
-        let bytes = collected.map_err(|e| HostError::failed(format!("the Docker daemon broke off: {e}")))?;
+        let bytes = collected
+            .map_err(|e| HostError::failed(format!("the Docker daemon broke off: {e}")))?;
         Ok(Some(bytes.to_bytes()))
     }
 
     /// Makes a container that is never started, to look into its image, and removes it whatever happens.
-    pub async fn look_into(&self, image: &str, directory: &str) -> Result<Option<Bytes>, HostError> {
+    pub async fn look_into(
+        &self,
+        image: &str,
+        directory: &str,
+    ) -> Result<Option<Bytes>, HostError> {
         let body = serde_json::json!({
             "Image": image, "Cmd": ["never-started"], "Entrypoint": ["never-started"],
             "Labels": {"org.runbook.look": "1"},
         });
-        let created = self.ask(Method::POST, "/containers/create", Some(&body)).await?;
+        let created = self
+            .ask(Method::POST, "/containers/create", Some(&body))
+            .await?;
         let created = created.map_err(|refused| failed(&format!("image {image}"), &refused))?;
-        let id = created.get("Id").and_then(Json::as_str).unwrap_or_default().to_owned();
+        let id = created
+            .get("Id")
+            .and_then(Json::as_str)
+            .unwrap_or_default()
+            .to_owned();
         // If this future is dropped half way the container still goes.
-        let gone = RemoveLater { reader: self.clone(), id: Some(id.clone()) };
-        let archive = self.raw(&format!("/containers/{id}/archive?path={}", encode(directory))).await;
+        let gone = RemoveLater {
+            reader: self.clone(),
+            id: Some(id.clone()),
+        };
+        let archive = self
+            .raw(&format!(
+                "/containers/{id}/archive?path={}",
+                encode(directory)
+            ))
+            .await;
         gone.now().await;
         archive
     }
@@ -133,7 +171,14 @@ struct RemoveLater {
 impl RemoveLater {
     async fn now(mut self) {
         if let Some(id) = self.id.take() {
-            let _ = self.reader.ask(Method::DELETE, &format!("/containers/{id}?v=1&force=1"), None).await;
+            let _ = self
+                .reader
+                .ask(
+                    Method::DELETE,
+                    &format!("/containers/{id}?v=1&force=1"),
+                    None,
+                )
+                .await;
         }
     }
 }
@@ -143,7 +188,13 @@ impl Drop for RemoveLater {
         if let (Some(id), Ok(runtime)) = (self.id.take(), tokio::runtime::Handle::try_current()) {
             let reader = self.reader.clone();
             runtime.spawn(async move {
-                let _ = reader.ask(Method::DELETE, &format!("/containers/{id}?v=1&force=1"), None).await;
+                let _ = reader
+                    .ask(
+                        Method::DELETE,
+                        &format!("/containers/{id}?v=1&force=1"),
+                        None,
+                    )
+                    .await;
             });
         }
     }
@@ -151,15 +202,33 @@ impl Drop for RemoveLater {
 
 impl Reader {
     /// Runs a command in a container that its task has declared to read only.
-    pub async fn declared_reading(&self, call: &super::exec::Call) -> Result<super::exec::Said, HostError> {
-        super::exec::run(&Writer { reader: self.clone() }, call).await
+    pub async fn declared_reading(
+        &self,
+        call: &super::exec::Call,
+    ) -> Result<super::exec::Said, HostError> {
+        super::exec::run(
+            &Writer {
+                reader: self.clone(),
+            },
+            call,
+        )
+        .await
     }
 
     /// Starts a prepared command and gives both its outputs when it has ended.
     pub async fn run_exec(&self, id: &str) -> Result<(String, String), HostError> {
         let body = serde_json::json!({"Detach": false, "Tty": false}).to_string();
-        let whole = Full::new(Bytes::from(body)).map_err(|never| match never {}).boxed();
-        let response = self.send(request(Method::POST, &format!("/exec/{id}/start"), whole, true)?).await?;
+        let whole = Full::new(Bytes::from(body))
+            .map_err(|never| match never {})
+            .boxed();
+        let response = self
+            .send(request(
+                Method::POST,
+                &format!("/exec/{id}/start"),
+                whole,
+                true,
+            )?)
+            .await?;
         if !response.status().is_success() {
             return match answer(response).await? {
                 Err(refused) => Err(failed("", &refused)),
@@ -167,7 +236,9 @@ impl Reader {
             };
         }
         let collected = response.into_body().collect().await;
-        let bytes = collected.map_err(|e| HostError::failed(format!("the Docker daemon broke off: {e}")))?.to_bytes();
+        let bytes = collected
+            .map_err(|e| HostError::failed(format!("the Docker daemon broke off: {e}")))?
+            .to_bytes();
         Ok(super::exec::both(&bytes))
     }
 }
@@ -176,13 +247,21 @@ impl Writer {
     /// Through this target.
     #[must_use]
     pub fn new(target: &Target) -> Self {
-        Self { reader: Reader::new(target) }
+        Self {
+            reader: Reader::new(target),
+        }
     }
 
     /// A request that changes something. 304 (it is so already) is success.
-    pub async fn post(&self, path: &str, body: Option<&Json>) -> Result<Result<Json, Refused>, HostError> {
+    pub async fn post(
+        &self,
+        path: &str,
+        body: Option<&Json>,
+    ) -> Result<Result<Json, Refused>, HostError> {
         let empty = Json::Object(serde_json::Map::new());
-        let answer = self.ask(Method::POST, path, Some(body.unwrap_or(&empty))).await?;
+        let answer = self
+            .ask(Method::POST, path, Some(body.unwrap_or(&empty)))
+            .await?;
         Ok(match answer {
             Err(refused) if refused.status == 304 => Ok(Json::Null),
             other => other,
@@ -212,46 +291,77 @@ impl Writer {
         let response = self.send(request).await?;
         let status = response.status().as_u16();
         let collected = response.into_body().collect().await;
-        let bytes = collected.map_err(|e| HostError::failed(format!("the Docker daemon broke off: {e}")))?;
+        let bytes = collected
+            .map_err(|e| HostError::failed(format!("the Docker daemon broke off: {e}")))?;
         let text = String::from_utf8_lossy(&bytes.to_bytes()).into_owned();
-        Ok(if status < 300 { Ok(text) } else { Err(Refused { status, message: message(&text) }) })
+        Ok(if status < 300 {
+            Ok(text)
+        } else {
+            Err(Refused {
+                status,
+                message: message(&text),
+            })
+        })
     }
 }
 
 fn request(method: Method, path: &str, body: Body, json: bool) -> Result<Request<Body>, HostError> {
-    let mut builder = Request::builder().method(method).uri(path).header("Host", "docker");
+    let mut builder = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("Host", "docker");
     if json {
         builder = builder.header("Content-Type", "application/json");
     }
-    builder.body(body).map_err(|e| HostError::failed(format!("{path} is no request: {e}")))
+    builder
+        .body(body)
+        .map_err(|e| HostError::failed(format!("{path} is no request: {e}")))
 }
 
 async fn answer(response: Response<Incoming>) -> Result<Result<Json, Refused>, HostError> {
     let status = response.status().as_u16();
     let collected = response.into_body().collect().await;
-    let bytes = collected.map_err(|e| HostError::failed(format!("the Docker daemon broke off: {e}")))?.to_bytes();
+    let bytes = collected
+        .map_err(|e| HostError::failed(format!("the Docker daemon broke off: {e}")))?
+        .to_bytes();
     if status >= 300 {
-        return Ok(Err(Refused { status, message: message(&String::from_utf8_lossy(&bytes)) }));
+        return Ok(Err(Refused {
+            status,
+            message: message(&String::from_utf8_lossy(&bytes)),
+        }));
     }
     if bytes.is_empty() {
         return Ok(Ok(Json::Null));
     }
-    serde_json::from_slice(&bytes)
-        .map(Ok)
-        .map_err(|e| HostError::failed(format!("the Docker daemon's answer cannot be understood: {e}")))
+    serde_json::from_slice(&bytes).map(Ok).map_err(|e| {
+        HostError::failed(format!(
+            "the Docker daemon's answer cannot be understood: {e}"
+        ))
+    })
 }
 
 fn message(text: &str) -> String {
     let parsed: Option<Json> = serde_json::from_str(text).ok();
-    let said = parsed.as_ref().and_then(|j| j.get("message")).and_then(Json::as_str).map(str::to_owned);
+    let said = parsed
+        .as_ref()
+        .and_then(|j| j.get("message"))
+        .and_then(Json::as_str)
+        .map(str::to_owned);
     said.unwrap_or_else(|| text.trim().to_owned())
 }
 
 /// A refusal as the failure of a task.
 #[must_use]
 pub fn failed(what: &str, refused: &Refused) -> HostError {
-    let what = if what.is_empty() { String::new() } else { format!("{what}: ") };
-    HostError::failed(format!("{what}{} (the Docker daemon, {})", refused.message, refused.status))
+    let what = if what.is_empty() {
+        String::new()
+    } else {
+        format!("{what}: ")
+    };
+    HostError::failed(format!(
+        "{what}{} (the Docker daemon, {})",
+        refused.message, refused.status
+    ))
 }
 
 fn explain(error: HostError) -> HostError {

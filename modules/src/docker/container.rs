@@ -122,7 +122,9 @@ pub struct NetworkArg {
 /// A time: `30s`, `5m`, `1h`, or seconds.
 pub(super) fn seconds(text: &str) -> Option<u64> {
     let text = text.trim();
-    let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let at = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let number: u64 = text[..at].parse().ok()?;
     match text[at..].trim() {
         "" | "s" => Some(number),
@@ -135,9 +137,16 @@ pub(super) fn seconds(text: &str) -> Option<u64> {
 /// A size: bytes, or with K, M, G.
 fn bytes(text: &str) -> Option<i64> {
     let text = text.trim();
-    let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let at = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let number: i64 = text[..at].parse().ok()?;
-    let shift = match text[at..].trim().to_ascii_uppercase().trim_end_matches('B').trim_end_matches('I') {
+    let shift = match text[at..]
+        .trim()
+        .to_ascii_uppercase()
+        .trim_end_matches('B')
+        .trim_end_matches('I')
+    {
         "" => 0,
         "K" => 10,
         "M" => 20,
@@ -156,11 +165,18 @@ fn words(list: Option<&Vec<String>>) -> Option<Vec<String>> {
 
 impl Args {
     fn key(&self) -> ContainerKey {
-        ContainerKey { name: self.name.clone() }
+        ContainerKey {
+            name: self.name.clone(),
+        }
     }
 
     fn want(&self, image: Option<WantedImage>) -> ContainerWant {
-        let within = self.healthy.as_ref().and_then(|h| h.within.as_deref()).and_then(seconds).unwrap_or(60);
+        let within = self
+            .healthy
+            .as_ref()
+            .and_then(|h| h.within.as_deref())
+            .and_then(seconds)
+            .unwrap_or(60);
         ContainerWant {
             state: match self.state {
                 State::Started | State::Restarted => Wanted::Started,
@@ -173,7 +189,12 @@ impl Args {
             ports: self.ports.clone(),
             volumes: self.volumes.clone(),
             networks: self.networks.as_ref().map(|list| {
-                list.iter().map(|n| WantedNetwork { name: n.name.clone(), aliases: n.aliases.clone() }).collect()
+                list.iter()
+                    .map(|n| WantedNetwork {
+                        name: n.name.clone(),
+                        aliases: n.aliases.clone(),
+                    })
+                    .collect()
             }),
             restart_policy: self.restart_policy.clone(),
             memory: self.memory.as_deref().and_then(bytes),
@@ -201,24 +222,42 @@ impl Module for DockerContainer {
     const DOC: &'static str = include_str!("container.md");
 
     fn validate(args: &Args) -> Result<(), String> {
-        if args.name.is_empty() || !args.name.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c)) {
+        if args.name.is_empty()
+            || !args
+                .name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
+        {
             return Err(format!("`{}` is no name of a container", args.name));
         }
         if let Some(memory) = args.memory.as_deref().filter(|m| bytes(m).is_none()) {
-            return Err(format!("`memory: {memory}` is no size; write bytes, or 512M, 2G"));
+            return Err(format!(
+                "`memory: {memory}` is no size; write bytes, or 512M, 2G"
+            ));
         }
-        if let Some(within) = args.healthy.as_ref().and_then(|h| h.within.as_deref()).filter(|w| seconds(w).is_none()) {
-            return Err(format!("`within: {within}` is no time; write 30s, 5m or seconds"));
+        if let Some(within) = args
+            .healthy
+            .as_ref()
+            .and_then(|h| h.within.as_deref())
+            .filter(|w| seconds(w).is_none())
+        {
+            return Err(format!(
+                "`within: {within}` is no time; write 30s, 5m or seconds"
+            ));
         }
         if let Some(policy) = &args.restart_policy {
             let name = policy.split(':').next().unwrap_or_default();
             if !matches!(name, "no" | "always" | "unless-stopped" | "on-failure") {
-                return Err(format!("`restart_policy: {policy}`: there are no, always, unless-stopped, on-failure[:n]"));
+                return Err(format!(
+                    "`restart_policy: {policy}`: there are no, always, unless-stopped, on-failure[:n]"
+                ));
             }
         }
         for volume in args.volumes.iter().flatten() {
             if !spec::mount_of(volume).target.starts_with('/') {
-                return Err(format!("`{volume}` is no mount; write source:target[:ro] with an absolute target"));
+                return Err(format!(
+                    "`{volume}` is no mount; write source:target[:ro] with an absolute target"
+                ));
             }
         }
         if args.remove_volumes && args.state != State::Absent {
@@ -247,21 +286,41 @@ impl Module for DockerContainer {
     fn want(args: &Args, world: &View<'_>) -> Result<WantedAll, Stop> {
         let key = args.key();
         let mut needed = vec![reference::<Container>(&key)];
-        let image_key = args.image.as_ref().map(|i| ImageKey { reference: i.clone() });
+        let image_key = args.image.as_ref().map(|i| ImageKey {
+            reference: i.clone(),
+        });
         needed.extend(image_key.iter().map(reference::<Image>));
-        let network_keys: Vec<NetworkKey> =
-            args.networks.iter().flatten().map(|n| NetworkKey { name: n.name.clone() }).collect();
+        let network_keys: Vec<NetworkKey> = args
+            .networks
+            .iter()
+            .flatten()
+            .map(|n| NetworkKey {
+                name: n.name.clone(),
+            })
+            .collect();
         needed.extend(network_keys.iter().map(reference::<Network>));
         world.need(&needed)?;
         let state = world.get::<Container>(&key)?;
         let name = &args.name;
         if args.state == State::Restarted {
             if !state.exists {
-                return Err(Stop::refuse(format!("there is no container {name} to be restarted")));
+                return Err(Stop::refuse(format!(
+                    "there is no container {name} to be restarted"
+                )));
             }
-            let call = RestartCall { name: name.clone(), want: args.want(None) };
-            let effects = Effects::Changes(vec![EffectMark { kind: Container::NAME.to_owned(), id: name.clone() }]);
-            return Ok(WantedAll::action::<Restart>(&call, effects, format!("{name} restarted")));
+            let call = RestartCall {
+                name: name.clone(),
+                want: args.want(None),
+            };
+            let effects = Effects::Changes(vec![EffectMark {
+                kind: Container::NAME.to_owned(),
+                id: name.clone(),
+            }]);
+            return Ok(WantedAll::action::<Restart>(
+                &call,
+                effects,
+                format!("{name} restarted"),
+            ));
         }
         let image = match &image_key {
             None => None,
@@ -275,16 +334,24 @@ impl Module for DockerContainer {
                 if id.is_empty() {
                     return Err(Stop::Unknown(format!("until image {key} is on the host")));
                 }
-                Some(WantedImage { reference: key.reference.clone(), id, config: image.config })
+                Some(WantedImage {
+                    reference: key.reference.clone(),
+                    id,
+                    config: image.config,
+                })
             }
         };
         for network in &network_keys {
             if !world.get::<Network>(network)?.exists {
-                return Err(Stop::refuse(format!("there is no network {network}; make it with `docker_network`")));
+                return Err(Stop::refuse(format!(
+                    "there is no network {network}; make it with `docker_network`"
+                )));
             }
         }
         if !state.exists && args.state != State::Absent && image.is_none() {
-            return Err(Stop::refuse(format!("there is no container {name}; to make it, name its `image`")));
+            return Err(Stop::refuse(format!(
+                "there is no container {name}; to make it, name its `image`"
+            )));
         }
         let compose = state.labels().get("com.docker.compose.project").cloned();
         let want = args.want(image);
@@ -304,7 +371,10 @@ impl Module for DockerContainer {
                 if !kept.is_empty() {
                     summary.push_str(&format!(" (kept: {kept})"));
                 }
-                let writes = state.mounts.iter().filter(|m| !m.read_only && m.kind == "bind");
+                let writes = state
+                    .mounts
+                    .iter()
+                    .filter(|m| !m.read_only && m.kind == "bind");
                 let unsaved: Vec<&str> = writes
                     .map(|m| m.source.as_str())
                     .filter(|s| !args.save.iter().any(|saved| s.starts_with(saved.as_str())))
@@ -319,8 +389,14 @@ impl Module for DockerContainer {
             if args.state == State::Absent {
                 let anonymous = state.mounts.iter().filter(|m| m.anonymous).count();
                 if anonymous > 0 {
-                    let fate = if args.remove_volumes { "are removed with it" } else { "stay" };
-                    wanted.notes.push(format!("{anonymous} volumes without a name {fate}"));
+                    let fate = if args.remove_volumes {
+                        "are removed with it"
+                    } else {
+                        "stay"
+                    };
+                    wanted
+                        .notes
+                        .push(format!("{anonymous} volumes without a name {fate}"));
                 }
             }
             wanted.summary = Some(summary);
@@ -329,7 +405,9 @@ impl Module for DockerContainer {
     }
 
     fn output(args: &Args, _: &View<'_>, after: &View<'_>) -> IndexMap<String, Value> {
-        let Ok(state) = after.get::<Container>(&args.key()) else { return IndexMap::new() };
+        let Ok(state) = after.get::<Container>(&args.key()) else {
+            return IndexMap::new();
+        };
         let known = |text: String| {
             if text.is_empty() && state.exists {
                 Value::Unknown("the daemon gives it".to_owned())

@@ -8,7 +8,9 @@ use indexmap::IndexMap;
 use runbook_engine::action::{ActionError, ActionKind, ActionRun, EffectMark, Effects, Outcome};
 use runbook_engine::host::{HostError, Probe, Target};
 use runbook_engine::module::{Footprint, Module, Stop, Wanted};
-use runbook_engine::resource::{Change, Kept, KeyedChange, Kind, Ref, Reversible, Shadow, WriteError};
+use runbook_engine::resource::{
+    Change, Kept, KeyedChange, Kind, Ref, Reversible, Shadow, WriteError,
+};
 use runbook_engine::value::Value;
 use runbook_engine::world::{Predicted, View};
 use schemars::JsonSchema;
@@ -103,7 +105,8 @@ impl Args {
 /// Runs a command in a container and waits for its end.
 pub async fn run(daemon: &Writer, call: &Call) -> Result<Said, HostError> {
     let env: Vec<String> = call.env.iter().map(|(k, v)| format!("{k}={v}")).collect();
-    let mut body = json!({"AttachStdout": true, "AttachStderr": true, "Cmd": call.argv, "Env": env});
+    let mut body =
+        json!({"AttachStdout": true, "AttachStderr": true, "Cmd": call.argv, "Env": env});
     if let Some(user) = &call.user {
         body["User"] = json!(user);
     }
@@ -111,8 +114,15 @@ pub async fn run(daemon: &Writer, call: &Call) -> Result<Said, HostError> {
         body["WorkingDir"] = json!(folder);
     }
     let path = format!("/containers/{}/exec", encode(&call.container));
-    let made = daemon.post(&path, Some(&body)).await?.map_err(|r| failed(&call.container, &r))?;
-    let id = made.get("Id").and_then(Json::as_str).unwrap_or_default().to_owned();
+    let made = daemon
+        .post(&path, Some(&body))
+        .await?
+        .map_err(|r| failed(&call.container, &r))?;
+    let id = made
+        .get("Id")
+        .and_then(Json::as_str)
+        .unwrap_or_default()
+        .to_owned();
     let output = daemon.run_exec(&id).await?;
     let (stdout, stderr) = output;
     let end = daemon.get(&format!("/exec/{id}/json")).await?;
@@ -134,18 +144,30 @@ pub fn both(bytes: &[u8]) -> (String, String) {
     if out.is_empty() && err.is_empty() && !bytes.is_empty() {
         return (demultiplexed(bytes), String::new());
     }
-    (String::from_utf8_lossy(&out).into_owned(), String::from_utf8_lossy(&err).into_owned())
+    (
+        String::from_utf8_lossy(&out).into_owned(),
+        String::from_utf8_lossy(&err).into_owned(),
+    )
 }
 
 fn register(said: &Said, call: &Call) -> IndexMap<String, Value> {
     let lines = |text: &str| Value::List(text.lines().map(Value::from).collect());
     IndexMap::from([
         ("rc".to_owned(), Value::Int(said.rc)),
-        ("stdout".to_owned(), Value::Str(said.stdout.trim_end().to_owned())),
-        ("stderr".to_owned(), Value::Str(said.stderr.trim_end().to_owned())),
+        (
+            "stdout".to_owned(),
+            Value::Str(said.stdout.trim_end().to_owned()),
+        ),
+        (
+            "stderr".to_owned(),
+            Value::Str(said.stderr.trim_end().to_owned()),
+        ),
         ("stdout_lines".to_owned(), lines(&said.stdout)),
         ("stderr_lines".to_owned(), lines(&said.stderr)),
-        ("cmd".to_owned(), Value::List(call.argv.iter().map(|w| Value::Str(w.clone())).collect())),
+        (
+            "cmd".to_owned(),
+            Value::List(call.argv.iter().map(|w| Value::Str(w.clone())).collect()),
+        ),
     ])
 }
 
@@ -167,7 +189,11 @@ impl ActionKind for Exec {
     async fn run(&self, host: &Target, call: &Call, _: &ActionRun) -> Result<Outcome, ActionError> {
         let said = run(&Writer::new(host), call).await?;
         let failed = (said.rc != 0).then(|| why(&said));
-        Ok(Outcome { changed: true, failed, output: register(&said, call) })
+        Ok(Outcome {
+            changed: true,
+            failed,
+            output: register(&said, call),
+        })
     }
 }
 
@@ -265,7 +291,10 @@ A Docker daemon, as for `docker_container`.
             return Footprint::everything();
         }
         let footprint = Footprint::nothing().reads("container", &args.container);
-        args.changes.iter().filter_map(|c| c.split_once(':')).fold(footprint, |f, (kind, id)| f.writes(kind, id))
+        args.changes
+            .iter()
+            .filter_map(|c| c.split_once(':'))
+            .fold(footprint, |f, (kind, id)| f.writes(kind, id))
     }
 
     fn want(args: &Args, world: &View<'_>) -> Result<Wanted, Stop> {
@@ -281,9 +310,20 @@ A Docker daemon, as for `docker_container`.
             Effects::Opaque
         } else {
             let marks = args.changes.iter().filter_map(|c| c.split_once(':'));
-            Effects::Changes(marks.map(|(kind, id)| EffectMark { kind: kind.to_owned(), id: id.to_owned() }).collect())
+            Effects::Changes(
+                marks
+                    .map(|(kind, id)| EffectMark {
+                        kind: kind.to_owned(),
+                        id: id.to_owned(),
+                    })
+                    .collect(),
+            )
         };
         let line = args.command.clone().unwrap_or_else(|| args.argv.join(" "));
-        Ok(Wanted::action::<Exec>(&call, effects, format!("{}: {line}", args.container)))
+        Ok(Wanted::action::<Exec>(
+            &call,
+            effects,
+            format!("{}: {line}", args.container),
+        ))
     }
 }

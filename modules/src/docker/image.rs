@@ -8,7 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::future::join_all;
 use runbook_engine::host::{HostError, Probe, Target};
-use runbook_engine::resource::{Change, Kept, KeyedChange, Kind, Ref, Reversible, Shadow, WriteError};
+use runbook_engine::resource::{
+    Change, Kept, KeyedChange, Kind, Ref, Reversible, Shadow, WriteError,
+};
 use runbook_engine::world::Predicted;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -49,7 +51,9 @@ impl ImageState {
     #[must_use]
     pub fn env(&self, name: &str) -> Option<&str> {
         let list = self.config.get("Env").and_then(Json::as_array)?;
-        list.iter().filter_map(Json::as_str).find_map(|e| e.strip_prefix(name)?.strip_prefix('='))
+        list.iter()
+            .filter_map(Json::as_str)
+            .find_map(|e| e.strip_prefix(name)?.strip_prefix('='))
     }
 }
 
@@ -79,10 +83,17 @@ pub enum ImageSource {
 }
 
 async fn read(daemon: &Reader, reference: &str) -> Result<ImageState, HostError> {
-    let Some(image) = daemon.find(&format!("/images/{}/json", encode(reference))).await? else {
+    let Some(image) = daemon
+        .find(&format!("/images/{}/json", encode(reference)))
+        .await?
+    else {
         return Ok(ImageState::default());
     };
-    let id = image.get("Id").and_then(Json::as_str).unwrap_or_default().to_owned();
+    let id = image
+        .get("Id")
+        .and_then(Json::as_str)
+        .unwrap_or_default()
+        .to_owned();
     let all = daemon.get("/containers/json?all=1").await?;
     let used_by = all
         .as_array()
@@ -116,7 +127,9 @@ impl Kind for Image {
     fn differences(&self, want: &ImageWant, read: &ImageState) -> Vec<String> {
         match (want.present, &read.id, &want.id) {
             (true, None, _) => vec!["absent → present".to_owned()],
-            (true, Some(is), Some(shall)) if is != shall => vec!["other content under the same tag".to_owned()],
+            (true, Some(is), Some(shall)) if is != shall => {
+                vec!["other content under the same tag".to_owned()]
+            }
             (false, Some(_), _) => vec![format!("removed, {} MiB", read.size >> 20)],
             _ => Vec::new(),
         }
@@ -130,14 +143,20 @@ impl Kind for Image {
             return from.clone();
         }
         // The id of an image that is pulled is known only after; its settings too.
-        ImageState { id: want.id.clone().or_else(|| Some(String::new())), ..ImageState::default() }
+        ImageState {
+            id: want.id.clone().or_else(|| Some(String::new())),
+            ..ImageState::default()
+        }
     }
 
     fn reversible(&self, change: &Change<ImageState, ImageWant>, key: &ImageKey) -> Reversible {
         if change.want.present {
             return Reversible::Yes;
         }
-        Reversible::Loses(format!("the image {}: it has to be pulled or loaded again", key.reference))
+        Reversible::Loses(format!(
+            "the image {}: it has to be pulled or loaded again",
+            key.reference
+        ))
     }
 
     fn touched_by(&self, key: &ImageKey, written: &Ref) -> bool {
@@ -145,23 +164,34 @@ impl Kind for Image {
             || written.kind == "container"
     }
 
-    async fn write(&self, host: &Target, changes: &[KeyedChange<Self>]) -> Result<Vec<Kept>, WriteError> {
+    async fn write(
+        &self,
+        host: &Target,
+        changes: &[KeyedChange<Self>],
+    ) -> Result<Vec<Kept>, WriteError> {
         let daemon = Writer::new(host);
         for change in changes {
             let (reference, want) = (&change.key.reference, &change.change.want);
             let now = read(&daemon, reference).await?;
             if now.id != change.change.from.id {
                 let found = now.id.unwrap_or_else(|| "no such image".to_owned());
-                return Err(WriteError::Moved { what: format!("image {reference}"), found });
+                return Err(WriteError::Moved {
+                    what: format!("image {reference}"),
+                    found,
+                });
             }
             match (want.present, &want.source) {
                 (false, _) => {
                     let force = if want.force { "?force=1" } else { "" };
-                    let gone = daemon.delete(&format!("/images/{}{force}", encode(reference))).await?;
+                    let gone = daemon
+                        .delete(&format!("/images/{}{force}", encode(reference)))
+                        .await?;
                     gone.map_err(|r| WriteError::failed(failed(reference, &r).to_string()))?;
                 }
                 (true, ImageSource::Local) => {
-                    return Err(WriteError::failed(format!("image {reference} is not on the host")));
+                    return Err(WriteError::failed(format!(
+                        "image {reference} is not on the host"
+                    )));
                 }
                 (true, ImageSource::Pull) => pull(&daemon, reference).await?,
                 (true, ImageSource::Load(path)) => load(&daemon, reference, path).await?,
@@ -176,7 +206,11 @@ async fn pull(daemon: &Writer, reference: &str) -> Result<(), WriteError> {
         Some((name, tag)) if !tag.contains('/') => (name, tag),
         _ => (reference, "latest"),
     };
-    let path = format!("/images/create?fromImage={}&tag={}", encode(name), encode(tag));
+    let path = format!(
+        "/images/create?fromImage={}&tag={}",
+        encode(name),
+        encode(tag)
+    );
     let empty = futures::stream::empty();
     let answer = daemon.pour(&path, empty).await?;
     let text = answer.map_err(|r| WriteError::failed(failed(reference, &r).to_string()))?;
@@ -184,7 +218,8 @@ async fn pull(daemon: &Writer, reference: &str) -> Result<(), WriteError> {
 }
 
 async fn load(daemon: &Writer, reference: &str, path: &std::path::Path) -> Result<(), WriteError> {
-    let cannot = |e: std::io::Error| WriteError::failed(format!("{} cannot be read: {e}", path.display()));
+    let cannot =
+        |e: std::io::Error| WriteError::failed(format!("{} cannot be read: {e}", path.display()));
     let file = tokio::fs::File::open(path).await.map_err(cannot)?;
     let stream = tokio_util::io::ReaderStream::with_capacity(file, 1 << 20);
     let answer = daemon.pour("/images/load?quiet=1", stream).await?;
@@ -194,8 +229,13 @@ async fn load(daemon: &Writer, reference: &str, path: &std::path::Path) -> Resul
 
 /// The daemon answers 200 and tells of failures in the stream.
 fn said(text: &str, reference: &str) -> Result<(), WriteError> {
-    let errors = text.lines().filter_map(|line| serde_json::from_str::<Json>(line).ok());
-    match errors.filter_map(|j| j.get("error").and_then(Json::as_str).map(str::to_owned)).next() {
+    let errors = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Json>(line).ok());
+    match errors
+        .filter_map(|j| j.get("error").and_then(Json::as_str).map(str::to_owned))
+        .next()
+    {
         Some(error) => Err(WriteError::failed(format!("image {reference}: {error}"))),
         None => Ok(()),
     }
@@ -230,7 +270,10 @@ impl ImageFilesState {
     /// The contents.
     #[must_use]
     pub fn contents(&self) -> BTreeMap<String, Vec<u8>> {
-        self.files.iter().filter_map(|(p, c)| Some((p.clone(), STANDARD.decode(c).ok()?))).collect()
+        self.files
+            .iter()
+            .filter_map(|(p, c)| Some((p.clone(), STANDARD.decode(c).ok()?)))
+            .collect()
     }
 }
 
@@ -238,16 +281,24 @@ impl ImageFilesState {
 const LARGEST: u64 = 16 << 20;
 
 async fn files(daemon: &Reader, key: &ImageFilesKey) -> Result<ImageFilesState, HostError> {
-    if daemon.find(&format!("/images/{}/json", encode(&key.image))).await?.is_none() {
+    if daemon
+        .find(&format!("/images/{}/json", encode(&key.image)))
+        .await?
+        .is_none()
+    {
         return Err(HostError::failed(format!(
             "image {} is not on the host; bring it with `docker_image` (tag `stage` of the upgrade)",
             key.image
         )));
     }
     let Some(archive) = daemon.look_into(&key.image, &key.directory).await? else {
-        return Err(HostError::failed(format!("image {} has no {}", key.image, key.directory)));
+        return Err(HostError::failed(format!(
+            "image {} has no {}",
+            key.image, key.directory
+        )));
     };
-    unpack(&archive).map_err(|e| HostError::failed(format!("{} of image {}: {e}", key.directory, key.image)))
+    unpack(&archive)
+        .map_err(|e| HostError::failed(format!("{} of image {}: {e}", key.directory, key.image)))
 }
 
 fn unpack(archive: &[u8]) -> std::io::Result<ImageFilesState> {
@@ -260,7 +311,9 @@ fn unpack(archive: &[u8]) -> std::io::Result<ImageFilesState> {
         }
         let path = entry.path()?.to_string_lossy().into_owned();
         // The archive begins with the directory's own name.
-        let Some((_, relative)) = path.split_once('/') else { continue };
+        let Some((_, relative)) = path.split_once('/') else {
+            continue;
+        };
         let relative = relative.to_owned();
         let mut content = Vec::new();
         entry.read_to_end(&mut content)?;
@@ -277,20 +330,32 @@ impl Kind for ImageFiles {
 
     const NAME: &'static str = "image-files";
 
-    async fn read(&self, host: &Probe, keys: &[ImageFilesKey]) -> Vec<Result<ImageFilesState, HostError>> {
+    async fn read(
+        &self,
+        host: &Probe,
+        keys: &[ImageFilesKey],
+    ) -> Vec<Result<ImageFilesState, HostError>> {
         let daemon = Reader::new(host);
         join_all(keys.iter().map(|key| files(&daemon, key))).await
     }
 
     fn differences(&self, want: &ImageFilesState, read: &ImageFilesState) -> Vec<String> {
-        if want == read { Vec::new() } else { vec!["other files".to_owned()] }
+        if want == read {
+            Vec::new()
+        } else {
+            vec!["other files".to_owned()]
+        }
     }
 
     fn predict(&self, want: &ImageFilesState, _: &ImageFilesState) -> ImageFilesState {
         want.clone()
     }
 
-    fn reversible(&self, _: &Change<ImageFilesState, ImageFilesState>, _: &ImageFilesKey) -> Reversible {
+    fn reversible(
+        &self,
+        _: &Change<ImageFilesState, ImageFilesState>,
+        _: &ImageFilesKey,
+    ) -> Reversible {
         Reversible::Never("an image does not change".to_owned())
     }
 
@@ -298,8 +363,16 @@ impl Kind for ImageFiles {
         written.kind == Image::NAME && (written.id == key.image || written.id == "*")
     }
 
-    fn predicted(&self, key: &ImageFilesKey, world: &Predicted<'_>) -> Shadow<ImageFilesKey, ImageFilesState> {
-        let brought = world.changes.iter().rev().find(|c| c.key.kind == Image::NAME && c.key.id == key.image);
+    fn predicted(
+        &self,
+        key: &ImageFilesKey,
+        world: &Predicted<'_>,
+    ) -> Shadow<ImageFilesKey, ImageFilesState> {
+        let brought = world
+            .changes
+            .iter()
+            .rev()
+            .find(|c| c.key.kind == Image::NAME && c.key.id == key.image);
         match brought {
             Some(change) => Shadow::Unknown(format!("until \"{}\"", change.task)),
             None => Shadow::AsRead,

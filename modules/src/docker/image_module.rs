@@ -62,12 +62,20 @@ pub enum Source {
 impl Args {
     fn key(&self) -> ImageKey {
         let (_, tail) = self.name.rsplit_once('/').unwrap_or(("", &self.name));
-        let reference = if tail.contains([':', '@']) { self.name.clone() } else { format!("{}:latest", self.name) };
+        let reference = if tail.contains([':', '@']) {
+            self.name.clone()
+        } else {
+            format!("{}:latest", self.name)
+        };
         ImageKey { reference }
     }
 
     fn source(&self) -> Source {
-        self.source.unwrap_or(if self.load_path.is_some() { Source::Load } else { Source::Local })
+        self.source.unwrap_or(if self.load_path.is_some() {
+            Source::Load
+        } else {
+            Source::Local
+        })
     }
 }
 
@@ -95,7 +103,10 @@ impl Module for DockerImage {
         let state = world.get::<Image>(&key)?;
         let present = args.state == State::Present;
         if !present && !state.used_by.is_empty() && !args.force_absent {
-            return Err(Stop::refuse(format!("image {key} is used by {}", state.used_by.join(", "))));
+            return Err(Stop::refuse(format!(
+                "image {key} is used by {}",
+                state.used_by.join(", ")
+            )));
         }
         let source = match args.source() {
             Source::Local if present && state.id.is_none() => {
@@ -110,18 +121,29 @@ impl Module for DockerImage {
                 ImageSource::Load(Path::new(&world.local(name)?.path).to_owned())
             }
         };
-        let want = ImageWant { present, source, id: None, force: args.force_absent };
+        let want = ImageWant {
+            present,
+            source,
+            id: None,
+            force: args.force_absent,
+        };
         Ok(Wanted::one::<Image>(&key, &want))
     }
 
     fn output(args: &Args, _: &View<'_>, after: &View<'_>) -> IndexMap<String, Value> {
-        let Ok(state) = after.get::<Image>(&args.key()) else { return IndexMap::new() };
+        let Ok(state) = after.get::<Image>(&args.key()) else {
+            return IndexMap::new();
+        };
         let id = match &state.id {
             Some(id) if id.is_empty() => Value::Unknown("until it is there".to_owned()),
             Some(id) => Value::Str(id.clone()),
             None => Value::Null,
         };
-        let env = state.config.get("Env").map(Value::from_json).unwrap_or_default();
+        let env = state
+            .config
+            .get("Env")
+            .map(Value::from_json)
+            .unwrap_or_default();
         let image = IndexMap::from([
             ("exists".to_owned(), Value::Bool(state.id.is_some())),
             ("id".to_owned(), id),

@@ -17,11 +17,20 @@ pub struct Container;
 
 /// Reads one container.
 pub async fn read(daemon: &Reader, name: &str) -> Result<ContainerState, HostError> {
-    let Some(inspected) = daemon.find(&format!("/containers/{}/json", encode(name))).await? else {
+    let Some(inspected) = daemon
+        .find(&format!("/containers/{}/json", encode(name)))
+        .await?
+    else {
         return Ok(ContainerState::default());
     };
-    let image = inspected.get("Image").and_then(Json::as_str).unwrap_or_default();
-    let config = match daemon.find(&format!("/images/{}/json", encode(image))).await? {
+    let image = inspected
+        .get("Image")
+        .and_then(Json::as_str)
+        .unwrap_or_default();
+    let config = match daemon
+        .find(&format!("/images/{}/json", encode(image)))
+        .await?
+    {
         Some(image) => image.get("Config").cloned().unwrap_or(Json::Null),
         None => Json::Null,
     };
@@ -40,14 +49,18 @@ pub fn address_in(state: &ContainerState, name: &str, port: u16) -> Result<Addre
         return Err(HostError::failed(format!("there is no container {name}")));
     }
     if !state.running {
-        return Err(HostError::failed(format!("container {name} does not run; start it first")));
+        return Err(HostError::failed(format!(
+            "container {name} does not run; start it first"
+        )));
     }
     if state.host.get("NetworkMode").and_then(Json::as_str) == Some("host") {
         return Ok(Address::Tcp("127.0.0.1".to_owned(), port));
     }
     match state.addresses.values().next() {
         Some(address) => Ok(Address::Tcp(address.clone(), port)),
-        None => Err(HostError::failed(format!("container {name} has no address of its own, so port {port} cannot be reached"))),
+        None => Err(HostError::failed(format!(
+            "container {name} has no address of its own, so port {port} cannot be reached"
+        ))),
     }
 }
 
@@ -59,7 +72,11 @@ impl Kind for Container {
 
     const NAME: &'static str = "container";
 
-    async fn read(&self, host: &Probe, keys: &[ContainerKey]) -> Vec<Result<ContainerState, HostError>> {
+    async fn read(
+        &self,
+        host: &Probe,
+        keys: &[ContainerKey],
+    ) -> Vec<Result<ContainerState, HostError>> {
         let daemon = Reader::new(host);
         join_all(keys.iter().map(|key| read(&daemon, &key.name))).await
     }
@@ -89,10 +106,19 @@ impl Kind for Container {
     }
 
     fn secrets(&self, state: &ContainerState) -> Vec<String> {
-        state.env().into_iter().filter(|(name, value)| is_secret_name(name) && !value.is_empty()).map(|(_, v)| v).collect()
+        state
+            .env()
+            .into_iter()
+            .filter(|(name, value)| is_secret_name(name) && !value.is_empty())
+            .map(|(_, v)| v)
+            .collect()
     }
 
-    fn reversible(&self, change: &Change<ContainerState, ContainerWant>, _: &ContainerKey) -> Reversible {
+    fn reversible(
+        &self,
+        change: &Change<ContainerState, ContainerWant>,
+        _: &ContainerKey,
+    ) -> Reversible {
         let differences = spec::differences(&change.want, &change.from);
         let removed = change.want.state == Wanted::Absent;
         if removed && change.want.remove_volumes && change.from.mounts.iter().any(|m| m.anonymous) {
@@ -100,16 +126,28 @@ impl Kind for Container {
         }
         let auto_remove = change.from.host.get("AutoRemove") == Some(&Json::Bool(true));
         if change.from.exists && auto_remove && (removed || !differences.doing.is_empty()) {
-            return Reversible::Loses("what it has written inside itself (it is made to be removed when it stops)".to_owned());
+            return Reversible::Loses(
+                "what it has written inside itself (it is made to be removed when it stops)"
+                    .to_owned(),
+            );
         }
         Reversible::Yes
     }
 
-    fn assumes(&self, key: &ContainerKey, change: &Change<ContainerState, ContainerWant>) -> Vec<String> {
+    fn assumes(
+        &self,
+        key: &ContainerKey,
+        change: &Change<ContainerState, ContainerWant>,
+    ) -> Vec<String> {
         let starts = change.to.running && !change.from.running;
-        let anew = !spec::differences(&change.want, &change.from).anew.is_empty();
+        let anew = !spec::differences(&change.want, &change.from)
+            .anew
+            .is_empty();
         if change.to.running && (starts || anew) && change.want.healthy.is_some() {
-            return vec![format!("container {} becomes healthy with {}", key.name, change.to.image)];
+            return vec![format!(
+                "container {} becomes healthy with {}",
+                key.name, change.to.image
+            )];
         }
         Vec::new()
     }
@@ -118,7 +156,11 @@ impl Kind for Container {
         written.kind == Self::NAME && (written.id == key.name || written.id == "*")
     }
 
-    async fn write(&self, host: &Target, changes: &[KeyedChange<Self>]) -> Result<Vec<Kept>, WriteError> {
+    async fn write(
+        &self,
+        host: &Target,
+        changes: &[KeyedChange<Self>],
+    ) -> Result<Vec<Kept>, WriteError> {
         let daemon = Writer::new(host);
         let mut kept = Vec::new();
         for change in changes {
@@ -136,13 +178,18 @@ impl Kind for Container {
             let script = format!("rm -rf -- {}", runbook_engine::transport::quote::word(path));
             let reply = host.script(&script, None).await?;
             if reply.status != 0 {
-                return Err(HostError::failed(String::from_utf8_lossy(&reply.stderr).trim().to_owned()));
+                return Err(HostError::failed(
+                    String::from_utf8_lossy(&reply.stderr).trim().to_owned(),
+                ));
             }
             return Ok(());
         }
         let daemon = Writer::new(host);
         // Its volumes stay: the new container has them.
-        let gone = daemon.delete(&format!("/containers/{}", encode(&kept.place))).await?;
-        gone.map(drop).map_err(|refused| failed(&kept.place, &refused))
+        let gone = daemon
+            .delete(&format!("/containers/{}", encode(&kept.place)))
+            .await?;
+        gone.map(drop)
+            .map_err(|refused| failed(&kept.place, &refused))
     }
 }

@@ -57,12 +57,25 @@ async fn read(daemon: &Reader, name: &str) -> Result<NetworkState, HostError> {
     if network.get("Name").and_then(Json::as_str) != Some(name) {
         return Ok(NetworkState::default());
     }
-    let members = network.get("Containers").and_then(Json::as_object).into_iter().flatten();
+    let members = network
+        .get("Containers")
+        .and_then(Json::as_object)
+        .into_iter()
+        .flatten();
     Ok(NetworkState {
         exists: true,
-        driver: network.get("Driver").and_then(Json::as_str).unwrap_or_default().to_owned(),
-        subnet: network.pointer("/IPAM/Config/0/Subnet").and_then(Json::as_str).map(str::to_owned),
-        containers: members.filter_map(|(_, c)| c.get("Name").and_then(Json::as_str).map(str::to_owned)).collect(),
+        driver: network
+            .get("Driver")
+            .and_then(Json::as_str)
+            .unwrap_or_default()
+            .to_owned(),
+        subnet: network
+            .pointer("/IPAM/Config/0/Subnet")
+            .and_then(Json::as_str)
+            .map(str::to_owned),
+        containers: members
+            .filter_map(|(_, c)| c.get("Name").and_then(Json::as_str).map(str::to_owned))
+            .collect(),
     })
 }
 
@@ -74,7 +87,11 @@ impl Kind for Network {
 
     const NAME: &'static str = "network";
 
-    async fn read(&self, host: &Probe, keys: &[NetworkKey]) -> Vec<Result<NetworkState, HostError>> {
+    async fn read(
+        &self,
+        host: &Probe,
+        keys: &[NetworkKey],
+    ) -> Vec<Result<NetworkState, HostError>> {
         let daemon = Reader::new(host);
         join_all(keys.iter().map(|key| read(&daemon, &key.name))).await
     }
@@ -89,8 +106,15 @@ impl Kind for Network {
                 if let Some(driver) = want.driver.as_ref().filter(|d| **d != read.driver) {
                     lines.push(format!("driver {} → {driver}", read.driver));
                 }
-                if let Some(subnet) = want.subnet.as_ref().filter(|s| Some(*s) != read.subnet.as_ref()) {
-                    lines.push(format!("subnet {} → {subnet}", read.subnet.as_deref().unwrap_or("none")));
+                if let Some(subnet) = want
+                    .subnet
+                    .as_ref()
+                    .filter(|s| Some(*s) != read.subnet.as_ref())
+                {
+                    lines.push(format!(
+                        "subnet {} → {subnet}",
+                        read.subnet.as_deref().unwrap_or("none")
+                    ));
                 }
             }
         }
@@ -104,7 +128,11 @@ impl Kind for Network {
         NetworkState {
             exists: true,
             driver: want.driver.clone().unwrap_or_else(|| {
-                if from.exists { from.driver.clone() } else { "bridge".to_owned() }
+                if from.exists {
+                    from.driver.clone()
+                } else {
+                    "bridge".to_owned()
+                }
             }),
             subnet: want.subnet.clone().or_else(|| from.subnet.clone()),
             containers: from.containers.clone(),
@@ -119,14 +147,25 @@ impl Kind for Network {
         (written.kind == Self::NAME && written.id == key.name) || written.kind == "container"
     }
 
-    async fn write(&self, host: &Target, changes: &[KeyedChange<Self>]) -> Result<Vec<Kept>, WriteError> {
+    async fn write(
+        &self,
+        host: &Target,
+        changes: &[KeyedChange<Self>],
+    ) -> Result<Vec<Kept>, WriteError> {
         let daemon = Writer::new(host);
         for change in changes {
             let (name, from, want) = (&change.key.name, &change.change.from, &change.change.want);
             let now = read(&daemon, name).await?;
             if now.exists != from.exists {
-                let found = if now.exists { "it exists" } else { "it does not exist" };
-                return Err(WriteError::Moved { what: format!("network {name}"), found: found.to_owned() });
+                let found = if now.exists {
+                    "it exists"
+                } else {
+                    "it does not exist"
+                };
+                return Err(WriteError::Moved {
+                    what: format!("network {name}"),
+                    found: found.to_owned(),
+                });
             }
             if from.exists && !from.containers.is_empty() {
                 return Err(WriteError::failed(format!(
@@ -135,7 +174,9 @@ impl Kind for Network {
                 )));
             }
             if from.exists {
-                let gone = daemon.delete(&format!("/networks/{}", encode(name))).await?;
+                let gone = daemon
+                    .delete(&format!("/networks/{}", encode(name)))
+                    .await?;
                 gone.map_err(|r| WriteError::failed(failed(name, &r).to_string()))?;
             }
             if want.present {

@@ -58,11 +58,17 @@ A Docker daemon, as for `docker_container`.
     }
 
     fn want(args: &Args, _: &View<'_>) -> Result<Wanted, Stop> {
-        let key = NetworkKey { name: args.name.clone() };
+        let key = NetworkKey {
+            name: args.name.clone(),
+        };
         let present = args.state == State::Present;
         Ok(Wanted::one::<Network>(
             &key,
-            &NetworkWant { present, driver: args.driver.clone(), subnet: args.subnet.clone() },
+            &NetworkWant {
+                present,
+                driver: args.driver.clone(),
+                subnet: args.subnet.clone(),
+            },
         ))
     }
 }

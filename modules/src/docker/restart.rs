@@ -27,8 +27,17 @@ impl ActionKind for Restart {
 
     const NAME: &'static str = "container-restart";
 
-    async fn run(&self, host: &Target, call: &RestartCall, _: &ActionRun) -> Result<Outcome, ActionError> {
+    async fn run(
+        &self,
+        host: &Target,
+        call: &RestartCall,
+        _: &ActionRun,
+    ) -> Result<Outcome, ActionError> {
         write::restart(host, &call.name, &call.want).await?;
-        Ok(Outcome { changed: true, failed: None, output: IndexMap::new() })
+        Ok(Outcome {
+            changed: true,
+            failed: None,
+            output: IndexMap::new(),
+        })
     }
 }

@@ -24,13 +24,22 @@ impl Differences {
     /// All of them.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        self.anew.iter().chain(&self.in_place).chain(&self.doing).cloned().collect()
+        self.anew
+            .iter()
+            .chain(&self.in_place)
+            .chain(&self.doing)
+            .cloned()
+            .collect()
     }
 }
 
 /// `repo:tag` without what both have in common.
 fn short(reference: &str) -> &str {
-    reference.rsplit_once('/').map_or(reference, |(_, name)| name).rsplit_once(':').map_or(reference, |(_, tag)| tag)
+    reference
+        .rsplit_once('/')
+        .map_or(reference, |(_, name)| name)
+        .rsplit_once(':')
+        .map_or(reference, |(_, tag)| tag)
 }
 
 /// Compares.
@@ -54,7 +63,9 @@ pub fn differences(want: &ContainerWant, read: &ContainerState) -> Differences {
     }
     let doing = if read.running { "running" } else { "stopped" };
     match want.state {
-        Wanted::Started if read.exists && !read.running => found.doing.push(format!("{doing} → running")),
+        Wanted::Started if read.exists && !read.running => {
+            found.doing.push(format!("{doing} → running"))
+        }
         Wanted::Stopped if read.running => found.doing.push(format!("{doing} → stopped")),
         _ => {}
     }
@@ -91,38 +102,60 @@ fn compare(want: &ContainerWant, read: &ContainerState, found: &mut Differences)
         }
     }
     if mounts_of(&read.mounts) != mounts_of(&desired.mounts) {
-        found.anew.push(format!("mounts {} → {}", list(&mounts_of(&read.mounts)), list(&mounts_of(&desired.mounts))));
+        found.anew.push(format!(
+            "mounts {} → {}",
+            list(&mounts_of(&read.mounts)),
+            list(&mounts_of(&desired.mounts))
+        ));
     }
-    let at = |state: &ContainerState, path: &str| state.host.pointer(path).cloned().unwrap_or(Json::Null);
+    let at = |state: &ContainerState, path: &str| {
+        state.host.pointer(path).cloned().unwrap_or(Json::Null)
+    };
     let own = |state: &ContainerState, key: &str| state.own.get(key).cloned().unwrap_or(Json::Null);
     let mut host_field = |path: &str, name: &str, anew: bool| {
         let (now, then) = (at(read, path), at(&desired, path));
         if !same(&now, &then) {
             let line = format!("{name} {} → {}", plain(&now), plain(&then));
-            if anew { found.anew.push(line) } else { found.in_place.push(line) }
+            if anew {
+                found.anew.push(line)
+            } else {
+                found.in_place.push(line)
+            }
         }
     };
     host_field("/PortBindings", "ports", true);
     host_field("/ExtraHosts", "further names", true);
     host_field("/Memory", "memory", false);
     host_field("/RestartPolicy", "restart policy", false);
-    for (key, name) in
-        [("Cmd", "command"), ("Entrypoint", "entrypoint"), ("Hostname", "host name"), ("User", "user")]
-    {
+    for (key, name) in [
+        ("Cmd", "command"),
+        ("Entrypoint", "entrypoint"),
+        ("Hostname", "host name"),
+        ("User", "user"),
+    ] {
         let (now, then) = (own(read, key), own(&desired, key));
         if !same(&now, &then) {
-            found.anew.push(format!("{name} {} → {}", plain(&now), plain(&then)));
+            found
+                .anew
+                .push(format!("{name} {} → {}", plain(&now), plain(&then)));
         }
     }
     let not_ours = |labels: BTreeMap<String, String>| -> BTreeMap<String, String> {
-        labels.into_iter().filter(|(k, _)| !k.starts_with("org.runbook.")).collect()
+        labels
+            .into_iter()
+            .filter(|(k, _)| !k.starts_with("org.runbook."))
+            .collect()
     };
     if not_ours(read.labels()) != not_ours(desired.labels()) {
         found.anew.push("labels".to_owned());
     }
     let names = |state: &ContainerState| state.networks.keys().cloned().collect::<Vec<_>>();
     if names(read) != names(&desired) {
-        found.in_place.push(format!("networks {} → {}", list(&names(read)), list(&names(&desired))));
+        found.in_place.push(format!(
+            "networks {} → {}",
+            list(&names(read)),
+            list(&names(&desired))
+        ));
     }
     if want.recreate {
         found.anew.push("made anew, as asked".to_owned());
@@ -150,13 +183,24 @@ fn plain(value: &Json) -> String {
 }
 
 fn list(items: &[String]) -> String {
-    if items.is_empty() { "none".to_owned() } else { items.join(", ") }
+    if items.is_empty() {
+        "none".to_owned()
+    } else {
+        items.join(", ")
+    }
 }
 
 fn mounts_of(mounts: &[Mount]) -> Vec<String> {
     let mut all: Vec<String> = mounts
         .iter()
-        .map(|m| format!("{}:{}{}", m.source, m.target, if m.read_only { ":ro" } else { "" }))
+        .map(|m| {
+            format!(
+                "{}:{}{}",
+                m.source,
+                m.target,
+                if m.read_only { ":ro" } else { "" }
+            )
+        })
         .collect();
     all.sort();
     all
@@ -170,7 +214,12 @@ pub fn desired(want: &ContainerWant, from: &ContainerState) -> ContainerState {
     }
     let mut to = from.clone();
     if !from.exists {
-        to = ContainerState { exists: true, own: json!({}), host: json!({}), ..ContainerState::default() };
+        to = ContainerState {
+            exists: true,
+            own: json!({}),
+            host: json!({}),
+            ..ContainerState::default()
+        };
     }
     if let Some(image) = &want.image {
         to.image.clone_from(&image.reference);
@@ -197,7 +246,10 @@ pub fn desired(want: &ContainerWant, from: &ContainerState) -> ContainerState {
     if let Some(networks) = &want.networks {
         let kept = std::mem::take(&mut to.networks);
         for network in networks {
-            let mut settings = kept.get(&network.name).cloned().unwrap_or_else(|| json!({}));
+            let mut settings = kept
+                .get(&network.name)
+                .cloned()
+                .unwrap_or_else(|| json!({}));
             if !network.aliases.is_empty() {
                 settings["Aliases"] = json!(network.aliases);
             }
@@ -212,7 +264,11 @@ pub fn desired(want: &ContainerWant, from: &ContainerState) -> ContainerState {
         Wanted::Stopped => to.running = false,
         Wanted::Present | Wanted::Absent => {}
     }
-    to.status = if to.running { "running".to_owned() } else { to.status.clone() };
+    to.status = if to.running {
+        "running".to_owned()
+    } else {
+        to.status.clone()
+    };
     to
 }
 
@@ -221,12 +277,18 @@ fn set_env(want: &ContainerWant, to: &mut ContainerState) {
     let mut env = to.env();
     let before = to.labels().get(ASKED_ENV).cloned().unwrap_or_default();
     // A variable that was asked for last time and is not any more is taken away.
-    for name in before.split(',').filter(|n| !n.is_empty() && !asked.contains_key(*n)) {
+    for name in before
+        .split(',')
+        .filter(|n| !n.is_empty() && !asked.contains_key(*n))
+    {
         env.remove(name);
     }
     env.extend(asked.clone());
     let mut labels = to.labels();
-    labels.insert(ASKED_ENV.to_owned(), asked.keys().cloned().collect::<Vec<_>>().join(","));
+    labels.insert(
+        ASKED_ENV.to_owned(),
+        asked.keys().cloned().collect::<Vec<_>>().join(","),
+    );
     let list: Vec<String> = env.iter().map(|(k, v)| format!("{k}={v}")).collect();
     if let Some(map) = to.own.as_object_mut() {
         map.insert("Env".to_owned(), json!(list));
@@ -247,7 +309,9 @@ fn set_host(want: &ContainerWant, to: &mut ContainerState) {
         mounts.extend(asked);
         to.mounts = mounts;
     }
-    let Some(host) = to.host.as_object_mut() else { return };
+    let Some(host) = to.host.as_object_mut() else {
+        return;
+    };
     if let Some(ports) = &want.ports {
         let mut bindings = serde_json::Map::new();
         let mut exposed = serde_json::Map::new();
@@ -267,13 +331,19 @@ fn set_host(want: &ContainerWant, to: &mut ContainerState) {
     if let Some(policy) = &want.restart_policy {
         let (name, most) = policy.split_once(':').unwrap_or((policy, "0"));
         let most: i64 = most.parse().unwrap_or(0);
-        host.insert("RestartPolicy".to_owned(), json!({"Name": name, "MaximumRetryCount": most}));
+        host.insert(
+            "RestartPolicy".to_owned(),
+            json!({"Name": name, "MaximumRetryCount": most}),
+        );
     }
     if let Some(memory) = want.memory {
         host.insert("Memory".to_owned(), json!(memory));
     }
     if let Some(hosts) = &want.etc_hosts {
-        let list: Vec<String> = hosts.iter().map(|(name, address)| format!("{name}:{address}")).collect();
+        let list: Vec<String> = hosts
+            .iter()
+            .map(|(name, address)| format!("{name}:{address}"))
+            .collect();
         host.insert("ExtraHosts".to_owned(), json!(list));
     }
 }
@@ -288,7 +358,11 @@ pub fn mount_of(text: &str) -> Mount {
         [source, target, options, ..] => (source, target, options),
         [] => ("", "", ""),
     };
-    let kind = if source.starts_with('/') { "bind" } else { "volume" };
+    let kind = if source.starts_with('/') {
+        "bind"
+    } else {
+        "volume"
+    };
     Mount {
         kind: kind.to_owned(),
         source: source.to_owned(),
@@ -318,18 +392,41 @@ pub fn body(state: &ContainerState) -> Json {
         .mounts
         .iter()
         .filter(|m| m.kind != "tmpfs" && !m.source.is_empty())
-        .map(|m| format!("{}:{}{}", m.source, m.target, if m.read_only { ":ro" } else { "" }))
+        .map(|m| {
+            format!(
+                "{}:{}{}",
+                m.source,
+                m.target,
+                if m.read_only { ":ro" } else { "" }
+            )
+        })
         .collect();
     host.insert("Binds".to_owned(), json!(binds));
     // The same mounts are in `Mounts` of containers made with `--mount`; named twice the daemon refuses them.
     let taken: BTreeSet<&str> = state.mounts.iter().map(|m| m.target.as_str()).collect();
     if let Some(Json::Array(mounts)) = host.get_mut("Mounts") {
-        mounts.retain(|m| m.get("Target").and_then(Json::as_str).is_none_or(|t| !taken.contains(t)));
+        mounts.retain(|m| {
+            m.get("Target")
+                .and_then(Json::as_str)
+                .is_none_or(|t| !taken.contains(t))
+        });
     }
-    let mode = host.get("NetworkMode").and_then(Json::as_str).unwrap_or("default").to_owned();
-    let own_network = state.networks.get(&mode).or_else(|| (mode == "default").then(|| state.networks.get("bridge"))?);
-    if let Some(settings) = own_network.filter(|_| mode != "default" && mode != "bridge" && mode != "host") {
-        config.insert("NetworkingConfig".to_owned(), json!({"EndpointsConfig": {mode: settings}}));
+    let mode = host
+        .get("NetworkMode")
+        .and_then(Json::as_str)
+        .unwrap_or("default")
+        .to_owned();
+    let own_network = state
+        .networks
+        .get(&mode)
+        .or_else(|| (mode == "default").then(|| state.networks.get("bridge"))?);
+    if let Some(settings) =
+        own_network.filter(|_| mode != "default" && mode != "bridge" && mode != "host")
+    {
+        config.insert(
+            "NetworkingConfig".to_owned(),
+            json!({"EndpointsConfig": {mode: settings}}),
+        );
     }
     config.insert("HostConfig".to_owned(), Json::Object(host));
     Json::Object(config)
@@ -342,24 +439,43 @@ pub fn text(state: &ContainerState) -> String {
         return String::new();
     }
     let mut lines = vec![format!("image: {}", state.image)];
-    lines.push(format!("state: {}", if state.running { "running" } else { "stopped" }));
+    lines.push(format!(
+        "state: {}",
+        if state.running { "running" } else { "stopped" }
+    ));
     for (name, value) in state.env() {
-        let value = if is_secret_name(&name) { runbook_engine::value::MASK.to_owned() } else { value };
+        let value = if is_secret_name(&name) {
+            runbook_engine::value::MASK.to_owned()
+        } else {
+            value
+        };
         lines.push(format!("env: {name}={value}"));
     }
-    lines.extend(mounts_of(&state.mounts).into_iter().map(|m| format!("mount: {m}")));
+    lines.extend(
+        mounts_of(&state.mounts)
+            .into_iter()
+            .map(|m| format!("mount: {m}")),
+    );
     let ports = state.host.get("PortBindings").and_then(Json::as_object);
     for (inner, outer) in ports.into_iter().flatten() {
         for place in outer.as_array().into_iter().flatten() {
             let part = |key: &str| place.get(key).and_then(Json::as_str).unwrap_or_default();
-            let address = if part("HostIp").is_empty() { String::new() } else { format!("{}:", part("HostIp")) };
+            let address = if part("HostIp").is_empty() {
+                String::new()
+            } else {
+                format!("{}:", part("HostIp"))
+            };
             lines.push(format!("port: {address}{}:{inner}", part("HostPort")));
         }
     }
     for name in state.networks.keys() {
         lines.push(format!("network: {name}"));
     }
-    for (key, name) in [("Memory", "memory"), ("RestartPolicy", "restart"), ("ExtraHosts", "further names")] {
+    for (key, name) in [
+        ("Memory", "memory"),
+        ("RestartPolicy", "restart"),
+        ("ExtraHosts", "further names"),
+    ] {
         if let Some(value) = state.host.get(key).filter(|v| !same(v, &Json::Null)) {
             let value = value.get("Name").unwrap_or(value);
             lines.push(format!("{name}: {}", plain(value)));
@@ -382,9 +498,16 @@ pub fn text(state: &ContainerState) -> String {
 #[must_use]
 pub fn kept(want: &ContainerWant, from: &ContainerState) -> String {
     let mut parts = Vec::new();
-    let variables = from.env().keys().filter(|k| want.env.as_ref().is_none_or(|e| !e.contains_key(*k))).count();
+    let variables = from
+        .env()
+        .keys()
+        .filter(|k| want.env.as_ref().is_none_or(|e| !e.contains_key(*k)))
+        .count();
     if variables > 0 {
-        parts.push(format!("{variables} variable{}", if variables == 1 { "" } else { "s" }));
+        parts.push(format!(
+            "{variables} variable{}",
+            if variables == 1 { "" } else { "s" }
+        ));
     }
     if want.volumes.is_none() && !from.mounts.is_empty() {
         let binds = from.mounts.iter().filter(|m| m.kind == "bind").count();
@@ -393,11 +516,19 @@ pub fn kept(want: &ContainerWant, from: &ContainerState) -> String {
             parts.push(format!("{binds} bind{}", if binds == 1 { "" } else { "s" }));
         }
         if volumes > 0 {
-            parts.push(format!("{volumes} volume{}", if volumes == 1 { "" } else { "s" }));
+            parts.push(format!(
+                "{volumes} volume{}",
+                if volumes == 1 { "" } else { "s" }
+            ));
         }
     }
     if want.ports.is_none() {
-        let ports = from.host.get("PortBindings").and_then(Json::as_object).into_iter().flatten();
+        let ports = from
+            .host
+            .get("PortBindings")
+            .and_then(Json::as_object)
+            .into_iter()
+            .flatten();
         let names: Vec<&str> = ports.map(|(p, _)| p.trim_end_matches("/tcp")).collect();
         if !names.is_empty() {
             parts.push(names.join(" "));
@@ -407,7 +538,11 @@ pub fn kept(want: &ContainerWant, from: &ContainerState) -> String {
     if want.memory.is_none() && host("Memory") {
         parts.push("memory limit".to_owned());
     }
-    let policy = from.host.pointer("/RestartPolicy/Name").and_then(Json::as_str).unwrap_or("no");
+    let policy = from
+        .host
+        .pointer("/RestartPolicy/Name")
+        .and_then(Json::as_str)
+        .unwrap_or("no");
     if want.restart_policy.is_none() && !matches!(policy, "no" | "") {
         parts.push("restart policy".to_owned());
     }

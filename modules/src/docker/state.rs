@@ -175,23 +175,42 @@ pub struct Healthy {
 pub fn is_secret_name(name: &str) -> bool {
     let upper = name.to_ascii_uppercase();
     let file = upper.ends_with("_FILE");
-    !file && ["PASS", "SECRET", "TOKEN", "KEY"].iter().any(|word| upper.contains(word))
+    !file
+        && ["PASS", "SECRET", "TOKEN", "KEY"]
+            .iter()
+            .any(|word| upper.contains(word))
 }
 
 impl ContainerState {
     /// Own variables, by name.
     #[must_use]
     pub fn env(&self) -> BTreeMap<String, String> {
-        let list = self.own.get("Env").and_then(Json::as_array).into_iter().flatten();
+        let list = self
+            .own
+            .get("Env")
+            .and_then(Json::as_array)
+            .into_iter()
+            .flatten();
         list.filter_map(Json::as_str)
-            .map(|e| e.split_once('=').map_or((e.to_owned(), String::new()), |(k, v)| (k.to_owned(), v.to_owned())))
+            .map(|e| {
+                e.split_once('=')
+                    .map_or((e.to_owned(), String::new()), |(k, v)| {
+                        (k.to_owned(), v.to_owned())
+                    })
+            })
             .collect()
     }
 
     /// Own labels.
     #[must_use]
     pub fn labels(&self) -> BTreeMap<String, String> {
-        let map = self.own.get("Labels").and_then(Json::as_object).into_iter().flatten();
-        map.map(|(k, v)| (k.clone(), v.as_str().unwrap_or_default().to_owned())).collect()
+        let map = self
+            .own
+            .get("Labels")
+            .and_then(Json::as_object)
+            .into_iter()
+            .flatten();
+        map.map(|(k, v)| (k.clone(), v.as_str().unwrap_or_default().to_owned()))
+            .collect()
     }
 }

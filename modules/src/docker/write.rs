@@ -25,13 +25,25 @@ pub(super) async fn one(
 ) -> Result<Vec<Kept>, WriteError> {
     let now = kind::read(daemon, name).await?;
     let from = &change.from;
-    if now.exists != from.exists || now.id != from.id || now.running != from.running || now.image_id != from.image_id {
+    if now.exists != from.exists
+        || now.id != from.id
+        || now.running != from.running
+        || now.image_id != from.image_id
+    {
         let found = if now.exists {
-            format!("container {} ({}), {}", now.id.get(..12).unwrap_or_default(), now.image, now.status)
+            format!(
+                "container {} ({}), {}",
+                now.id.get(..12).unwrap_or_default(),
+                now.image,
+                now.status
+            )
         } else {
             "no such container".to_owned()
         };
-        return Err(WriteError::Moved { what: format!("container {name}"), found });
+        return Err(WriteError::Moved {
+            what: format!("container {name}"),
+            found,
+        });
     }
     let want = &change.want;
     if want.state == Wanted::Absent {
@@ -68,7 +80,9 @@ async fn remove(
         return Ok(Vec::new());
     }
     if want.remove_volumes {
-        let gone = daemon.delete(&format!("/containers/{}?v=1", encode(name))).await?;
+        let gone = daemon
+            .delete(&format!("/containers/{}?v=1", encode(name)))
+            .await?;
         gone.map_err(|r| refused(name, &r))?;
         return Ok(Vec::new());
     }
@@ -82,23 +96,43 @@ fn aside(name: &str, from: &ContainerState) -> String {
 }
 
 fn kept(name: &str, place: String) -> Kept {
-    Kept { kind: "container".to_owned(), of: format!("container:{name}"), place, size: None, user: None }
+    Kept {
+        kind: "container".to_owned(),
+        of: format!("container:{name}"),
+        place,
+        size: None,
+        user: None,
+    }
 }
 
 async fn rename(daemon: &Writer, from: &str, to: &str) -> Result<(), WriteError> {
-    let done = daemon.post(&format!("/containers/{}/rename?name={}", encode(from), encode(to)), None).await?;
+    let done = daemon
+        .post(
+            &format!("/containers/{}/rename?name={}", encode(from), encode(to)),
+            None,
+        )
+        .await?;
     done.map(drop).map_err(|r| refused(from, &r))
 }
 
 async fn start(daemon: &Writer, name: &str) -> Result<(), WriteError> {
-    let done = daemon.post(&format!("/containers/{}/start", encode(name)), None).await?;
-    done.map(drop).map_err(|r| refused(&format!("{name} could not be started"), &r))
+    let done = daemon
+        .post(&format!("/containers/{}/start", encode(name)), None)
+        .await?;
+    done.map(drop)
+        .map_err(|r| refused(&format!("{name} could not be started"), &r))
 }
 
 async fn stop(daemon: &Writer, name: &str, want: &ContainerWant) -> Result<(), WriteError> {
-    let limit = want.stop_timeout.map(|t| format!("?t={t}")).unwrap_or_default();
-    let done = daemon.post(&format!("/containers/{}/stop{limit}", encode(name)), None).await?;
-    done.map(drop).map_err(|r| refused(&format!("{name} could not be stopped"), &r))
+    let limit = want
+        .stop_timeout
+        .map(|t| format!("?t={t}"))
+        .unwrap_or_default();
+    let done = daemon
+        .post(&format!("/containers/{}/stop{limit}", encode(name)), None)
+        .await?;
+    done.map(drop)
+        .map_err(|r| refused(&format!("{name} could not be stopped"), &r))
 }
 
 /// Memory and restart policy are changed, networks left and joined, while it stays.
@@ -116,23 +150,51 @@ async fn in_place(daemon: &Writer, name: &str, change: &Changed) -> Result<(), W
         }
     }
     if !update.is_empty() {
-        let done = daemon.post(&format!("/containers/{}/update", encode(name)), Some(&Json::Object(update))).await?;
+        let done = daemon
+            .post(
+                &format!("/containers/{}/update", encode(name)),
+                Some(&Json::Object(update)),
+            )
+            .await?;
         done.map_err(|r| refused(name, &r))?;
     }
-    for network in from.networks.keys().filter(|n| !to.networks.contains_key(*n)) {
+    for network in from
+        .networks
+        .keys()
+        .filter(|n| !to.networks.contains_key(*n))
+    {
         let body = json!({"Container": name, "Force": true});
-        let done = daemon.post(&format!("/networks/{}/disconnect", encode(network)), Some(&body)).await?;
+        let done = daemon
+            .post(
+                &format!("/networks/{}/disconnect", encode(network)),
+                Some(&body),
+            )
+            .await?;
         done.map_err(|r| refused(network, &r))?;
     }
-    for (network, settings) in to.networks.iter().filter(|(n, _)| !from.networks.contains_key(*n)) {
+    for (network, settings) in to
+        .networks
+        .iter()
+        .filter(|(n, _)| !from.networks.contains_key(*n))
+    {
         join(daemon, name, network, settings).await?;
     }
     Ok(())
 }
 
-async fn join(daemon: &Writer, name: &str, network: &str, settings: &Json) -> Result<(), WriteError> {
+async fn join(
+    daemon: &Writer,
+    name: &str,
+    network: &str,
+    settings: &Json,
+) -> Result<(), WriteError> {
     let body = json!({"Container": name, "EndpointConfig": settings});
-    let done = daemon.post(&format!("/networks/{}/connect", encode(network)), Some(&body)).await?;
+    let done = daemon
+        .post(
+            &format!("/networks/{}/connect", encode(network)),
+            Some(&body),
+        )
+        .await?;
     match done {
         Err(r) if r.status == 403 && r.message.contains("already exists") => Ok(()),
         other => other.map(drop).map_err(|r| refused(network, &r)),
@@ -159,7 +221,11 @@ async fn replace(
             }
         }
         match save(host, want, from).await {
-            Ok(saved) => kept_things.extend(saved.into_iter().map(|path| kept(name, format!("copy:{path}")))),
+            Ok(saved) => kept_things.extend(
+                saved
+                    .into_iter()
+                    .map(|path| kept(name, format!("copy:{path}"))),
+            ),
             Err(error) => {
                 let aside = (!auto_remove).then_some(aside_name.as_str());
                 return Err(back(daemon, name, from, aside, error).await);
@@ -174,7 +240,9 @@ async fn replace(
             Ok(kept_things)
         }
         Err(error) => {
-            let _ = daemon.delete(&format!("/containers/{}?force=1", encode(name))).await;
+            let _ = daemon
+                .delete(&format!("/containers/{}?force=1", encode(name)))
+                .await;
             restore(host, &kept_things).await;
             if !from.exists {
                 return Err(error);
@@ -193,16 +261,30 @@ async fn bring_up(
     to: &ContainerState,
     want: &ContainerWant,
 ) -> Result<(), WriteError> {
-    let created =
-        daemon.post(&format!("/containers/create?name={}", encode(name)), Some(&spec::body(to))).await?;
+    let created = daemon
+        .post(
+            &format!("/containers/create?name={}", encode(name)),
+            Some(&spec::body(to)),
+        )
+        .await?;
     created.map_err(|r| refused(&format!("{name} could not be made from {}", to.image), &r))?;
-    let mode = to.host.get("NetworkMode").and_then(Json::as_str).unwrap_or("default");
-    for (network, settings) in to.networks.iter().filter(|(n, _)| *n != mode && !(mode == "default" && *n == "bridge")) {
+    let mode = to
+        .host
+        .get("NetworkMode")
+        .and_then(Json::as_str)
+        .unwrap_or("default");
+    for (network, settings) in to
+        .networks
+        .iter()
+        .filter(|(n, _)| *n != mode && !(mode == "default" && *n == "bridge"))
+    {
         join(daemon, name, network, settings).await?;
     }
     if to.running {
         start(daemon, name).await?;
-        health::wait(host, daemon, name, want).await.map_err(WriteError::failed)?;
+        health::wait(host, daemon, name, want)
+            .await
+            .map_err(WriteError::failed)?;
     }
     Ok(())
 }
@@ -221,10 +303,15 @@ async fn back(
         None => Ok(()),
     };
     if let Err(e) = renamed {
-        left = Some(format!("the old container is still called {}: {e}", aside.unwrap_or(name)));
+        left = Some(format!(
+            "the old container is still called {}: {e}",
+            aside.unwrap_or(name)
+        ));
     } else if from.running {
         if let Err(e) = start(daemon, name).await {
-            left = Some(format!("the old container {name} does not start again: {e}"));
+            left = Some(format!(
+                "the old container {name} does not start again: {e}"
+            ));
         }
     }
     let message = match &error {
@@ -232,17 +319,29 @@ async fn back(
         other => other.to_string(),
     };
     let message = match &left {
-        None => format!("{message}\nThe old container {name} ({}) is back{}.", from.image, if from.running { " and runs" } else { "" }),
+        None => format!(
+            "{message}\nThe old container {name} ({}) is back{}.",
+            from.image,
+            if from.running { " and runs" } else { "" }
+        ),
         Some(_) => message,
     };
     WriteError::Failed { message, left }
 }
 
 /// Copies of the paths to be saved, made while nothing writes to them. Room is looked at first.
-async fn save(host: &Target, want: &ContainerWant, from: &ContainerState) -> Result<Vec<String>, WriteError> {
+async fn save(
+    host: &Target,
+    want: &ContainerWant,
+    from: &ContainerState,
+) -> Result<Vec<String>, WriteError> {
     let mut saved = Vec::new();
     for path in &want.save {
-        let copy = format!("{}.runbook-{}", path.trim_end_matches('/'), from.id.get(..8).unwrap_or("before"));
+        let copy = format!(
+            "{}.runbook-{}",
+            path.trim_end_matches('/'),
+            from.id.get(..8).unwrap_or("before")
+        );
         let (p, c) = (word(path), word(&copy));
         let script = format!(
             "[ -e {p} ] || exit 3; [ ! -e {c} ] || exit 4; n=$(du -sk {p} | cut -f1); \
@@ -256,8 +355,15 @@ async fn save(host: &Target, want: &ContainerWant, from: &ContainerState) -> Res
             3 => {}
             4 => saved.push(copy),
             _ => {
-                let said = format!("{}{}", String::from_utf8_lossy(&reply.stdout), String::from_utf8_lossy(&reply.stderr));
-                return Err(WriteError::failed(format!("no copy of {path} could be kept: {}", said.trim())));
+                let said = format!(
+                    "{}{}",
+                    String::from_utf8_lossy(&reply.stdout),
+                    String::from_utf8_lossy(&reply.stderr)
+                );
+                return Err(WriteError::failed(format!(
+                    "no copy of {path} could be kept: {}",
+                    said.trim()
+                )));
             }
         }
     }
@@ -267,7 +373,9 @@ async fn save(host: &Target, want: &ContainerWant, from: &ContainerState) -> Res
 /// The saved copies take the place of what the failed container may have written.
 async fn restore(host: &Target, kept: &[Kept]) {
     for copy in kept.iter().filter_map(|k| k.place.strip_prefix("copy:")) {
-        let Some((path, _)) = copy.rsplit_once(".runbook-") else { continue };
+        let Some((path, _)) = copy.rsplit_once(".runbook-") else {
+            continue;
+        };
         let (p, c) = (word(path), word(copy));
         let script = format!("mv {p} {c}.failed && mv {c} {p} && rm -rf {c}.failed");
         let _ = host.script(&script, None).await;
@@ -275,10 +383,24 @@ async fn restore(host: &Target, kept: &[Kept]) {
 }
 
 /// Restarts a container and waits until it is healthy.
-pub(super) async fn restart(host: &Target, name: &str, want: &ContainerWant) -> Result<(), HostError> {
+pub(super) async fn restart(
+    host: &Target,
+    name: &str,
+    want: &ContainerWant,
+) -> Result<(), HostError> {
     let daemon = Writer::new(host);
-    let limit = want.stop_timeout.map(|t| format!("?t={t}")).unwrap_or_default();
-    let done = daemon.post(&format!("/containers/{}/restart{limit}", encode(name)), None).await?;
+    let limit = want
+        .stop_timeout
+        .map(|t| format!("?t={t}"))
+        .unwrap_or_default();
+    let done = daemon
+        .post(
+            &format!("/containers/{}/restart{limit}", encode(name)),
+            None,
+        )
+        .await?;
     done.map_err(|r| failed(&format!("{name} could not be restarted"), &r))?;
-    health::wait(host, &daemon, name, want).await.map_err(HostError::failed)
+    health::wait(host, &daemon, name, want)
+        .await
+        .map_err(HostError::failed)
 }

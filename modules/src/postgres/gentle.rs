@@ -29,6 +29,7 @@ use super::ledger::Progress;
 use super::object::{Definition, Object};
 use super::operation::{Operation, Update};
 use super::plan::{Planned, Step};
+use super::schema_kind::Pace;
 use super::session::{literal, texts};
 use super::writing::{Failure, Writer, changed, first, gone, put, this_row};
 
@@ -51,7 +52,7 @@ impl Writer<'_> {
         let Some(table) = operation.table() else {
             return Ok(false);
         };
-        if self.want.pace.batch == 0 || (!begun && !self.large(table).await?) {
+        if !begun && (self.want.pace.batch == 0 || !self.large(table).await?) {
             return Ok(false);
         }
         match operation {
@@ -114,7 +115,11 @@ impl Writer<'_> {
     ) -> Result<bool, Failure> {
         let key = self.primary_key(&update.table).await?;
         if key.is_empty() || key.iter().any(|k| update.sets.contains(&k.name)) {
-            return Ok(false);
+            return if begun {
+                Err(lost(&update.table))
+            } else {
+                Ok(false)
+            };
         }
         let batches = Batches::new(statement, update, &key);
         let row = this_row(step, statement);
@@ -142,11 +147,18 @@ impl Writer<'_> {
                 "the row of the statement is gone from the ledger".to_owned(),
             ));
         };
-        let Some(upto) = upto.as_deref().and_then(from_json) else {
-            return Ok(false);
+        let upto = upto.as_deref().and_then(from_json);
+        let Some(upto) = upto.filter(|upto| upto.len() == key.len()) else {
+            return Err(lost(&update.table));
         };
         let mut progress = progress.as_deref().and_then(from_json);
-        let mut size = self.want.pace.batch;
+        // An update begun in batches goes on in batches, whatever is asked for now.
+        let most = if self.want.pace.batch == 0 {
+            Pace::default().batch
+        } else {
+            self.want.pace.batch
+        };
+        let mut size = most;
         let deadline = Duration::from_secs(self.want.pace.within_s);
         let mut stuck = None::<Instant>;
         loop {
@@ -158,7 +170,7 @@ impl Writer<'_> {
                 Ok(Some(last)) => {
                     progress = Some(last);
                     stuck = None;
-                    size = next_size(size, started.elapsed(), self.want.pace.batch);
+                    size = next_size(size, started.elapsed(), most);
                 }
                 Ok(None) => break,
                 Err(Failure::Busy(text)) => {
@@ -349,8 +361,10 @@ impl Writer<'_> {
                 literal(&path)
             ))
             .await?;
-        // Its lock hinders no reader and no writer, so it may wait for as long as it takes.
-        self.query("set lock_timeout = 0").await?;
+        // Its lock hinders no reader and no writer, so it may wait for those who are in the midst of a transaction.
+        let within = self.want.pace.within_s;
+        self.query(&format!("set lock_timeout = '{within}s'"))
+            .await?;
         let built = match first(&valid).as_deref() {
             Some("t") => Ok(Vec::new()),
             Some(_) => {
@@ -373,6 +387,14 @@ impl Writer<'_> {
             .await?;
         Ok(true)
     }
+}
+
+/// An update whose batches cannot be gone on with.
+fn lost(table: &str) -> Failure {
+    Failure::Refused(format!(
+        "this update was begun in batches by the primary key of {table}, which is no longer the one it was begun with; \
+         finish it by hand and set its state in runbook.ledger to done"
+    ))
 }
 
 /// `create [unique] index …` with `concurrently` in its place.

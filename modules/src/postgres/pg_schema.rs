@@ -342,7 +342,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -419,7 +419,11 @@ fn diff(plan: &Plan, facts: &Facts) -> String {
             (_, true) => "one transaction",
             (_, false) => "statement by statement",
         };
-        text.push_str(&format!("  {} ({}), {how}\n", step.title, step.file));
+        let hash = step.sha256.get(..12).unwrap_or(&step.sha256);
+        text.push_str(&format!(
+            "  {} ({}, sha256 {hash}), {how}\n",
+            step.title, step.file
+        ));
         if step.adopt {
             continue;
         }
@@ -578,11 +582,17 @@ mod tests {
             wanted.summary.as_deref(),
             Some("pacsdb 1.1 → 1.2 part 1: 2 statements, study about 412,000 rows")
         );
+        let hash =
+            |text: &str| hex::encode(<sha2::Sha256 as sha2::Digest>::digest(text))[..12].to_owned();
+        let shown = wanted.diff.clone().map(|d| {
+            d.replace(&hash(FILES[0].1), "HASH")
+                .replace(&hash(FILES[1].1), "HASH")
+        });
         assert_eq!(
-            wanted.diff.as_deref(),
+            shown.as_deref(),
             Some(
-                "  1.1 (update-1.1-psql.sql), applied already, only noted in the ledger\n\
-                 \x20 1.2 part 1 (update-1.2-1-psql.sql), statement by statement\n\
+                "  1.1 (update-1.1-psql.sql, sha256 HASH), applied already, only noted in the ledger\n\
+                 \x20 1.2 part 1 (update-1.2-1-psql.sql, sha256 HASH), statement by statement\n\
                  + alter table study add gone boolean  [ACCESS EXCLUSIVE]\n\
                  + update study set gone = false  [ROW EXCLUSIVE, about 412,000 rows]\n"
             )

@@ -50,6 +50,8 @@ pub struct Step {
     pub title: String,
     /// Name of the file.
     pub file: String,
+    /// SHA-256 of the file, hex.
+    pub sha256: String,
     /// One transaction; else statement by statement.
     pub whole: bool,
     /// It is applied; only the ledger is to say so.
@@ -393,13 +395,11 @@ fn missing_tables(
     let mut errors = Vec::new();
     for (_, statement) in left {
         for operation in &statement.operations {
-            if let (Some(table), false) = (
-                operation.table(),
-                matches!(
-                    operation,
-                    Operation::CreateTable { .. } | Operation::DropTable { .. }
-                ),
-            ) {
+            let made_or_gone = matches!(
+                operation,
+                Operation::CreateTable { .. } | Operation::DropTable { .. }
+            );
+            if let Some(table) = operation.table().filter(|_| !made_or_gone) {
                 if catalogue.fact(&Object::Table(table.to_owned())) == Some(&Fact::Absent) {
                     errors.push(format!(
                         "{}:{}: table {table} is not there; is this the right database, and has its user the right \
@@ -445,6 +445,7 @@ fn step(
         part: unit.part,
         title: unit.to_string(),
         file: unit.file.clone(),
+        sha256: unit.sha256.clone(),
         whole: stopped && !outside,
         adopt,
         statements: planned,
@@ -455,7 +456,7 @@ fn adopt(chain: &Chain, standings: &[Standing], state: &SchemaState, plan: &mut 
     for (unit, standing) in chain.units.iter().zip(standings) {
         let why = match standing {
             Standing::Found(traces) => traces.join(", "),
-            Standing::Implied => "by what comes after it".to_owned(),
+            Standing::Implied => "as `from` says, or by what comes after it".to_owned(),
             _ => continue,
         };
         let left: Vec<(u32, &Statement)> = unit
@@ -475,7 +476,7 @@ fn adopt(chain: &Chain, standings: &[Standing], state: &SchemaState, plan: &mut 
             })
             .count();
         let rows = if updates > 0 {
-            format!("; what it changes in rows is taken as done")
+            "; what it changes in rows is taken as done".to_owned()
         } else {
             String::new()
         };

@@ -264,3 +264,128 @@ pub fn one_line(text: &str) -> String {
         None => line,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use runbook_engine::module::reference;
+    use runbook_engine::world::PredictedChange;
+    use serde_json::json;
+
+    fn key(table: &str) -> SchemaKey {
+        SchemaKey {
+            server: Server::from_args(Some("db"), None, "pacsdb", "pacs", None).unwrap(),
+            objects: vec![Object::Table(table.to_owned())],
+        }
+    }
+
+    fn state(table: &str) -> SchemaState {
+        let catalogue = [(format!("table {table}"), Fact::present(false))].into();
+        SchemaState {
+            ledger: Vec::new(),
+            catalogue,
+        }
+    }
+
+    fn change(
+        key: Ref,
+        from: &serde_json::Value,
+        to: Option<serde_json::Value>,
+    ) -> PredictedChange {
+        PredictedChange {
+            key,
+            from: Some(from.clone()),
+            to,
+            task: "Swap".to_owned(),
+        }
+    }
+
+    fn container(name: &str) -> Ref {
+        Ref {
+            kind: "container".to_owned(),
+            id: name.to_owned(),
+            data: json!({}),
+        }
+    }
+
+    #[test]
+    fn ids_tell_excerpts_apart_and_lie_below_the_database() {
+        assert_ne!(key("a").to_string(), key("b").to_string());
+        assert!(key("a").to_string().starts_with("db/pacsdb/"));
+        for (written, touched) in [
+            (reference::<PgSchema>(&key("b")), true),
+            (container("db"), true),
+            (container("other"), false),
+            (
+                Ref {
+                    kind: "pg-schema".into(),
+                    id: "db/pacsdb2/x".into(),
+                    data: json!({}),
+                },
+                false,
+            ),
+        ] {
+            assert_eq!(
+                PgSchema.touched_by(&key("a"), &written),
+                touched,
+                "{written}"
+            );
+        }
+    }
+
+    #[test]
+    fn another_excerpt_is_answered_from_what_was_predicted() {
+        let both = SchemaState {
+            catalogue: [
+                ("table a".to_owned(), Fact::present(false)),
+                ("table b".to_owned(), Fact::Absent),
+            ]
+            .into(),
+            ledger: Vec::new(),
+        };
+        let wide = SchemaKey {
+            objects: vec![Object::Table("a".into()), Object::Table("b".into())],
+            ..key("a")
+        };
+        let to = serde_json::to_value(&both).unwrap();
+        let changes = [change(reference::<PgSchema>(&wide), &to, Some(to.clone()))];
+        let world = Predicted { changes: &changes };
+        assert_eq!(
+            PgSchema.predicted(&key("a"), &world),
+            Shadow::Known(state("a"))
+        );
+        assert_eq!(
+            PgSchema.predicted(&key("c"), &world),
+            Shadow::Unknown("until \"Swap\"".to_owned())
+        );
+        assert_eq!(
+            PgSchema.predicted(&key("a"), &Predicted { changes: &[] }),
+            Shadow::AsRead
+        );
+    }
+
+    #[test]
+    fn through_a_replaced_container() {
+        let now = json!({"running": true, "id": "1", "binds": ["/data:/var/lib/postgresql/data"]});
+        let kept = json!({"running": true, "id": "2", "binds": ["/data:/var/lib/postgresql/data"]});
+        let other = json!({"running": true, "id": "2", "binds": ["/new:/var/lib/postgresql/data"]});
+        let stopped =
+            json!({"running": false, "id": "1", "binds": ["/data:/var/lib/postgresql/data"]});
+        for (to, expected) in [
+            (Some(kept), "assuming"),
+            (Some(other), "unknown"),
+            (Some(json!({"running": true, "id": "2"})), "unknown"),
+            (Some(stopped), "unknown"),
+            (None, "unknown"),
+        ] {
+            let changes = [change(container("db"), &now, to.clone())];
+            let shadow = PgSchema.predicted(&key("a"), &Predicted { changes: &changes });
+            let found = match shadow {
+                Shadow::Assuming(_) => "assuming",
+                Shadow::Unknown(_) => "unknown",
+                _ => "other",
+            };
+            assert_eq!(found, expected, "{to:?}");
+        }
+    }
+}

@@ -134,6 +134,15 @@ impl Writer<'_> {
         self.ensure_ledger(&key.server.user).await?;
         let want = self.want;
         if want.undo {
+            for step in want.steps.iter().filter(|s| !s.adopt) {
+                if let Some(statement) =
+                    step.statements.iter().find(|s| !s.inverse.never.is_empty())
+                {
+                    let why = statement.inverse.never.join("; ");
+                    let refused = Failure::Refused(format!("it cannot be taken back: {why}"));
+                    return Err(placed(refused, step, statement));
+                }
+            }
             for step in want.steps.iter().rev() {
                 self.undo(step).await?;
             }
@@ -243,11 +252,24 @@ impl Writer<'_> {
 
     /// A part as one transaction.
     async fn whole(&mut self, step: &Step, from: &SchemaState) -> Result<(), Failure> {
-        let left: Vec<&Planned> = step
+        let mut left: Vec<&Planned> = step
             .statements
             .iter()
             .filter(|s| !from.applied(&step.version, s.number))
             .collect();
+        // What an earlier run began beside a running archive is brought to its end as it was begun.
+        if let Some(statement) = left
+            .first()
+            .copied()
+            .filter(|s| from.row(&step.version, s.number).is_some())
+        {
+            self.beside(step, statement, true)
+                .await
+                .map_err(|f| placed(f, step, statement))?;
+            self.done
+                .push(format!("{} statement {}", step.title, statement.number));
+            left.remove(0);
+        }
         if !step.adopt && self.want.pace.alone {
             self.alone(step).await?;
         }
@@ -324,8 +346,12 @@ impl Writer<'_> {
             return Ok(());
         }
         if begun {
-            // It was begun in batches or steps, which are still there to be gone on with; otherwise it never gets here.
-            self.transaction(&[gone(step, statement)]).await?;
+            // What is begun in steps is gone on with in steps; to begin anew might do something twice.
+            return Err(Failure::Refused(
+                "the ledger says that this was begun in steps, but there are none to go on with; finish it by hand and \
+                 set its state in runbook.ledger to done"
+                    .to_owned(),
+            ));
         }
         if alone(&statement.operations) {
             self.query(&statement.text).await?;
@@ -334,7 +360,7 @@ impl Writer<'_> {
             return Ok(());
         }
         self.noting(
-            &[statement.text.clone()],
+            std::slice::from_ref(&statement.text),
             Some(&|rows| put(step, statement, Progress::Done, rows)),
         )
         .await
@@ -479,13 +505,6 @@ impl Writer<'_> {
         if step.adopt {
             let rows: Vec<String> = step.statements.iter().map(|s| gone(step, s)).collect();
             return self.transaction(&rows).await;
-        }
-        if let Some(statement) = step.statements.iter().find(|s| !s.inverse.never.is_empty()) {
-            let why = Failure::Refused(format!(
-                "it cannot be taken back: {}",
-                statement.inverse.never.join("; ")
-            ));
-            return Err(placed(why, step, statement));
         }
         let mut all = Vec::new();
         for statement in step.statements.iter().rev() {

@@ -279,6 +279,67 @@ async fn killed_between_the_steps_of_a_statement() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn begun_in_batches_and_ended_with_the_archive_stopped() {
+    let Some(cluster) = cluster("begun_in_batches_and_ended_with_the_archive_stopped") else {
+        return;
+    };
+    let files = files(&[(
+        "1.2-1",
+        "update study set touched = touched + 1; create index i on study (touched);",
+    )]);
+    let database = database(cluster, 1000);
+    let host = Host::new();
+    let beside = args(cluster, &database, files.path(), &[1]).with("from", "1.1".into());
+    let (wanted, _) = host
+        .check::<PgSchemaModule>(&beside.args(), &beside.local)
+        .await
+        .unwrap();
+    let want: runbook_modules::postgres::schema_kind::SchemaWant =
+        serde_json::from_value(wanted.resources[0].want.clone()).unwrap();
+    // As a run leaves it that is killed after 400 rows.
+    host.run(&beside).await.unwrap();
+    cluster.psql(
+        &database,
+        &format!(
+            "drop index i; delete from runbook.ledger where number = 2; update study set touched = 0 where pk > 4000; \
+             update runbook.ledger set state = 'running', progress = '[\"4000\"]', upto = '[\"10000\"]' where hash = '{}'",
+            want.steps[0].statements[0].hash
+        ),
+    );
+    for (name, value) in [
+        ("archive", serde_json::json!("stopped")),
+        ("batch", serde_json::json!(0)),
+    ] {
+        let args = args(cluster, &database, files.path(), &[1])
+            .with("from", "1.1".into())
+            .with(name, value);
+        host.run(&args).await.unwrap();
+        assert_eq!(
+            cluster.psql(&database, "select min(touched), max(touched) from study"),
+            "1|1",
+            "{name}"
+        );
+        assert_eq!(ledger(cluster, &database), "1 done, 2 done");
+        cluster.psql(
+            &database,
+            "drop index i; delete from runbook.ledger where number = 2; \
+                                 update runbook.ledger set state = 'running' where number = 1",
+        );
+    }
+    // Without the key it was begun with, it does not begin anew.
+    cluster.psql(&database, "alter table study drop constraint study_pkey");
+    let error = host.run(&beside).await.unwrap_err();
+    assert!(
+        error.contains("no longer the one it was begun with"),
+        "{error}"
+    );
+    assert_eq!(
+        cluster.psql(&database, "select max(touched) from study"),
+        "1"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_changed_since_it_was_read() {
     let Some(cluster) = cluster("a_database_that_changed_since_it_was_read") else {
         return;
