@@ -5,6 +5,8 @@ mod as_ansible;
 pub mod blockinfile;
 pub mod contents;
 pub mod copy;
+#[cfg(test)]
+mod decisions;
 pub mod edit;
 #[expect(
     clippy::module_inception,
