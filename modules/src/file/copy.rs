@@ -175,30 +175,28 @@ attributes, access lists and SELinux labels of a replaced file stay.
             follow: args.follow,
         };
         let mut at = dest.clone();
-        if before
+        if (before
             .get::<FileKind>(&FileKey::following(&dest))
             .is_ok_and(|s| s.is == FileType::Directory)
-            || args.dest.ends_with('/')
-        {
-            if let Some(name) = args
+            || args.dest.ends_with('/'))
+            && let Some(name) = args
                 .src
                 .as_deref()
                 .filter(|s| !s.ends_with('/'))
                 .map(base_name)
-            {
-                at = join(&dest, name);
-            }
+        {
+            at = join(&dest, name);
         }
         let key = if at == dest { key } else { FileKey::new(&at) };
         let mut output = facts_of(after, &key, &at, "dest");
-        if let Ok(state) = after.get::<FileKind>(&key) {
-            if let Some(bytes) = state.bytes() {
-                use sha1::Digest as _;
-                output.insert(
-                    "checksum".to_owned(),
-                    Value::from(hex::encode(sha1::Sha1::digest(bytes))),
-                );
-            }
+        if let Ok(state) = after.get::<FileKind>(&key)
+            && let Some(bytes) = state.bytes()
+        {
+            use sha1::Digest as _;
+            output.insert(
+                "checksum".to_owned(),
+                Value::from(hex::encode(sha1::Sha1::digest(bytes))),
+            );
         }
         if let Some(src) = &args.src {
             output.insert("src".to_owned(), Value::from(src.clone()));

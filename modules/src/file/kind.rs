@@ -79,26 +79,26 @@ impl Kind for FileKind {
                 ));
             }
         }
-        if let (FileType::Link, Some(link)) = (is, &want.link) {
-            if read.link.as_ref() != Some(link) {
-                found.push(match &read.link {
-                    Some(old) => format!("link to {old} → {link}"),
-                    None => format!("link to {link}"),
-                });
-            }
+        if let (FileType::Link, Some(link)) = (is, &want.link)
+            && read.link.as_ref() != Some(link)
+        {
+            found.push(match &read.link {
+                Some(old) => format!("link to {old} → {link}"),
+                None => format!("link to {link}"),
+            });
         }
-        if let Some(hard) = &want.hard {
-            if hard.inode.is_none() || read.inode != hard.inode {
-                found.push(format!("hard link to {}", hard.path));
-            }
+        if let Some(hard) = &want.hard
+            && (hard.inode.is_none() || read.inode != hard.inode)
+        {
+            found.push(format!("hard link to {}", hard.path));
         }
-        if let (Some(mode), true) = (want.mode, is != FileType::Link) {
-            if read.mode != Some(mode) || read.is != is {
-                found.push(match read.mode.filter(|_| read.is == is) {
-                    Some(old) => format!("mode {old:04o} → {mode:04o}"),
-                    None => format!("mode {mode:04o}"),
-                });
-            }
+        if let (Some(mode), true) = (want.mode, is != FileType::Link)
+            && (read.mode != Some(mode) || read.is != is)
+        {
+            found.push(match read.mode.filter(|_| read.is == is) {
+                Some(old) => format!("mode {old:04o} → {mode:04o}"),
+                None => format!("mode {mode:04o}"),
+            });
         }
         let named =
             |what: &str, want: &Option<String>, name: &Option<String>, number: Option<u32>| {

@@ -230,7 +230,7 @@ fn present(
     let hit = if args.firstmatch {
         hits.next()
     } else {
-        hits.last()
+        hits.next_back()
     };
     if let Some(at) = hit {
         let new = match finder {

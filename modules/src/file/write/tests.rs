@@ -6,10 +6,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use proptest::prelude::*;
+use runbook_engine::host::FileType;
 use runbook_engine::resource::Change;
 
 use super::*;
-use crate::file::state::{Content, FileKey};
+use crate::file::state::{Content, FileKey, FileState, FileWant, Source};
 
 const SHELLS: [&str; 3] = ["sh", "bash", "busybox"];
 
