@@ -441,10 +441,11 @@ impl ItemCompiler {
         }
         let documents = self.tools.sources.documents(&path, &mut self.errors);
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-        let registry = self.tools.registry.clone();
+        let tools = self.tools.clone();
+        let registry = tools.registry.as_ref();
         let document = documents.into_iter().next();
         let items = document
-            .map(|d| playbook::read_tasks(&d, registry.as_ref(), &mut self.errors))
+            .map(|d| playbook::read_tasks(&d, &tools.sources, registry, &mut self.errors))
             .unwrap_or_default();
         Some((items, folder))
     }

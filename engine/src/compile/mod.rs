@@ -19,7 +19,7 @@ use crate::diag::{Diagnostic, in_order};
 use crate::inventory::{Inventory, Pattern};
 use crate::playbook::{self, Entry, ModuleNames};
 use crate::registry::Registry;
-use crate::source::{FileId, Kind, Node, Sources, Span, parse_one, untyped};
+use crate::source::{FileId, Kind, Node, Sources, Span, locate, parse_one, untyped};
 use crate::template::{Engine, Scope};
 use crate::value::Value;
 
@@ -236,9 +236,9 @@ impl Compiler<'_> {
         };
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
         stack.push(path.to_owned());
-        for entry in
-            playbook::read_playbook(document, self.tools.registry.as_ref(), &mut self.errors)
-        {
+        let tools = self.tools.clone();
+        let registry = tools.registry.as_ref();
+        for entry in playbook::read_playbook(document, &tools.sources, registry, &mut self.errors) {
             match entry {
                 Entry::Play(play) => self.play(&play, &folder, inherited),
                 Entry::Import {
@@ -550,7 +550,8 @@ pub fn extra_vars(given: &[String], sources: &Sources) -> Result<Layer, Vec<Diag
                         plain: true,
                     },
                 };
-                match playbook::split_key_values(&whole, text, None, &[]) {
+                let place = |range| locate(sources, &whole, range);
+                match playbook::split_key_values(&whole, text, &place, None, &[]) {
                     // As in Ansible, values given so are texts.
                     Ok(node) => Some(texts_only(node)),
                     Err((span, message)) => {

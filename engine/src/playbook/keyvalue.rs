@@ -1,29 +1,22 @@
 //! Arguments in Ansible's old form: `dest=/etc/motd content="a b" mode=0644`.
 
+use std::ops::Range;
+
 use crate::source::{Kind, Node, Span};
 
 /// Takes a text apart into a mapping; each value keeps its place. Words without `=` are the free form: they are put,
 /// joined as they stand, under `free`, or are an error where `free` is `None`. Where there is a free form, only the
 /// names in `known` are keys: `FOO=1 make` is a command.
+///
+/// `place` says where a range of the text stands in the file.
 pub fn split_key_values(
     node: &Node,
     text: &str,
+    place: &dyn Fn(Range<usize>) -> Span,
     free: Option<&str>,
     known: &[String],
 ) -> Result<Node, (Span, String)> {
-    // Escapes and folding move offsets; then the whole scalar stands for the place.
-    let exact = (node.span.end - node.span.start) as usize == text.len();
-    let span_of = |start: usize, end: usize| {
-        if !exact {
-            return node.span;
-        }
-        let at = |n: usize| node.span.start + u32::try_from(n).unwrap_or(0);
-        Span {
-            file: node.span.file,
-            start: at(start),
-            end: at(end),
-        }
-    };
+    let span_of = |start: usize, end: usize| place(start..end);
     let mut entries: Vec<(Node, Node)> = Vec::new();
     let mut loose: Vec<(usize, usize)> = Vec::new();
     for (start, end) in
@@ -158,7 +151,12 @@ mod tests {
                 plain: true,
             },
         };
-        match split_key_values(&node, text, free, &["chdir".to_owned()]) {
+        let place = |range: std::ops::Range<usize>| Span {
+            file: FileId(0),
+            start: 10 + u32::try_from(range.start).unwrap(),
+            end: 10 + u32::try_from(range.end).unwrap(),
+        };
+        match split_key_values(&node, text, &place, free, &["chdir".to_owned()]) {
             Ok(node) => untyped(&node).to_json(false).to_string(),
             Err((span, message)) => format!("{}-{}: {message}", span.start, span.end),
         }

@@ -1,6 +1,7 @@
 //! The keywords: their names, where each may stand, and those of Ansible that are not here.
 
 use super::Keywords;
+use super::shapes::shaped;
 use crate::diag::{Diagnostic, nearest};
 use crate::source::{Kind, Node};
 
@@ -105,9 +106,11 @@ pub fn not_here(keyword: &str) -> Option<&'static str> {
         "with_dict" => {
             "write `loop: \"{{ mapping | dict2items }}\"` and use `item.key`, `item.value`"
         }
-        "with_fileglob" | "with_first_found" | "with_file" | "with_lines" | "with_together"
-        | "with_nested" | "with_subelements" | "with_sequence" | "with_indexed_items"
-        | "with_random_choice" => "write `loop:` with a list made by filters",
+        "with_sequence" => "write `loop: \"{{ range(1, 6) }}\"` for 1 to 5",
+        "with_indexed_items" => {
+            "write `loop:` and name the index with `loop_control: {index_var: i}`"
+        }
+        _ if keyword.starts_with("with_") => "write `loop:` with a list made by filters",
         "roles" => "roles are not read by this version; use `import_tasks`",
         "serial" | "max_fail_percentage" | "rollout" => {
             "waves of sites come with `rollout`, which this version does not carry out; use `--limit`"
@@ -121,10 +124,9 @@ pub fn not_here(keyword: &str) -> Option<&'static str> {
         "vars_prompt" => "give the value with `-e`",
         "collections" => "leave it out: all modules are built in",
         "throttle" => "use `--forks`",
-        "debugger" | "timeout" | "local_action" | "order" | "fact_path" | "gather_subset"
-        | "gather_timeout" | "become_exe" | "become_flags" => {
-            "this keyword has no meaning here; leave it out"
-        }
+        "timeout" => "a task has no time limit of its own here; what waits has its own `timeout`",
+        "debugger" | "order" | "fact_path" | "gather_subset" | "gather_timeout" | "become_exe"
+        | "become_flags" => "this keyword has no meaning here; leave it out",
         "force_handlers" => "leave it out; `always` in a block says what must happen in any case",
         _ => return None,
     })
@@ -137,6 +139,7 @@ pub fn take(
     value: &Node,
     errors: &mut Vec<Diagnostic>,
 ) -> bool {
+    let value = &shaped(key, value, errors);
     let one = || Some(value.clone());
     match key {
         "name" => keywords.name = one(),
@@ -144,17 +147,17 @@ pub fn take(
         "hosts" => keywords.hosts = one(),
         "needs" => keywords.needs = texts(value, key, errors),
         "before" => keywords.before = texts(value, key, errors),
-        "when" => keywords.when = conditions(value),
+        "when" => keywords.when = conditions(value, key, errors),
         "loop" => keywords.looped = one(),
         "loop_control" => keywords.loop_control = one(),
         "register" => keywords.register = one(),
-        "until" => keywords.until = conditions(value),
+        "until" => keywords.until = conditions(value, key, errors),
         "retries" => keywords.retries = one(),
         "delay" => keywords.delay = one(),
-        "tags" => keywords.tags = tags(value),
+        "tags" => keywords.tags = tags(value, errors),
         "notify" => keywords.notify = texts(value, key, errors),
-        "changed_when" => keywords.changed_when = Some(conditions(value)),
-        "failed_when" => keywords.failed_when = Some(conditions(value)),
+        "changed_when" => keywords.changed_when = some(conditions(value, key, errors)),
+        "failed_when" => keywords.failed_when = some(conditions(value, key, errors)),
         "ignore_errors" => keywords.ignore_errors = one(),
         "ignore_unreachable" => keywords.ignore_unreachable = one(),
         "check_mode" => keywords.check_mode = one(),
@@ -173,15 +176,7 @@ pub fn take(
             }
         }
         "environment" => keywords.environment = one(),
-        "vars" => {
-            if matches!(value.kind, Kind::Map(_)) {
-                keywords.vars = one();
-            } else if value.text() != Some("") {
-                errors.push(
-                    Diagnostic::error("wrong-type", "`vars` takes a mapping").at(value.span, ""),
-                );
-            }
-        }
+        "vars" => keywords.vars = one().filter(|n| matches!(n.kind, Kind::Map(_))),
         "delegate_to" => keywords.delegate_to = one(),
         "run_once" => keywords.run_once = one(),
         "module_defaults" => keywords.module_defaults = one(),
@@ -215,41 +210,57 @@ pub fn unknown(key: &Node, known: &[&str], of: &str) -> Diagnostic {
     };
     let unknown = unknown.at(key.span, "");
     match nearest(name, known.iter().copied()) {
-        Some(near) if near != name => unknown.help(format!("did you mean `{near}`?")),
+        Some(near) if misplaced.is_none() => unknown.help(format!("did you mean `{near}`?")),
         _ => unknown,
     }
 }
 
-/// A condition, or a list of them that all have to hold.
-fn conditions(value: &Node) -> Vec<Node> {
+/// A condition, or a list of them that all have to hold. Nothing is no condition.
+fn conditions(value: &Node, key: &str, errors: &mut Vec<Diagnostic>) -> Vec<Node> {
+    let mut found = Vec::new();
+    for item in items(value) {
+        match &item.kind {
+            Kind::Scalar { text, .. } if text.trim().is_empty() => {}
+            Kind::Scalar { .. } | Kind::Value(_) => found.push(item.clone()),
+            _ => {
+                let message = format!("`{key}` takes an expression or a list of them");
+                let wrong = Diagnostic::error("wrong-type", message).at(item.span, "");
+                errors.push(match item.kind {
+                    Kind::Map(_) => wrong
+                        .help("an expression that holds `: ` or begins with `{` has to be quoted"),
+                    _ => wrong,
+                });
+            }
+        }
+    }
+    found
+}
+
+fn some(conditions: Vec<Node>) -> Option<Vec<Node>> {
+    (!conditions.is_empty()).then_some(conditions)
+}
+
+fn items(value: &Node) -> &[Node] {
     match &value.kind {
-        Kind::Seq(items) => items.clone(),
-        _ => vec![value.clone()],
+        Kind::Seq(items) => items,
+        _ => std::slice::from_ref(value),
     }
 }
 
 /// A text or a list of texts.
 pub fn texts(value: &Node, key: &str, errors: &mut Vec<Diagnostic>) -> Vec<Node> {
-    let items = conditions(value);
-    for item in &items {
-        if item.text().is_none() {
-            let wrong = Diagnostic::error(
-                "wrong-type",
-                format!("`{key}` takes a text or a list of texts"),
-            );
-            errors.push(wrong.at(item.span, ""));
-        }
+    for item in items(value).iter().filter(|i| i.text().is_none()) {
+        let message = format!("`{key}` takes a text or a list of texts");
+        errors.push(Diagnostic::error("wrong-type", message).at(item.span, ""));
     }
-    items
-        .into_iter()
-        .filter(|i| i.text().is_some_and(|t| !t.is_empty()))
-        .collect()
+    let named = |n: &&Node| n.text().is_some_and(|t| !t.is_empty());
+    items(value).iter().filter(named).cloned().collect()
 }
 
 /// Tags, also in one text with commas.
-fn tags(value: &Node) -> Vec<Node> {
+fn tags(value: &Node, errors: &mut Vec<Diagnostic>) -> Vec<Node> {
     let mut all = Vec::new();
-    for item in conditions(value) {
+    for item in texts(value, "tags", errors) {
         for tag in item.text().unwrap_or_default().split(',') {
             let text = tag.trim().to_owned();
             if !text.is_empty() {

@@ -6,6 +6,7 @@ mod ansible_names;
 mod keyvalue;
 mod keywords;
 mod read;
+mod shapes;
 
 pub use ansible_names::other_name;
 pub use keyvalue::split_key_values;
@@ -189,3 +190,6 @@ pub struct Keywords {
     /// `any_errors_fatal`.
     pub any_errors_fatal: Option<Node>,
 }
+
+#[cfg(test)]
+mod tests;

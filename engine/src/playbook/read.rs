@@ -1,11 +1,12 @@
 //! From nodes to plays and tasks. Everything that is wrong is reported; nothing stops at the first mistake.
 
 use super::keywords::{BLOCK, PLAY, TASK, take, texts, unknown};
+use super::shapes::shaped;
 use super::{
     Block, Entry, Include, Item, Keywords, Meta, Play, Task, other_name, split_key_values,
 };
 use crate::diag::{Diagnostic, nearest};
-use crate::source::{Kind, Node, Span};
+use crate::source::{Kind, Node, Sources, Span, locate};
 
 /// What the reader has to know of modules.
 pub trait ModuleNames {
@@ -20,10 +21,15 @@ pub trait ModuleNames {
 /// Reads a playbook.
 pub fn read_playbook(
     document: &Node,
+    sources: &Sources,
     modules: &dyn ModuleNames,
     errors: &mut Vec<Diagnostic>,
 ) -> Vec<Entry> {
-    let mut reader = Reader { modules, errors };
+    let mut reader = Reader {
+        sources,
+        modules,
+        errors,
+    };
     let Kind::Seq(plays) = &document.kind else {
         let wrong = Diagnostic::error("wrong-type", "a playbook is a list of plays");
         reader.errors.push(
@@ -39,10 +45,16 @@ pub fn read_playbook(
 /// Reads a list of tasks (the content of an included file).
 pub fn read_tasks(
     document: &Node,
+    sources: &Sources,
     modules: &dyn ModuleNames,
     errors: &mut Vec<Diagnostic>,
 ) -> Vec<Item> {
-    Reader { modules, errors }.items(document, "the file", false)
+    Reader {
+        sources,
+        modules,
+        errors,
+    }
+    .items(document, "the file", false)
 }
 
 fn start_of(node: &Node) -> Span {
@@ -53,6 +65,7 @@ fn start_of(node: &Node) -> Span {
 }
 
 struct Reader<'a> {
+    sources: &'a Sources,
     modules: &'a dyn ModuleNames,
     errors: &'a mut Vec<Diagnostic>,
 }
@@ -104,6 +117,7 @@ impl Reader<'_> {
             strategy: None,
         };
         let mut hosts = None;
+        let mut task = Vec::new();
         for (key, value) in entries {
             match key.text().unwrap_or_default() {
                 "hosts" => hosts = Some(value.clone()),
@@ -112,7 +126,9 @@ impl Reader<'_> {
                 "post_tasks" => play.sections[2] = self.items(value, "`post_tasks`", false),
                 "handlers" => play.handlers = self.items(value, "`handlers`", true),
                 "vars_files" => play.vars_files = texts(value, "vars_files", self.errors),
-                "gather_facts" => play.gather_facts = Some(value.clone()),
+                "gather_facts" => {
+                    play.gather_facts = Some(shaped("gather_facts", value, self.errors));
+                }
                 "strategy" => {
                     if !matches!(value.text(), Some("linear" | "free")) {
                         let wrong =
@@ -123,8 +139,18 @@ impl Reader<'_> {
                 }
                 name if PLAY.contains(&name)
                     && take(&mut play.keywords, name, value, self.errors) => {}
+                _ if self.is_task(key) => task.push(key),
                 _ => self.errors.push(unknown(key, PLAY, "a play")),
             }
+        }
+        if let Some(key) = task.first() {
+            let name = key.text().unwrap_or_default();
+            let message = format!("`{name}` is a task, and this is where plays stand");
+            let wrong = Diagnostic::error("task-outside-play", message).at(key.span, "");
+            let help =
+                "tasks stand under `tasks:` of a play; a file of tasks is read by `import_tasks`";
+            self.errors.push(wrong.help(help));
+            return None;
         }
         play.name.clone_from(&play.keywords.name);
         let Some(hosts) = hosts else {
@@ -136,6 +162,12 @@ impl Reader<'_> {
         };
         play.hosts = hosts;
         Some(play)
+    }
+
+    fn is_task(&self, key: &Node) -> bool {
+        let name = base(key);
+        matches!(name, "block" | "include_tasks" | "import_tasks" | "meta")
+            || self.modules.names().iter().any(|n| n == name)
     }
 
     fn items(&mut self, node: &Node, of: &str, handlers: bool) -> Vec<Item> {
@@ -168,6 +200,28 @@ impl Reader<'_> {
         {
             return Some(self.block(node, entries, handler));
         }
+        let is = |name: &str| entries.iter().find(|(k, _)| base(k) == name);
+        if let (Some((key, _)), Some(_)) = (is("hosts"), is("tasks")) {
+            let wrong = Diagnostic::error(
+                "play-among-tasks",
+                "this is a play, and this is where tasks stand",
+            );
+            let help = "a file of plays is read by `import_playbook`, beside plays";
+            self.errors.push(wrong.at(key.span, "").help(help));
+            return None;
+        }
+        if let Some((key, _)) = is("import_playbook") {
+            let wrong = Diagnostic::error(
+                "play-among-tasks",
+                "`import_playbook` stands beside plays, not among tasks",
+            );
+            self.errors.push(
+                wrong
+                    .at(key.span, "")
+                    .help("for a file of tasks there is `import_tasks`"),
+            );
+            return None;
+        }
         for (key, value) in entries {
             match base(key) {
                 "include_tasks" | "import_tasks" => {
@@ -198,7 +252,7 @@ impl Reader<'_> {
                 }
                 "rescue" => block.rescue = self.items(value, "`rescue`", handler),
                 "always" => block.always = self.items(value, "`always`", handler),
-                "parallel" => block.parallel = Some(value.clone()),
+                "parallel" => block.parallel = Some(shaped("parallel", value, self.errors)),
                 name if BLOCK.contains(&name)
                     && take(&mut block.keywords, name, value, self.errors) => {}
                 _ => self.errors.push(unknown(key, BLOCK, "a block")),
@@ -307,24 +361,24 @@ impl Reader<'_> {
     fn task(&mut self, node: &Node, entries: &[(Node, Node)], handler: bool) -> Option<Item> {
         let names = self.modules.names();
         let mut keywords = Keywords::default();
+        let unfolded;
+        let mut wrong = false;
+        let entries = match self.action(entries, &mut keywords) {
+            Some((found, is_sound)) => {
+                wrong = !is_sound;
+                unfolded = found;
+                unfolded.as_slice()
+            }
+            None => entries,
+        };
         let mut listen = Vec::new();
         let mut more_args = None;
         let mut module: Option<(&Node, String, &Node)> = None;
-        let mut wrong = false;
         for (key, value) in entries {
             let name = key.text().unwrap_or_default();
             match name {
                 "args" => more_args = Some(value),
                 "listen" if handler => listen = texts(value, "listen", self.errors),
-                "action" => {
-                    let wrong =
-                        Diagnostic::error("unknown-keyword", "`action` is Ansible's old form");
-                    self.errors.push(
-                        wrong
-                            .at(key.span, "")
-                            .help("write the module's name as the key"),
-                    );
-                }
                 _ if TASK.contains(&name) && take(&mut keywords, name, value, self.errors) => {}
                 _ => {
                     let short = base(key).to_owned();
@@ -366,6 +420,67 @@ impl Reader<'_> {
         Some(Item::Task(Box::new(task)))
     }
 
+    /// The entries of a task with its module as a key, and whether they are sound:
+    /// `action: copy src=a` and `action: {module: copy, src: a}` are `copy: …`; `local_action` also runs it here.
+    fn action(
+        &mut self,
+        entries: &[(Node, Node)],
+        keywords: &mut Keywords,
+    ) -> Option<(Vec<(Node, Node)>, bool)> {
+        let (at, (key, value)) = entries
+            .iter()
+            .enumerate()
+            .find(|(_, (k, _))| matches!(k.text(), Some("action" | "local_action")))?;
+        if key.text() == Some("local_action") {
+            let text = "localhost".to_owned();
+            keywords.delegate_to = Some(Node {
+                span: key.span,
+                kind: Kind::Scalar { text, plain: false },
+            });
+        }
+        let call = match &value.kind {
+            Kind::Map(inner) => {
+                let (module, rest): (Vec<_>, Vec<_>) = inner
+                    .iter()
+                    .cloned()
+                    .partition(|(k, _)| k.text() == Some("module"));
+                let arguments = Node {
+                    span: value.span,
+                    kind: Kind::Map(rest),
+                };
+                module.into_iter().next().map(|(_, name)| (name, arguments))
+            }
+            Kind::Scalar { text, .. } => {
+                let start = text.len() - text.trim_start().len();
+                let end = text[start..]
+                    .find(char::is_whitespace)
+                    .map_or(text.len(), |n| start + n);
+                let part = |from: usize, to: usize| Node {
+                    span: locate(self.sources, value, from..to),
+                    kind: Kind::Scalar {
+                        text: text[from..to].to_owned(),
+                        plain: true,
+                    },
+                };
+                let rest = end + text[end..].len() - text[end..].trim_start().len();
+                (end > start).then(|| (part(start, end), part(rest, text.len())))
+            }
+            _ => None,
+        };
+        let Some(call) = call else {
+            let name = key.text().unwrap_or_default();
+            let message = format!("`{name}` takes a module and its arguments");
+            self.errors
+                .push(Diagnostic::error("wrong-type", message).at(value.span, ""));
+            let mut rest = entries.to_vec();
+            rest.remove(at);
+            return Some((rest, false));
+        };
+        let mut entries = entries.to_vec();
+        entries[at] = call;
+        Some((entries, true))
+    }
+
     /// A key that is neither a keyword nor a module: probably the one that is missing.
     fn unknown_key(
         &self,
@@ -380,8 +495,6 @@ impl Reader<'_> {
         if has_module || super::keywords::not_here(short).is_some() {
             return unknown(key, TASK, "a task");
         }
-        let near_keyword = nearest(short, TASK.iter().copied());
-        let near_module = nearest(short, names.iter().map(String::as_str));
         let id = "unknown-module";
         let at = |d: Diagnostic| d.at(key.span, "");
         if let Some(instead) = other_name(short) {
@@ -391,18 +504,20 @@ impl Reader<'_> {
             ))
             .help(instead);
         }
-        match (near_module, near_keyword) {
-            (Some(near), _) => at(Diagnostic::error(
-                id,
-                format!("there is no module `{short}`"),
-            ))
-            .help(format!("did you mean `{near}`?")),
-            (None, Some(_)) => unknown(key, TASK, "a task"),
-            (None, None) => at(Diagnostic::error(
-                id,
-                format!("there is no module `{short}`"),
-            ))
-            .help("`runbook doc` lists the modules"),
+        let near_keyword = nearest(short, TASK.iter().copied());
+        let near_module = nearest(short, names.iter().map(String::as_str));
+        let far = |near: Option<&str>| near.map(|n| strsim::damerau_levenshtein(short, n));
+        if near_keyword.is_some() && (near_module.is_none() || far(near_keyword) < far(near_module))
+        {
+            return unknown(key, TASK, "a task");
+        }
+        let unknown = at(Diagnostic::error(
+            id,
+            format!("there is no module `{short}`"),
+        ));
+        match near_module {
+            Some(near) => unknown.help(format!("did you mean `{near}`?")),
+            None => unknown.help("`runbook doc` lists the modules"),
         }
     }
 
@@ -412,7 +527,8 @@ impl Reader<'_> {
         let mut args = match &value.kind {
             Kind::Scalar { text, .. } if !text.trim().is_empty() => {
                 let known = self.modules.arguments(module);
-                match split_key_values(value, text, free.as_deref(), &known) {
+                let place = |range| locate(self.sources, value, range);
+                match split_key_values(value, text, &place, free.as_deref(), &known) {
                     Ok(args) => args,
                     Err((span, message)) => {
                         let wrong = Diagnostic::error("key-value", message).at(span, "");
@@ -449,7 +565,14 @@ impl Reader<'_> {
         };
         if let Some(more) = more {
             match (&mut args.kind, &more.kind) {
-                (Kind::Map(entries), Kind::Map(added)) => entries.extend(added.iter().cloned()),
+                // What the module itself is given wins over `args`.
+                (Kind::Map(entries), Kind::Map(added)) => {
+                    for (key, value) in added {
+                        if !entries.iter().any(|(k, _)| k.text() == key.text()) {
+                            entries.push((key.clone(), value.clone()));
+                        }
+                    }
+                }
                 _ => {
                     let wrong = Diagnostic::error("wrong-type", "`args` takes a mapping");
                     self.errors.push(wrong.at(more.span, ""));

@@ -73,6 +73,12 @@ fn integer(text: &str) -> Option<i64> {
     text.parse().ok()
 }
 
+/// The truth value that a node is where one is wanted: as in Ansible also the words, quoted or not.
+#[must_use]
+pub fn truth_of(node: &Node) -> Option<bool> {
+    truth(&as_text(node)?)
+}
+
 fn truth(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
         "yes" | "on" | "true" | "y" | "t" | "1" => Some(true),
@@ -160,7 +166,10 @@ impl de::Error for Error {
             "bad-value",
             format!("`{variant}` is none of the values that this takes"),
         );
-        unknown.0.help = Some(format!("it takes {}", known.join(", ")));
+        unknown.0.help = Some(match crate::diag::nearest(variant, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("it takes {}", known.join(", ")),
+        });
         unknown
     }
     fn missing_field(field: &'static str) -> Self {
@@ -282,7 +291,13 @@ fn value<'de, V: Visitor<'de>>(value: Value, span: Span, visitor: V) -> Result<V
         Value::Int(n) => visitor.visit_i64(n),
         Value::Float(n) => visitor.visit_f64(n),
         Value::Str(s) => visitor.visit_string(s),
-        Value::Secret(s) => visitor.visit_str(s.expose()),
+        Value::Secret(s) => visitor.visit_str(s.expose()).map_err(|mut e: Error| {
+            // The message of a visitor shows what it was given.
+            if !s.expose().is_empty() {
+                e.0.message = e.0.message.replace(s.expose(), crate::value::MASK);
+            }
+            e
+        }),
         Value::List(items) => {
             let nodes: Vec<Node> = items
                 .into_iter()

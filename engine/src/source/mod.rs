@@ -8,7 +8,7 @@ mod places;
 mod sources;
 
 pub use args::check_args;
-pub use de::{from_node, untyped};
+pub use de::{from_node, truth_of, untyped};
 pub use node::{FileId, Kind, Node, Span};
 pub use parse::{parse, parse_all, parse_one};
 pub use places::locate;

@@ -162,7 +162,14 @@ impl<'a> Reader<'a> {
         let before = self.nodes;
         let (node, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let kind = self.scalar(text.into_owned(), style, tag.as_deref(), span);
+                // What is left out comes as `~` with a place before the colon.
+                let left_out = style == ScalarStyle::Plain && span.start == span.end;
+                let (text, span) = if left_out {
+                    (String::new(), self.behind_colon(span))
+                } else {
+                    (text.into_owned(), span)
+                };
+                let kind = self.scalar(text, style, tag.as_deref(), span);
                 let node = Node {
                     span: self.trimmed(span),
                     kind,
@@ -244,6 +251,16 @@ impl<'a> Reader<'a> {
         let end = span.start + u32::try_from(text.trim_end().len()).unwrap_or(0);
         Span {
             end: end.max(span.start),
+            ..span
+        }
+    }
+
+    fn behind_colon(&self, span: Span) -> Span {
+        let colon = self.text[span.start as usize..].starts_with(':');
+        let at = span.start + u32::from(colon);
+        Span {
+            start: at,
+            end: at,
             ..span
         }
     }

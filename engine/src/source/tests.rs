@@ -55,7 +55,7 @@ fn every_node_spans_what_it_is_written_as() {
             "k: >-\n  one\n  two\n\n",
             vec!["k: >-\n  one\n  two", "k", "one\n  two"],
         ),
-        ("k:\n  a:\n", vec!["k:\n  a", "k", "a", "a", ""]),
+        ("k:\n  a:\n", vec!["k:\n  a:", "k", "a:", "a", ""]),
         ("ü: 'ä'\n", vec!["ü: 'ä'", "ü", "'ä'"]),
         ("k: &x v\nl: *x\n", vec!["k: &x v\nl", "k", "v", "l", "v"]),
     ] {
