@@ -11,7 +11,7 @@ use super::views::{CONTEXT, Context, List, Mapping, Marker, Omit};
 use crate::value::Value;
 
 /// Values may be nested this deep.
-const DEEPEST: usize = 200;
+const DEEPEST: usize = 100;
 
 fn bad(message: &'static str) -> Error {
     Error::new(ErrorKind::InvalidOperation, message)
@@ -90,7 +90,11 @@ pub(super) fn formatter(out: &mut Output, state: &mut State, value: &Jinja) -> R
     {
         context.look.trace.emit(value);
     }
+    let missing = value.downcast_object_ref::<Marker>();
     match value.kind() {
+        _ if missing.is_some_and(Marker::is_undefined) => {
+            Err(Error::from(ErrorKind::UndefinedError))
+        }
         ValueKind::Undefined => Err(Error::from(ErrorKind::UndefinedError)),
         ValueKind::Invalid => Err(invalid(value)),
         ValueKind::None => Ok(()),

@@ -125,3 +125,44 @@ fn sha512(password: &[u8], salt: &[u8], rounds: Option<u32>) -> String {
     });
     written(&state, groups.chain([[None, None, Some(63)]]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::hash;
+
+    /// The results are those of `openssl passwd -5` and `-6`.
+    #[test]
+    fn as_openssl() {
+        for (scheme, salt, password, expected) in [
+            (
+                "sha256",
+                "saltstring",
+                "Hello world!",
+                "$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5",
+            ),
+            (
+                "sha512",
+                "saltstring",
+                "Hello world!",
+                "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1",
+            ),
+            (
+                "sha256",
+                "ab",
+                "a very much longer text to encrypt.  This one even stretches over morethan one line.",
+                "$5$ab$WGqxmw1W.4gq3aMWiCmp/a9.zUeEhKLWymVuxeTgSMC",
+            ),
+            (
+                "sha512",
+                "ab",
+                "a very much longer text to encrypt.  This one even stretches over morethan one line.",
+                "$6$ab$ey1CbRuO0fE8pwDH3P1TcOrU0SwF.k1bCozLhKs9Bz5FiKo.6.ZBT.hPccQxA2/UATQinF80WYBRdOcldcluV.",
+            ),
+        ] {
+            assert_eq!(hash(password, scheme, salt, None).unwrap(), expected);
+        }
+        assert!(hash("x", "sha512", "a:b", None).is_err());
+        assert!(hash("x", "md5", "ab", None).is_err());
+        assert!(hash("x", "sha512", "ab", Some(10)).is_err());
+    }
+}

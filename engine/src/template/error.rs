@@ -8,7 +8,7 @@ use super::backslash::Escaped;
 use super::filters;
 use super::scope::Scope;
 use super::session::{Outcome, Session, Trace};
-use crate::source::{Node, Span};
+use crate::source::{Node, Sources, Span};
 
 /// Why something could not be rendered.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +22,8 @@ pub struct TemplateError {
     /// The bytes within the text of the scalar at `span`, where they are known. `span` is as narrow as they are only
     /// where the text stands in the file as it is, without escapes and folding.
     pub offset: Option<Range<usize>>,
+    /// The place and the text of that whole scalar.
+    pub scalar: Option<(Span, String)>,
     /// The template that looked at the variable in which the mistake is.
     pub used_at: Option<Span>,
     /// What to do.
@@ -50,8 +52,31 @@ impl TemplateError {
             message: message.into(),
             span,
             offset: None,
+            scalar: None,
             used_at: None,
             help: None,
+        }
+    }
+
+    /// The place as narrow as it can be told with the file at hand, also where folding and escapes moved it.
+    #[must_use]
+    pub fn exact_span(&self, sources: &Sources) -> Span {
+        let Some(offset) = &self.offset else {
+            return self.span;
+        };
+        let (_, text) = sources.get(self.span.file);
+        let Some((whole, scalar)) = &self.scalar else {
+            return self.span;
+        };
+        let source = text.get(whole.start as usize..whole.end as usize);
+        let Some(found) = source.and_then(|s| aligned(s, scalar, offset)) else {
+            return self.span;
+        };
+        let at = |n: usize| whole.start + u32::try_from(n).unwrap_or(0);
+        Span {
+            file: self.span.file,
+            start: at(found.start),
+            end: at(found.end),
         }
     }
 
@@ -95,6 +120,14 @@ pub fn within(node: &Node, text: &str, range: Option<Range<usize>>) -> Span {
     }
 }
 
+/// A range that lies within a text, on whole characters, and shows at least one where there is any.
+fn inside(text: &str, range: &Range<usize>) -> Range<usize> {
+    let start = text.floor_char_boundary(range.start.min(text.len().saturating_sub(1)));
+    let end = text.ceil_char_boundary(range.end.clamp(start, text.len()));
+    let next = text[start..].chars().next().map_or(0, char::len_utf8);
+    start..end.max(start + next)
+}
+
 /// A text that is no template.
 pub(super) fn syntax(
     error: &minijinja::Error,
@@ -105,14 +138,66 @@ pub(super) fn syntax(
     let message = error
         .detail()
         .map_or_else(|| error.kind().to_string(), str::to_owned);
-    let range = error.range().map(|r| escaped.back(r));
+    let range = error.range().map(|r| inside(text, &escaped.back(r)));
     let mut out = TemplateError::new(
         ErrorKind::Syntax,
         message,
         within(node, text, range.clone()),
     );
     out.offset = range;
+    out.scalar = Some((node.span, text.to_owned()));
     out
+}
+
+/// Where a range of a scalar's text stands in its source: blanks may be more there, escapes longer, quotes doubled.
+fn aligned(source: &str, text: &str, range: &Range<usize>) -> Option<Range<usize>> {
+    let blank = |c: char| matches!(c, ' ' | '\n' | '\r' | '\t');
+    let quote = source.chars().next().filter(|c| matches!(c, '"' | '\''));
+    let mut at = usize::from(quote.is_some());
+    let mut start = None;
+    for (offset, c) in text.char_indices() {
+        let end;
+        loop {
+            let rest = source.get(at..)?;
+            let found = rest.chars().next()?;
+            let escape = quote == Some('"') && found == '\\';
+            if escape && rest[1..].starts_with(['\n', '\r']) {
+                at += 1 + rest[1..].len() - rest[1..].trim_start().len();
+            } else if escape {
+                let letter = rest.chars().nth(1)?;
+                let more = match letter {
+                    'x' => 2,
+                    'u' => 4,
+                    'U' => 8,
+                    _ => 0,
+                };
+                end = at + 1 + letter.len_utf8() + more;
+                break;
+            } else if quote == Some('\'') && rest.starts_with("''") {
+                end = at + 2;
+                break;
+            } else if found == c {
+                end = at + c.len_utf8();
+                break;
+            } else if blank(c) && blank(found) {
+                // Folded: one blank stands for a line end and what is around it.
+                end = at + rest.len() - rest.trim_start_matches(blank).len();
+                break;
+            } else if blank(found) {
+                at += found.len_utf8();
+            } else {
+                return None;
+            }
+        }
+        if offset >= range.start && start.is_none() {
+            start = Some(at);
+        }
+        at = end;
+        if offset + c.len_utf8() >= range.end {
+            return Some(start?..at);
+        }
+    }
+    None
 }
 
 /// All that is known about a run that failed.
@@ -143,9 +228,10 @@ impl Report<'_> {
     }
 
     fn place(&self, mut error: TemplateError, range: Option<Range<usize>>) -> TemplateError {
-        let range = range.map(|r| self.escaped.back(r));
+        let range = range.map(|r| inside(self.written, &self.escaped.back(r)));
         error.span = within(self.node, self.written, range.clone());
         error.offset = range;
+        error.scalar = Some((self.node.span, self.written.to_owned()));
         error
     }
 
@@ -187,6 +273,7 @@ impl Report<'_> {
             return self.place(out, Some(range));
         }
         let message = match innermost.kind() {
+            J::WriteFailure => format!("the text becomes longer than {} bytes", super::LONGEST),
             J::OutOfFuel => "the template takes too many steps".to_owned(),
             kind => innermost
                 .detail()
@@ -261,8 +348,12 @@ impl Report<'_> {
         };
         let message = format!("`{}` is undefined", missing.shown);
         let mut error = TemplateError::new(ErrorKind::Undefined, message, self.node.span);
-        error.help = crate::diag::nearest(&missing.name, missing.known.iter().map(String::as_str))
-            .map(|near| format!("did you mean `{near}`?"));
+        // Any letter is near to any other.
+        if missing.name.chars().nth(1).is_some() {
+            let known = missing.known.iter().map(String::as_str);
+            error.help = crate::diag::nearest(&missing.name, known)
+                .map(|near| format!("did you mean `{near}`?"));
+        }
         self.place(error, Some(range))
     }
 

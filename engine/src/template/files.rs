@@ -122,6 +122,7 @@ impl Engine {
             let look = Look {
                 session: session.clone(),
                 trace: Trace::new(false),
+                depth: 0,
                 lenient,
             };
             let context = minijinja::Value::from_object(Context {
@@ -177,7 +178,8 @@ impl Engine {
                 return Err(TemplateError::new(ErrorKind::Unknown, why, span));
             }
             Some(Missing::Undefined(name)) => {
-                return Err(at_line(report.undefined(None, Some(&name)), None));
+                let source = result.as_ref().err();
+                return Err(at_line(report.undefined(None, Some(&name)), source));
             }
             None => {}
         }

@@ -291,6 +291,7 @@ impl Engine {
                 within(node, text, Some(range.clone())),
             );
             error.offset = Some(range);
+            error.scalar = Some((node.span, text.clone()));
             error.help = help;
             Err(error)
         })
@@ -334,6 +335,7 @@ impl Engine {
         let look = |lenient| Look {
             session: session.clone(),
             trace: Trace::new(found.straight),
+            depth: 0,
             lenient,
         };
         let mut used = look(false);
@@ -514,5 +516,7 @@ fn truth(text: &str) -> Option<bool> {
 
 #[cfg(test)]
 mod cases;
+#[cfg(test)]
+mod laws;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::scope::{Found, Scope};
-use crate::source::{Kind, Node};
+use crate::source::{FileId, Kind, Node, Span};
 use crate::value::Value;
 
 /// A value within a variable, found again from its root by the indices of the entries that lead to it.
@@ -74,6 +74,18 @@ impl Place {
             Root::Within(layer, at) => Arc::as_ptr(layer).cast::<u8>() as usize ^ at,
         };
         (self.scope.id(), root, self.path.clone())
+    }
+
+    /// Where its variable is written; nowhere, if it came out of the run.
+    pub(super) fn span(&self) -> Span {
+        match &self.root {
+            Root::Node(node) => node.span,
+            _ => Span {
+                file: FileId(u32::MAX),
+                start: 0,
+                end: 0,
+            },
+        }
     }
 
     pub(super) fn see(&self) -> Option<Seen<'_>> {

@@ -130,6 +130,15 @@ impl Session {
     /// All that stands at a place, rendered to the end. What is unknown stays at its own leaf; `None` where it is
     /// `omit`.
     pub(super) fn whole(self: &Arc<Self>, place: &Place) -> Result<Option<Value>, TemplateError> {
+        self.whole_within(place, &mut Vec::new())
+    }
+
+    /// `above`: the places around this one, and what they are called.
+    fn whole_within(
+        self: &Arc<Self>,
+        place: &Place,
+        above: &mut Vec<(Id, Arc<str>)>,
+    ) -> Result<Option<Value>, TemplateError> {
         let inner = match self.outcome(place) {
             Outcome::Place(inner) => inner,
             Outcome::Value(value) => return Ok(Some((*value).clone())),
@@ -142,26 +151,51 @@ impl Session {
                 let value = value.clone();
                 return Ok(Some(if inner.secret { secret(value) } else { value }));
             }
-            Some(Seen::Node(node)) => matches!(node.kind, Kind::Seq(_)),
+            Some(Seen::Node(node)) => {
+                let id = inner.id();
+                if let Some(at) = above.iter().position(|(known, _)| *known == id) {
+                    let names = above.iter().skip(at).map(|(_, name)| &**name);
+                    let names: Vec<&str> = names.chain([&*place.shown]).collect();
+                    let message = format!(
+                        "the variable `{}` is made of itself: {}",
+                        inner.shown,
+                        names.join(" → ")
+                    );
+                    return Err(TemplateError::new(ErrorKind::Cycle, message, node.span));
+                }
+                above.push((id, inner.shown.clone()));
+                matches!(node.kind, Kind::Seq(_))
+            }
             None => return Ok(Some(Value::Null)),
         };
+        let value = self.entries(&inner, list, above);
+        above.pop();
+        value.map(Some)
+    }
+
+    fn entries(
+        self: &Arc<Self>,
+        inner: &Place,
+        list: bool,
+        above: &mut Vec<(Id, Arc<str>)>,
+    ) -> Result<Value, TemplateError> {
         if list {
             let mut items = Vec::with_capacity(inner.len());
             for item in (0..inner.len()).filter_map(|at| inner.item(at)) {
-                items.extend(self.whole(&item)?);
+                items.extend(self.whole_within(&item, above)?);
             }
-            return Ok(Some(Value::List(items)));
+            return Ok(Value::List(items));
         }
         let mut map = indexmap::IndexMap::new();
         for key in inner.keys() {
             let Some(entry) = inner.key(&key) else {
                 continue;
             };
-            if let Some(value) = self.whole(&entry)? {
+            if let Some(value) = self.whole_within(&entry, above)? {
                 map.insert(key, value);
             }
         }
-        Ok(Some(Value::Map(map)))
+        Ok(Value::Map(map))
     }
 }
 

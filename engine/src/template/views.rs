@@ -7,11 +7,15 @@ use std::sync::Arc;
 use minijinja::value::{Enumerator, Object, ObjectRepr};
 use minijinja::{Error, ErrorKind as JinjaKind, State, Value as Jinja};
 
+use super::error::{ErrorKind, TemplateError};
 use super::place::{Place, Seen};
 use super::scope::Scope;
 use super::session::{Missing, Outcome, Session, Trace};
 use crate::source::Kind;
 use crate::value::Value;
+
+/// Views within views may be this deep.
+const DEEPEST: u32 = 100;
 
 /// The name under which functions find the context of the rendering they are called from. No template can write it.
 pub(super) const CONTEXT: &str = "\0context";
@@ -21,6 +25,8 @@ pub(super) const CONTEXT: &str = "\0context";
 pub(super) struct Look {
     pub(super) session: Arc<Session>,
     pub(super) trace: Arc<Trace>,
+    /// How many views lie around: a mapping that holds itself has no end.
+    pub(super) depth: u32,
     /// Markers stand for undefined things too (see [`Engine::run`](super::Engine)).
     pub(super) lenient: bool,
 }
@@ -91,7 +97,21 @@ impl Look {
                 }
             }
         };
-        let look = self.clone();
+        if self.depth > DEEPEST {
+            let message = format!("`{}` is made of itself, or nested too deep", place.shown);
+            let span = match place.see() {
+                Some(Seen::Node(node)) => node.span,
+                _ => place.span(),
+            };
+            self.trace
+                .fail(TemplateError::new(ErrorKind::Cycle, &*message, span));
+            return Some(Jinja::from(Error::new(
+                JinjaKind::InvalidOperation,
+                message,
+            )));
+        }
+        let mut look = self.clone();
+        look.depth += 1;
         Some(if list {
             Jinja::from_object(List { look, place })
         } else {

@@ -7,7 +7,7 @@ use super::{Given, bad, filter, text};
 use crate::template::convert;
 
 /// Values may be nested this deep.
-const DEEPEST: usize = 200;
+const DEEPEST: usize = 100;
 
 fn too_deep(depth: usize) -> Result<(), Error> {
     if depth > DEEPEST {
