@@ -8,20 +8,21 @@ use super::Tools;
 use super::program::{Common, Hosts, Item, Layer, Play, Program, Task};
 use crate::diag::{Diagnostic, nearest};
 use crate::run::frame::MAGIC;
-use crate::source::{Kind, Node, Span, check_args, locate, untyped};
+use crate::source::{Kind, Node, Sources, Span, check_args, locate, untyped};
 use crate::template::{DynamicNames, ErrorKind, Scope, TemplateError, is_template, names};
 use crate::value::Value;
 
 /// A template's error as a diagnostic.
 #[must_use]
-pub fn template_error(error: &TemplateError) -> Diagnostic {
+pub fn template_error(error: &TemplateError, sources: &Sources) -> Diagnostic {
     let id = match error.kind {
         ErrorKind::Undefined => "undefined-variable",
         ErrorKind::Syntax => "template-syntax",
         ErrorKind::Cycle => "variable-cycle",
         ErrorKind::Unknown | ErrorKind::Other => "template",
     };
-    let mut diagnostic = Diagnostic::error(id, error.message.clone()).at(error.span, "");
+    let mut diagnostic =
+        Diagnostic::error(id, error.message.clone()).at(error.exact_span(sources), "");
     if let Some(user) = error.used_at {
         diagnostic = diagnostic.and(user, "used here");
     }
@@ -368,7 +369,7 @@ impl Check<'_> {
         let mut sound = true;
         for (node, bare) in &scalars {
             if let Err(error) = self.tools.engine.check_syntax(node, *bare) {
-                let mut wrong = template_error(&error);
+                let mut wrong = template_error(&error, &self.tools.sources);
                 if let Some(offset) = error.offset {
                     wrong = wrong.at(locate(&self.tools.sources, node, offset), "");
                 }
@@ -512,7 +513,7 @@ impl Check<'_> {
                     for error in errors {
                         let key = format!("{:?}{}", error.span, error.message);
                         if seen.insert(key) {
-                            self.found.push(template_error(&error));
+                            self.found.push(template_error(&error, &self.tools.sources));
                         }
                     }
                     continue;

@@ -458,7 +458,9 @@ impl Compiler<'_> {
                 }
                 Ok(_) => {}
                 Err(found) => {
-                    self.errors.extend(found.iter().map(check::template_error));
+                    let sources = &self.tools.sources;
+                    let found = found.iter().map(|e| check::template_error(e, sources));
+                    self.errors.extend(found);
                     return None;
                 }
             }

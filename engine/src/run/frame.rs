@@ -256,7 +256,8 @@ impl Frame {
         if error.kind == ErrorKind::Unknown {
             return Trouble::Unknown(error.message.clone());
         }
-        let (file, line, column) = place(&self.shared.sources, error.span);
+        let (file, line, column) =
+            place(&self.shared.sources, error.exact_span(&self.shared.sources));
         let mut message = error.message.clone();
         if file != "?" {
             message = format!("{file}:{line}:{column}: {message}");

@@ -22,8 +22,8 @@ pub struct TemplateError {
     /// The bytes within the text of the scalar at `span`, where they are known. `span` is as narrow as they are only
     /// where the text stands in the file as it is, without escapes and folding.
     pub offset: Option<Range<usize>>,
-    /// The place and the text of that whole scalar.
-    pub scalar: Option<(Span, String)>,
+    /// That whole scalar.
+    pub scalar: Option<Box<Node>>,
     /// The template that looked at the variable in which the mistake is.
     pub used_at: Option<Span>,
     /// What to do.
@@ -64,20 +64,10 @@ impl TemplateError {
         let Some(offset) = &self.offset else {
             return self.span;
         };
-        let (_, text) = sources.get(self.span.file);
-        let Some((whole, scalar)) = &self.scalar else {
+        let Some(scalar) = &self.scalar else {
             return self.span;
         };
-        let source = text.get(whole.start as usize..whole.end as usize);
-        let Some(found) = source.and_then(|s| aligned(s, scalar, offset)) else {
-            return self.span;
-        };
-        let at = |n: usize| whole.start + u32::try_from(n).unwrap_or(0);
-        Span {
-            file: self.span.file,
-            start: at(found.start),
-            end: at(found.end),
-        }
+        crate::source::locate(sources, scalar, offset.clone())
     }
 
     pub(super) fn with_help(mut self, help: impl Into<String>) -> Self {
@@ -145,59 +135,8 @@ pub(super) fn syntax(
         within(node, text, range.clone()),
     );
     out.offset = range;
-    out.scalar = Some((node.span, text.to_owned()));
+    out.scalar = Some(Box::new(node.clone()));
     out
-}
-
-/// Where a range of a scalar's text stands in its source: blanks may be more there, escapes longer, quotes doubled.
-fn aligned(source: &str, text: &str, range: &Range<usize>) -> Option<Range<usize>> {
-    let blank = |c: char| matches!(c, ' ' | '\n' | '\r' | '\t');
-    let quote = source.chars().next().filter(|c| matches!(c, '"' | '\''));
-    let mut at = usize::from(quote.is_some());
-    let mut start = None;
-    for (offset, c) in text.char_indices() {
-        let end;
-        loop {
-            let rest = source.get(at..)?;
-            let found = rest.chars().next()?;
-            let escape = quote == Some('"') && found == '\\';
-            if escape && rest[1..].starts_with(['\n', '\r']) {
-                at += 1 + rest[1..].len() - rest[1..].trim_start().len();
-            } else if escape {
-                let letter = rest.chars().nth(1)?;
-                let more = match letter {
-                    'x' => 2,
-                    'u' => 4,
-                    'U' => 8,
-                    _ => 0,
-                };
-                end = at + 1 + letter.len_utf8() + more;
-                break;
-            } else if quote == Some('\'') && rest.starts_with("''") {
-                end = at + 2;
-                break;
-            } else if found == c {
-                end = at + c.len_utf8();
-                break;
-            } else if blank(c) && blank(found) {
-                // Folded: one blank stands for a line end and what is around it.
-                end = at + rest.len() - rest.trim_start_matches(blank).len();
-                break;
-            } else if blank(found) {
-                at += found.len_utf8();
-            } else {
-                return None;
-            }
-        }
-        if offset >= range.start && start.is_none() {
-            start = Some(at);
-        }
-        at = end;
-        if offset + c.len_utf8() >= range.end {
-            return Some(start?..at);
-        }
-    }
-    None
 }
 
 /// All that is known about a run that failed.
@@ -231,7 +170,7 @@ impl Report<'_> {
         let range = range.map(|r| inside(self.written, &self.escaped.back(r)));
         error.span = within(self.node, self.written, range.clone());
         error.offset = range;
-        error.scalar = Some((self.node.span, self.written.to_owned()));
+        error.scalar = Some(Box::new(self.node.clone()));
         error
     }
 

@@ -291,7 +291,7 @@ impl Engine {
                 within(node, text, Some(range.clone())),
             );
             error.offset = Some(range);
-            error.scalar = Some((node.span, text.clone()));
+            error.scalar = Some(Box::new(node.clone()));
             error.help = help;
             Err(error)
         })
