@@ -6,7 +6,6 @@ use indexmap::IndexMap;
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, Output, State, Value as Jinja};
 
-use super::session::Session;
 use super::views::{CONTEXT, Context, List, Mapping, Marker, Omit};
 use crate::value::Value;
 
@@ -19,11 +18,11 @@ fn bad(message: &'static str) -> Error {
 
 /// A value from minijinja with all that hangs on it; `None` where it is `omit`. Inside lists and mappings what is
 /// omitted is left out.
-pub(super) fn from_jinja(value: &Jinja, session: &Session) -> Result<Option<Value>, Error> {
-    convert(value, session, 0)
+pub(super) fn from_jinja(value: &Jinja) -> Result<Option<Value>, Error> {
+    convert(value, 0)
 }
 
-fn convert(value: &Jinja, session: &Session, depth: usize) -> Result<Option<Value>, Error> {
+fn convert(value: &Jinja, depth: usize) -> Result<Option<Value>, Error> {
     if depth > DEEPEST {
         return Err(bad("the value is nested too deep"));
     }
@@ -42,7 +41,7 @@ fn convert(value: &Jinja, session: &Session, depth: usize) -> Result<Option<Valu
         ValueKind::Seq | ValueKind::Iterable => {
             let mut items = Vec::new();
             for item in value.try_iter()? {
-                items.extend(convert(&item, session, depth + 1)?);
+                items.extend(convert(&item, depth + 1)?);
             }
             Value::List(items)
         }
@@ -50,7 +49,7 @@ fn convert(value: &Jinja, session: &Session, depth: usize) -> Result<Option<Valu
             let mut map = IndexMap::new();
             for key in value.try_iter()? {
                 let name = key.as_str().map_or_else(|| key.to_string(), str::to_owned);
-                if let Some(inner) = convert(&value.get_item(&key)?, session, depth + 1)? {
+                if let Some(inner) = convert(&value.get_item(&key)?, depth + 1)? {
                     map.insert(name, inner);
                 }
             }

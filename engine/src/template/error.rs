@@ -316,9 +316,7 @@ impl Report<'_> {
             Some(Err(inner)) => {
                 scope = inner;
                 loop {
-                    let Some(name) = path.next() else {
-                        return None;
-                    };
+                    let name = path.next()?;
                     shown = format!("{shown}.{name}");
                     match self.session.find(&scope, name) {
                         Some(Ok(place)) => break place,

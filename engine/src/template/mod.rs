@@ -373,7 +373,7 @@ impl Engine {
                 if let Some(place) = convert::place_of(&value) {
                     return Outcome::Place(Box::new(place));
                 }
-                match convert::from_jinja(&value, session) {
+                match convert::from_jinja(&value) {
                     // Converting looks at all that hangs on the value.
                     _ if used.trace.pending().is_some() => {
                         return match used.trace.pending() {

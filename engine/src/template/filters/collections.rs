@@ -1,7 +1,7 @@
 //! Lists and mappings.
 
 use minijinja::value::{Rest, ValueKind};
-use minijinja::{Environment, Error, State, Value};
+use minijinja::{Environment, Error, Value};
 
 use super::{Given, bad, filter, items, text, valid};
 use crate::template::views::Marker;
@@ -125,13 +125,7 @@ fn flatten(
     Ok(())
 }
 
-fn extract(
-    state: &mut State<'_, '_>,
-    key: Value,
-    container: Value,
-    more: Option<Value>,
-) -> Result<Value, Error> {
-    let _ = state;
+fn extract(key: Value, container: Value, more: Option<Value>) -> Result<Value, Error> {
     let mut found = container.get_item(&key)?;
     for step in more
         .map(|m| match m.kind() {

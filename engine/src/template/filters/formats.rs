@@ -191,7 +191,7 @@ impl Yaml {
                 let mut parts = Vec::new();
                 for key in self.keys(value)? {
                     let inner = self.flow(&value.get_item(&key)?, depth + 1)?;
-                    parts.push(format!("{}: {inner}", self.scalar(&key, 0)?));
+                    parts.push(format!("{}: {inner}", self.scalar(&key)?));
                 }
                 format!("{{{}}}", parts.join(", "))
             }
@@ -202,7 +202,7 @@ impl Yaml {
                     .collect::<Result<_, _>>()?;
                 format!("[{}]", parts.join(", "))
             }
-            _ => self.scalar(value, 0)?,
+            _ => self.scalar(value)?,
         })
     }
 
@@ -214,7 +214,7 @@ impl Yaml {
             ValueKind::Map => {
                 for key in self.keys(value)? {
                     let inner = value.get_item(&key)?;
-                    let key = self.scalar(&key, at)?;
+                    let key = self.scalar(&key)?;
                     if Self::nested(&inner) && !self.in_flow(&inner)? {
                         out.push_str(&format!("{pad}{key}:\n"));
                         // A list below a key stands as far left as the key.
@@ -225,7 +225,7 @@ impl Yaml {
                         let inner = if Self::nested(&inner) {
                             self.flow(&inner, depth + 1)?
                         } else {
-                            self.scalar(&inner, at + self.indent)?
+                            self.scalar(&inner)?
                         };
                         out.push_str(&format!("{pad}{key}: {inner}\n"));
                     }
@@ -244,19 +244,18 @@ impl Yaml {
                         let inner = if Self::nested(&item) {
                             self.flow(&item, depth + 1)?
                         } else {
-                            self.scalar(&item, at + self.indent)?
+                            self.scalar(&item)?
                         };
                         out.push_str(&format!("{pad}- {inner}\n"));
                     }
                 }
             }
-            _ => out.push_str(&format!("{}\n", self.scalar(value, at)?)),
+            _ => out.push_str(&format!("{}\n", self.scalar(value)?)),
         }
         Ok(())
     }
 
-    fn scalar(&self, value: &Value, at: usize) -> Result<String, Error> {
-        let _ = at;
+    fn scalar(&self, value: &Value) -> Result<String, Error> {
         Ok(match value.kind() {
             ValueKind::Undefined => return Err(Error::from(minijinja::ErrorKind::UndefinedError)),
             ValueKind::None | ValueKind::Plain => "null".to_owned(),

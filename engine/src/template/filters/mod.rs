@@ -6,8 +6,10 @@
 mod collections;
 mod formats;
 mod functions;
+mod methods;
 mod numbers;
 mod paths;
+mod regexes;
 mod texts;
 mod times;
 mod versions;
@@ -19,7 +21,7 @@ use minijinja::{Environment, Error, ErrorKind, State, Value};
 
 use super::analyze::Names;
 
-pub(super) use texts::regex;
+pub(super) use regexes::regex;
 pub(super) use times::is_moment;
 pub(super) use versions::compare as compare_versions;
 
@@ -211,6 +213,7 @@ pub(super) fn add(env: &mut Environment<'static>) {
     }
     collections::add(env);
     texts::add(env);
+    regexes::add(env);
     numbers::add(env);
     formats::add(env);
     paths::add(env);
@@ -239,7 +242,7 @@ pub(super) fn method(
     name: &str,
     args: &[Value],
 ) -> Result<Value, Error> {
-    if let Some(result) = texts::method(value, name, args) {
+    if let Some(result) = methods::method(value, name, args) {
         return result;
     }
     minijinja_contrib::pycompat::unknown_method_callback(state, value, name, args)
