@@ -1,1 +1,35 @@
-fn main() {}
+//! What is done with this project beside building it.
+
+mod demo;
+mod dist;
+mod needs;
+mod run;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+/// What is done with this project beside building it.
+#[derive(Parser)]
+#[command(name = "xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Make the lab and show the product on it
+    Demo(demo::Args),
+    /// Test everything: formatting, lints, tests; installs and starts what they need
+    Test(test::Args),
+    /// Build the static binary into dist/
+    Dist,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().task {
+        Task::Demo(args) => demo::run(&args),
+        Task::Test(args) => test::run(&args),
+        Task::Dist => dist::run(),
+    }
+}

@@ -139,11 +139,10 @@ impl Terminal {
         for lost in &report.irreversible {
             line.push_str(&indented(&format!("irreversible: {lost}"), 4));
         }
-        if self.diff {
-            if let Some(diff) = &report.diff {
+        if self.diff
+            && let Some(diff) = &report.diff {
                 line.push_str(&coloured(diff, 4));
             }
-        }
         line
     }
 }

@@ -117,8 +117,8 @@ impl Check<'_> {
         let mut twice = Vec::new();
         let mut see = |item: &Item| {
             let common = item.common();
-            if let Some(id) = &common.id {
-                if let Some(first) = ids.insert(id.clone(), common.span) {
+            if let Some(id) = &common.id
+                && let Some(first) = ids.insert(id.clone(), common.span) {
                     let wrong = Diagnostic::error(
                         "duplicate-id",
                         format!("the id `{id}` stands twice in this play"),
@@ -129,7 +129,6 @@ impl Check<'_> {
                             .and(start(first), "first here"),
                     );
                 }
-            }
         };
         self.play
             .sections
@@ -564,12 +563,11 @@ impl Check<'_> {
             };
             for (span, name) in texts {
                 let folders: [PathBuf; 1] = [self.play.folder.clone()];
-                if let Err(message) = store.find(&name, subfolder, &folders) {
-                    if seen.insert(format!("{span:?}{message}")) {
+                if let Err(message) = store.find(&name, subfolder, &folders)
+                    && seen.insert(format!("{span:?}{message}")) {
                         self.found
                             .push(Diagnostic::error("missing-file", message).at(span, ""));
                     }
-                }
             }
         }
     }

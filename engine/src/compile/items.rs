@@ -28,8 +28,6 @@ pub(super) struct ItemCompiler {
     pub folder: PathBuf,
     /// All hosts of the play.
     pub hosts: BTreeSet<String>,
-    /// The play runs once per site, so tasks may name `hosts`.
-    pub for_sites: bool,
     pub errors: Vec<Diagnostic>,
     pub depth: usize,
 }

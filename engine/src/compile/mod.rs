@@ -332,7 +332,6 @@ impl Compiler<'_> {
             inventory: Arc::new(self.call.inventory.clone()),
             folder: folder.to_owned(),
             hosts: all,
-            for_sites: groups.iter().any(|g| g.site.is_some()),
             errors: Vec::new(),
             depth: 0,
         };

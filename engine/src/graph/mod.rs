@@ -307,11 +307,10 @@ impl Builder {
             }
             made.push(node);
         }
-        if let Item::Task(task) = item {
-            if let Some(register) = &task.register {
+        if let Item::Task(task) = item
+            && let Some(register) = &task.register {
                 self.registered.insert(register.clone(), made.clone());
             }
-        }
         made
     }
 

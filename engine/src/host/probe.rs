@@ -97,11 +97,10 @@ impl Probe {
         Fut: Future<Output = Result<T, HostError>> + Send,
     {
         let key = (std::any::TypeId::of::<T>(), name.to_owned());
-        if let Some(found) = self.sessions.lock().await.get(&key) {
-            if let Ok(session) = found.clone().downcast::<T>() {
+        if let Some(found) = self.sessions.lock().await.get(&key)
+            && let Ok(session) = found.clone().downcast::<T>() {
                 return Ok(session);
             }
-        }
         let made = Arc::new(make().await?);
         self.sessions.lock().await.insert(key, made.clone());
         Ok(made)

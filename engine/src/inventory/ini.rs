@@ -151,14 +151,13 @@ fn literal(value: &str, span: Span) -> Node {
         }
     }
     // Python's literals for lists and mappings are JSON but for the quotes.
-    if value.starts_with(['[', '{']) && !value.starts_with("{{") {
-        if let Ok(json) = serde_json::from_str(&value.replace('\'', "\"")) {
+    if value.starts_with(['[', '{']) && !value.starts_with("{{")
+        && let Ok(json) = serde_json::from_str(&value.replace('\'', "\"")) {
             return Node {
                 span,
                 kind: Kind::Value(crate::value::Value::from_json(&json)),
             };
         }
-    }
     Node {
         span,
         kind: Kind::Scalar {

@@ -45,7 +45,7 @@ impl Lookahead {
             status,
             NodeStatus::Changed | NodeStatus::Unknown | NodeStatus::Conditional
         );
-        if changes && targets.paths.iter().any(|p| *p == common.path) {
+        if changes && targets.paths.contains(&common.path) {
             *targets
                 .found
                 .lock()

@@ -201,11 +201,10 @@ impl Sight {
         let mut wanted = Vec::new();
         let mut known = HashSet::new();
         for key in keys {
-            if let Source::Base(at, _) = self.source(key) {
-                if lock(&self.base).get(&self.user, &at).is_none() && known.insert(at.clone()) {
+            if let Source::Base(at, _) = self.source(key)
+                && lock(&self.base).get(&self.user, &at).is_none() && known.insert(at.clone()) {
                     wanted.push(at);
                 }
-            }
         }
         wanted
     }
@@ -291,11 +290,10 @@ impl Lookup for Sight {
             Source::Overlay(known) => Some(known),
             Source::Base(at, assumption) => {
                 let known = lock(&self.base).get(&self.user, &at).cloned();
-                if known.is_some() {
-                    if let Some(what) = assumption {
+                if known.is_some()
+                    && let Some(what) = assumption {
                         self.assume(what);
                     }
-                }
                 known
             }
         };

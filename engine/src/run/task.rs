@@ -242,8 +242,8 @@ impl Walk {
         if let Some(why) = unsure {
             return self.conditional(node, &frame, why, &start).await;
         }
-        if !node.task.common.before.is_empty() {
-            if let Some(why_not) = self.not_needed_before(node.task, node.here).await? {
+        if !node.task.common.before.is_empty()
+            && let Some(why_not) = self.not_needed_before(node.task, node.here).await? {
                 let settled = Settled {
                     status: Some(NodeStatus::Skipped),
                     message: Some(why_not),
@@ -251,7 +251,6 @@ impl Walk {
                 };
                 return self.finish(node, settled, &start).await;
             }
-        }
         let settled = self.tries(node, &frame).await?;
         self.finish(node, settled, &start).await
     }
@@ -272,8 +271,8 @@ impl Walk {
         if matches!(self.way, Way::Predict) {
             match self.prepare(node, frame) {
                 Ok((prepared, _)) => {
-                    if node.task.module.needs_host() {
-                        if let Ok((reach, machine)) = self.reach(node, frame).await {
+                    if node.task.module.needs_host()
+                        && let Ok((reach, machine)) = self.reach(node, frame).await {
                             let overlay = self.overlays.of(&machine);
                             let way = SettleWay::Predict(overlay);
                             let no_files = LocalFiles::new();
@@ -287,7 +286,6 @@ impl Walk {
                             );
                             drop(reach);
                         }
-                    }
                 }
                 Err(_) => self.opaque_here(node.host, &why).await,
             }
@@ -661,11 +659,9 @@ impl Walk {
         let mut facts = IndexMap::new();
         if task.module.name() == "set_fact"
             && matches!(status, NodeStatus::Ok | NodeStatus::Changed)
-        {
-            if let Some(Value::Map(map)) = settled.output.get("ansible_facts") {
+            && let Some(Value::Map(map)) = settled.output.get("ansible_facts") {
                 facts.clone_from(map);
             }
-        }
         self.states
             .with(node.host, |state| state.vars.extend(facts.clone()));
         if let Way::Apply(journal) = &self.way {

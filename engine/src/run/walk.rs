@@ -241,14 +241,13 @@ impl Walk {
 
     /// What `run_once` registered on one host holds for all.
     fn share_register(&self, task: &Task, from: &str, hosts: &[String]) {
-        if let Some(name) = &task.register {
-            if let Some(value) = self.states.var(from, name) {
+        if let Some(name) = &task.register
+            && let Some(value) = self.states.var(from, name) {
                 for host in hosts.iter().filter(|h| *h != from) {
                     self.states
                         .with(host, |h| h.vars.insert(name.clone(), value.clone()));
                 }
             }
-        }
     }
 
     async fn block(
@@ -409,11 +408,10 @@ impl Walk {
                         continue;
                     }
                     let key = (handler.common.path.clone(), host.clone());
-                    if let Some(certain) = self.take_notified(handler, host, here) {
-                        if ran.insert(key) {
+                    if let Some(certain) = self.take_notified(handler, host, here)
+                        && ran.insert(key) {
                             hosts.push((host.clone(), certain));
                         }
-                    }
                 }
                 for (host, certain) in hosts {
                     any = true;

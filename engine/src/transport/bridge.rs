@@ -29,7 +29,7 @@ pub(super) async fn command_line(
         Address::Unix(path) if has("socat") => format!("socat - UNIX-CONNECT:{}", word(path)),
         Address::Unix(path) if has("nc") => format!("nc -U {}", word(path)),
         Address::Unix(path) if has("python3") => python(
-            &format!("s=socket.socket(socket.AF_UNIX);s.connect(a[1])"),
+            "s=socket.socket(socket.AF_UNIX);s.connect(a[1])",
             &[path],
         ),
         Address::Unix(path) if has("perl") => perl(

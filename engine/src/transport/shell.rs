@@ -102,9 +102,9 @@ fn request_line(script: &str, stdin: Option<&[u8]>, nonce: &str) -> String {
             format!("printf %s {} | base64 -d | ( {body} )", word(&encoded))
         }
     };
-    let _ = write!(
+    let _ = writeln!(
         line,
-        "; printf '\\n{nonce} %s\\n' \"$?\"; printf '\\n{nonce}\\n' >&2\n"
+        "; printf '\\n{nonce} %s\\n' \"$?\"; printf '\\n{nonce}\\n' >&2"
     );
     line
 }

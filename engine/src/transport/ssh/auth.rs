@@ -101,7 +101,7 @@ pub(super) async fn log_in(
             tried.push("the password (refused)".to_owned());
         }
     }
-    let methods: Vec<String> = offered.iter().map(|m| String::from(m)).collect();
+    let methods: Vec<String> = offered.iter().map(String::from).collect();
     let tried = if tried.is_empty() {
         "nothing that it accepts".to_owned()
     } else {

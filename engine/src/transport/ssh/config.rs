@@ -52,11 +52,10 @@ pub(super) async fn resolve(settings: &SshSettings) -> Result<Resolved, HostErro
             PathBuf::from("/etc/ssh/ssh_known_hosts"),
         ],
     };
-    if settings.use_config {
-        if let Some(text) = ask_openssh(&settings.address).await {
+    if settings.use_config
+        && let Some(text) = ask_openssh(&settings.address).await {
             apply(&text, &mut resolved);
         }
-    }
     if let Some(port) = settings.port {
         resolved.port = port;
     }

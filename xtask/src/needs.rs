@@ -1,0 +1,81 @@
+//! What the tests need on this machine: found, or installed from Debian, or named as missing.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::run::{has, run, say};
+
+/// A program that tests start, and the Debian package that has it.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("sshd", "openssh-server"),
+    ("ssh", "openssh-client"),
+    ("sudo", "sudo"),
+    ("slapd", "slapd"),
+    ("ldapsearch", "ldap-utils"),
+    ("psql", "postgresql-client"),
+    ("busybox", "busybox-static"),
+    ("dash", "dash"),
+    ("dockerd", "docker.io"),
+    ("debootstrap", "debootstrap"),
+];
+
+/// PostgreSQL's server programs lie outside the search path.
+fn has_postgres() -> bool {
+    std::fs::read_dir("/usr/lib/postgresql").is_ok_and(|mut versions| versions.next().is_some())
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|o| o.stdout.starts_with(b"0\n"))
+}
+
+/// Packages that are missing.
+fn missing() -> Vec<&'static str> {
+    let sbin = |program: &str| std::path::Path::new("/usr/sbin").join(program).exists();
+    let mut packages: Vec<&str> =
+        PROGRAMS.iter().filter(|(program, _)| !has(program) && !sbin(program)).map(|(_, package)| *package).collect();
+    if !has_postgres() {
+        packages.push("postgresql");
+    }
+    packages
+}
+
+/// Installs what is missing where it may; says what stays missing, and so which tests will be skipped.
+pub fn install(ask: bool) -> Result<()> {
+    let packages = missing();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let command = format!("apt-get install -y --no-install-recommends {}", packages.join(" "));
+    if !is_root() || !has("apt-get") {
+        say(&format!("missing for some tests, which will be skipped by name: {}", packages.join(", ")));
+        say(&format!("to have them, run as root: {command}"));
+        return Ok(());
+    }
+    say(&format!("installing: {command}"));
+    if ask && !agreed() {
+        return Ok(());
+    }
+    // Servers are started by the tests themselves, on their own ports and folders.
+    let policy = std::path::Path::new("/usr/sbin/policy-rc.d");
+    let ours = !policy.exists();
+    if ours {
+        std::fs::write(policy, "#!/bin/sh\nexit 101\n")?;
+        run("chmod", &["755", "/usr/sbin/policy-rc.d"])?;
+    }
+    let outcome = run("apt-get", &["update", "-qq"]).and_then(|()| {
+        let mut args = vec!["install", "-y", "-qq", "--no-install-recommends"];
+        args.extend(packages);
+        run("env", &[&["DEBIAN_FRONTEND=noninteractive", "apt-get"], &args[..]].concat())
+    });
+    if ours {
+        std::fs::remove_file(policy)?;
+    }
+    outcome
+}
+
+fn agreed() -> bool {
+    say("Go on? [y/N]");
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).is_ok() && matches!(line.trim(), "y" | "yes")
+}
