@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error};
 
+use super::container::Through;
 use super::inverse::quoted;
 use super::server::Server;
 use super::session::reading;
-use crate::ldap::server::Through;
 
 /// The kind.
 pub struct PgFacts;

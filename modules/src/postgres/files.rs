@@ -8,7 +8,7 @@ use runbook_engine::world::View;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::ldap::image::{ImageFiles, ImageFilesKey};
+use crate::docker::image::{ImageFiles, ImageFilesKey};
 
 /// Where update files come from.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]

@@ -2,6 +2,7 @@
 
 pub mod catalogue;
 pub mod chain;
+pub mod container;
 pub mod evidence;
 pub mod facts_kind;
 pub mod files;

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::facts_kind::{FactsKey, PgFacts};
 use super::server::{Place, Server};
 use crate::command::exec::folder;
-use crate::ldap::container;
+use crate::docker::Container;
 
 /// The module.
 pub struct PgDump;
@@ -125,7 +125,7 @@ impl Module for PgDump {
             .reads("pg-schema", server.id())
             .writes("file", args.dest.trim_end_matches('/'));
         if let Some(name) = server.container() {
-            footprint = footprint.reads(container::KIND, name);
+            footprint = footprint.reads(Container::NAME, name);
         }
         footprint
     }

@@ -15,7 +15,7 @@ use super::files::Files;
 use super::plan::found;
 use super::schema_kind::{PgSchema, SchemaKey};
 use super::server::Server;
-use crate::ldap::container;
+use crate::docker::Container;
 
 /// The module.
 pub struct PgInfo;
@@ -82,7 +82,7 @@ impl Module for PgInfo {
             footprint = files.touches(footprint);
         }
         if let Some(name) = server.container() {
-            footprint = footprint.reads(container::KIND, name);
+            footprint = footprint.reads(Container::NAME, name);
         }
         footprint
     }

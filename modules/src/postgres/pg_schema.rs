@@ -18,7 +18,7 @@ use super::plan::{Plan, Planned, Request, Step, plan};
 use super::schema_kind::{Pace, PgSchema, SchemaKey, SchemaWant, one_line};
 use super::server::Server;
 use super::version::Version;
-use crate::ldap::container;
+use crate::docker::{Container, ContainerKey};
 
 /// The module.
 pub struct PgSchemaModule;
@@ -58,6 +58,9 @@ pub struct PgSchemaArgs {
     /// `parts` has 2 in it (or is not given), else running.
     #[serde(default)]
     pub archive: Option<Archive>,
+    /// The container on the same host that must not run while a part for a stopped archive is applied.
+    #[serde(default)]
+    pub require_stopped: Option<String>,
     /// Refuse a part for a stopped archive while other clients are logged in as `user`. Default: yes.
     #[serde(default)]
     pub require_alone: Option<bool>,
@@ -223,8 +226,12 @@ impl Module for PgSchemaModule {
             .touches(Footprint::nothing())
             .reads(PgFacts::NAME, server.id())
             .writes(PgSchema::NAME, server.id());
-        if let Some(name) = server.container() {
-            footprint = footprint.reads(container::KIND, name);
+        for name in server
+            .container()
+            .into_iter()
+            .chain(args.require_stopped.as_deref())
+        {
+            footprint = footprint.reads(Container::NAME, name);
         }
         footprint
     }
@@ -264,6 +271,22 @@ impl Module for PgSchemaModule {
                 "after this there is no way back ({}); say `consent: true` where that is meant",
                 lost.join("; ")
             )));
+        }
+        if let Some(name) = args
+            .require_stopped
+            .as_ref()
+            .filter(|_| applied(&plan).next().is_some() && request.stopped)
+        {
+            let key = ContainerKey { name: name.clone() };
+            if world.get::<Container>(&key)?.running {
+                return Err(Stop::refuse(format!(
+                    "container {name} runs, and {} is for when it does not; stop it first",
+                    plan.steps
+                        .iter()
+                        .find(|s| !s.adopt)
+                        .map_or("this", |s| s.title.as_str())
+                )));
+            }
         }
         let mut wanted = if plan.steps.is_empty() {
             Wanted::nothing()
@@ -639,6 +662,34 @@ mod tests {
         assert_eq!(
             wanted.summary.as_deref(),
             Some("pacsdb 1.2 part 1 → 1.2: 3 statements, study about 412,000 rows")
+        );
+    }
+
+    #[test]
+    fn an_archive_that_must_not_run() {
+        let there = [
+            "table study",
+            "table task",
+            "index idxa",
+            "column study.gone",
+            "column study.old",
+        ];
+        let args = args(&json!({"parts": [2], "require_stopped": "arc"}));
+        let key = ContainerKey {
+            name: "arc".to_owned(),
+        };
+        let runs = |running| crate::docker::ContainerState {
+            exists: true,
+            running,
+            ..Default::default()
+        };
+        let stopped = world(&args, &there).with::<Container>(&key, &runs(false));
+        assert!(PgSchemaModule::want(&args, &stopped.view()).is_ok());
+        let running = world(&args, &there).with::<Container>(&key, &runs(true));
+        let stop = PgSchemaModule::want(&args, &running.view()).unwrap_err();
+        assert!(
+            matches!(&stop, Stop::Refuse(why) if why.contains("container arc runs, and 1.2 part 2")),
+            "{stop:?}"
         );
     }
 

@@ -399,14 +399,15 @@ fn missing_tables(
                 operation,
                 Operation::CreateTable { .. } | Operation::DropTable { .. }
             );
-            if let Some(table) = operation.table().filter(|_| !made_or_gone) {
-                if catalogue.fact(&Object::Table(table.to_owned())) == Some(&Fact::Absent) {
-                    errors.push(format!(
+            let table = operation.table().filter(|_| !made_or_gone);
+            let absent =
+                |t: &&str| catalogue.fact(&Object::Table((*t).to_owned())) == Some(&Fact::Absent);
+            if let Some(table) = table.filter(absent) {
+                errors.push(format!(
                         "{}:{}: table {table} is not there; is this the right database, and has its user the right \
                          search_path?",
                         unit.file, statement.line
                     ));
-                }
             }
             operation
                 .effects()

@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::catalogue;
+use super::container::Through;
 use super::ledger::{Progress, SchemaState};
 use super::object::{Fact, Object};
 use super::plan::{self, Step};
 use super::server::Server;
 use super::session::reading;
 use super::writing;
-use crate::ldap::server::Through;
 
 /// The kind.
 pub struct PgSchema;
@@ -366,19 +366,64 @@ mod tests {
 
     #[test]
     fn through_a_replaced_container() {
-        let now = json!({"running": true, "id": "1", "binds": ["/data:/var/lib/postgresql/data"]});
-        let kept = json!({"running": true, "id": "2", "binds": ["/data:/var/lib/postgresql/data"]});
-        let other = json!({"running": true, "id": "2", "binds": ["/new:/var/lib/postgresql/data"]});
-        let stopped =
-            json!({"running": false, "id": "1", "binds": ["/data:/var/lib/postgresql/data"]});
-        for (to, expected) in [
-            (Some(kept), "assuming"),
-            (Some(other), "unknown"),
-            (Some(json!({"running": true, "id": "2"})), "unknown"),
-            (Some(stopped), "unknown"),
-            (None, "unknown"),
+        let mount = |source: &str, target: &str| crate::docker::state::Mount {
+            kind: "bind".to_owned(),
+            source: source.to_owned(),
+            target: target.to_owned(),
+            read_only: target.starts_with("/etc"),
+            anonymous: source.is_empty(),
+        };
+        let container_of = |id: &str, running: bool, source: Option<&str>| {
+            let mut mounts = vec![mount("/etc/localtime", "/etc/localtime")];
+            mounts.extend(source.map(|s| mount(s, "/var/lib/postgresql/data")));
+            serde_json::to_value(crate::docker::ContainerState {
+                exists: true,
+                id: id.to_owned(),
+                running,
+                mounts,
+                ..Default::default()
+            })
+            .unwrap()
+        };
+        let now = container_of("1", true, Some("/data"));
+        let bare = container_of("1", true, None);
+        for (from, to, expected) in [
+            (
+                &now,
+                Some(container_of("", true, Some("/data"))),
+                "assuming",
+            ),
+            (
+                &now,
+                Some(container_of("1", true, Some("/data"))),
+                "assuming",
+            ),
+            (&now, Some(container_of("", true, Some("/new"))), "unknown"),
+            (&now, Some(container_of("", true, None)), "unknown"),
+            (&now, Some(container_of("", true, Some(""))), "unknown"),
+            (&bare, Some(container_of("", true, None)), "unknown"),
+            (&bare, Some(container_of("1", true, None)), "assuming"),
+            (
+                &now,
+                Some(container_of("1", false, Some("/data"))),
+                "unknown",
+            ),
+            (
+                &container_of("1", false, Some("/data")),
+                Some(now.clone()),
+                "unknown",
+            ),
+            (&now, None, "unknown"),
         ] {
-            let changes = [change(container("db"), &now, to.clone())];
+            let data = json!({"name": "db"});
+            let changes = [change(
+                Ref {
+                    data,
+                    ..container("db")
+                },
+                from,
+                to.clone(),
+            )];
             let shadow = PgSchema.predicted(&key("a"), &Predicted { changes: &changes });
             let found = match shadow {
                 Shadow::Assuming(_) => "assuming",

@@ -1,13 +1,14 @@
 //! Which database is meant, and as whom one speaks to it.
 
 use runbook_engine::host::{Address, HostError, Probe};
-use runbook_engine::resource::Ref;
+use runbook_engine::resource::{Kind as _, Ref};
 use runbook_engine::value::Secret;
 use runbook_engine::world::Predicted;
 use serde::{Deserialize, Serialize};
 
-use crate::ldap::container;
-use crate::ldap::server::Through;
+use super::container;
+use super::container::Through;
+use crate::docker::{Container, address_of};
 
 /// A database of a server, and the user one logs in as.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,7 +136,7 @@ impl Server {
     /// Where the container does not run or has no address.
     pub async fn address(&self, probe: &Probe) -> Result<Address, HostError> {
         Ok(match &self.at {
-            Place::Container { name, port } => container::address(probe, name, *port).await?,
+            Place::Container { name, port } => address_of(probe, name, *port).await?,
             Place::Tcp { host, port } => Address::Tcp(host.clone(), *port),
             Place::Socket { path } => Address::Unix(path.clone()),
         })
@@ -154,7 +155,7 @@ impl Server {
     #[must_use]
     pub fn is_container(&self, written: &Ref) -> bool {
         self.container()
-            .is_some_and(|name| written.kind == container::KIND && written.id == name)
+            .is_some_and(|name| written.kind == Container::NAME && written.id == name)
     }
 
     /// The name of its container.
