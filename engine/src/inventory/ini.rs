@@ -3,9 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use indexmap::IndexMap;
+
+use super::literal::literal;
 use super::{Inventory, Vars, ranges};
 use crate::diag::Diagnostic;
 use crate::source::{FileId, Kind, Node, Sources, Span};
+use crate::value::Value;
 
 enum Section {
     Hosts(String),
@@ -24,6 +28,9 @@ pub fn read(
     let (_, text) = sources.get(file);
     let mut section = Section::Hosts("ungrouped".to_owned());
     let mut children: Vec<(String, Span)> = Vec::new();
+    // Groups of which only variables are told.
+    let mut vars_of: Vec<(String, Span)> = Vec::new();
+    let mut told: IndexMap<String, Vars> = IndexMap::new();
     let mut offset = 0;
     for line in text.split_inclusive('\n') {
         let start = offset;
@@ -39,7 +46,11 @@ pub fn read(
             end: u32::try_from(start + lead + from + len).unwrap_or(u32::MAX),
         };
         let whole = at(0, content.len());
-        if let Some(rest) = content.strip_prefix('[') {
+        // `[2001:db8::1]:22` is a host.
+        let is_host = content
+            .split_once(']')
+            .is_some_and(|(_, rest)| rest.starts_with(':'));
+        if let Some(rest) = content.strip_prefix('[').filter(|_| !is_host) {
             let Some((header, _)) = rest.split_once(']') else {
                 errors.push(Diagnostic::error("inventory", "a `[` is not closed").at(whole, ""));
                 continue;
@@ -61,36 +72,52 @@ pub fn read(
                     continue;
                 }
             };
-            let (Section::Hosts(group) | Section::Vars(group) | Section::Children(group)) =
-                &section;
-            into.group(group, Some(whole));
+            match &section {
+                Section::Vars(group) => vars_of.push((group.clone(), whole)),
+                Section::Hosts(group) | Section::Children(group) => {
+                    into.group(group, Some(whole));
+                }
+            }
             continue;
         }
         match &section {
             Section::Hosts(group) => {
-                let mut words = words(content);
-                let (name_at, name) = words.remove(0);
-                let mut vars = Vars::new();
-                for (word_at, word) in words {
-                    if word.starts_with('#') {
-                        break;
+                let words = match words(content) {
+                    Ok(words) => words,
+                    Err(quote) => {
+                        let open = Diagnostic::error("inventory", "a quote is not closed");
+                        errors.push(open.at(at(quote, content.len() - quote), ""));
+                        continue;
                     }
-                    match word.split_once('=') {
-                        Some((key, value)) => {
-                            let span = at(word_at + key.len() + 1, value.len());
-                            vars.insert(key.to_owned(), Arc::new(literal(value, span)));
+                };
+                let Some((first, rest)) = words.split_first() else {
+                    continue;
+                };
+                let mut vars = Vars::new();
+                for word in rest {
+                    match word.text.split_once('=') {
+                        Some((key, text)) => {
+                            let span = at(word.at + key.len() + 1, word.len - key.len() - 1);
+                            vars.insert(key.to_owned(), Arc::new(value(text, span)));
                         }
                         None => {
-                            let wrong = Diagnostic::error(
-                                "inventory",
-                                format!("`{word}` is not `name=value`"),
-                            );
-                            errors.push(wrong.at(at(word_at, word.len()), ""));
+                            let message = format!("`{}` is not `name=value`", word.text);
+                            let wrong = Diagnostic::error("inventory", message);
+                            errors.push(wrong.at(at(word.at, word.len), ""));
                         }
                     }
                 }
-                let span = at(name_at, name.len());
-                match ranges::expand(&name) {
+                let span = at(first.at, first.len);
+                let (name, port) = with_port(&first.text);
+                if let Some(port) = port {
+                    let kind = Kind::Scalar {
+                        text: port.to_owned(),
+                        plain: true,
+                    };
+                    let port = Arc::new(Node { span, kind });
+                    vars.entry("ansible_port".to_owned()).or_insert(port);
+                }
+                match ranges::expand(name) {
                     Ok(names) => {
                         for name in names {
                             into.host(&name, Some(span), folder).vars.push(vars.clone());
@@ -98,21 +125,16 @@ pub fn read(
                         }
                     }
                     Err(message) => {
-                        errors.push(Diagnostic::error("inventory", message).at(span, ""))
+                        errors.push(Diagnostic::error("inventory", message).at(span, ""));
                     }
                 }
             }
             Section::Vars(group) => match content.split_once('=') {
-                Some((key, value)) => {
-                    let value_at = key.len() + 1 + (value.len() - value.trim_start().len());
-                    let node = literal(value.trim(), at(value_at, value.trim().len()));
-                    let vars = &mut into.group(group, None).vars;
-                    if vars.is_empty() {
-                        vars.push(Vars::new());
-                    }
-                    if let Some(last) = vars.last_mut() {
-                        last.insert(key.trim().to_owned(), Arc::new(node));
-                    }
+                Some((key, text)) => {
+                    let value_at = key.len() + 1 + (text.len() - text.trim_start().len());
+                    let node = value(text.trim(), at(value_at, text.trim().len()));
+                    let vars = told.entry(group.clone()).or_default();
+                    vars.insert(key.trim().to_owned(), Arc::new(node));
                 }
                 None => errors
                     .push(Diagnostic::error("inventory", "this is not `name=value`").at(whole, "")),
@@ -128,69 +150,126 @@ pub fn read(
             }
         }
     }
+    for (name, vars) in told {
+        into.group(&name, None).vars.push(vars);
+    }
+    children.extend(vars_of.into_iter().filter(|(name, _)| {
+        let group = into.groups.get(name);
+        group.is_none_or(|g| g.span.is_none()) && !matches!(name.as_str(), "all" | "ungrouped")
+    }));
     for (child, span) in children {
-        if !into.groups.contains_key(&child) {
-            let known: Vec<String> = into.groups.keys().cloned().collect();
+        let named = into.groups.get(&child).is_some_and(|g| g.span.is_some());
+        if !named && !matches!(child.as_str(), "all" | "ungrouped") {
+            // Said once is enough.
+            into.group(&child, Some(span));
+            let known: Vec<String> = into
+                .groups
+                .keys()
+                .filter(|k| **k != child)
+                .cloned()
+                .collect();
             let wrong = Diagnostic::error("unknown-group", format!("there is no group `{child}`"))
                 .at(span, "");
             errors.push(wrong.suggest(&child, known.iter().map(String::as_str)));
-            into.group(&child, Some(span));
         }
     }
 }
 
-/// A value: as Ansible, quotes make it a text, anything else is what it looks like.
-fn literal(value: &str, span: Span) -> Node {
-    for quote in ['"', '\''] {
-        if value.len() >= 2 && value.starts_with(quote) && value.ends_with(quote) {
-            let text = value[1..value.len() - 1].to_owned();
-            return Node {
-                span,
-                kind: Kind::Scalar { text, plain: false },
-            };
+/// `host:22` and `[2001:db8::1]:22`: the host and its port.
+pub fn with_port(text: &str) -> (&str, Option<&str>) {
+    let port = |p: &str| !p.is_empty() && p.len() <= 5 && p.bytes().all(|b| b.is_ascii_digit());
+    if let Some((address, rest)) = text.strip_prefix('[').and_then(|t| t.split_once(']')) {
+        if address.parse::<std::net::Ipv6Addr>().is_ok() {
+            return (address, rest.strip_prefix(':').filter(|p| port(p)));
         }
     }
-    // Python's literals for lists and mappings are JSON but for the quotes.
-    if value.starts_with(['[', '{']) && !value.starts_with("{{")
-        && let Ok(json) = serde_json::from_str(&value.replace('\'', "\"")) {
-            return Node {
-                span,
-                kind: Kind::Value(crate::value::Value::from_json(&json)),
-            };
+    // The colon of a range is no port's, and of an address with more colons none is.
+    let in_range = |host: &str| host.matches('[').count() > host.matches(']').count();
+    let beside = |host: &str| {
+        host.split('[')
+            .filter_map(|p| p.rsplit(']').next())
+            .any(|p| p.contains(':'))
+    };
+    match text.rsplit_once(':') {
+        Some((host, number)) if port(number) && !in_range(host) && !beside(host) => {
+            (host, Some(number))
         }
-    Node {
-        span,
-        kind: Kind::Scalar {
-            text: value.to_owned(),
-            plain: true,
+        _ => (text, None),
+    }
+}
+
+/// A value: a literal of Python, else the text that it is.
+fn value(text: &str, span: Span) -> Node {
+    // As in Ansible, a `#` makes it a text.
+    let found = if text.contains('#') {
+        None
+    } else {
+        literal(text)
+    };
+    let kind = match found {
+        // Written so that it shows as written, and is the same number or truth value.
+        Some(Value::Int(_) | Value::Float(_) | Value::Bool(_)) if !text.starts_with("0x") => {
+            Kind::Scalar {
+                text: text.to_owned(),
+                plain: true,
+            }
+        }
+        Some(Value::Str(text)) => Kind::Scalar { text, plain: false },
+        Some(value) => Kind::Value(value),
+        None => Kind::Scalar {
+            text: text.to_owned(),
+            plain: false,
         },
-    }
+    };
+    Node { span, kind }
 }
 
-/// Words of a line with their offsets; quotes hold words together.
-fn words(line: &str) -> Vec<(usize, String)> {
-    let mut found = Vec::new();
-    let (mut start, mut quote) = (None, None);
-    for (at, c) in line.char_indices() {
-        match quote {
-            Some(open) if c == open => quote = None,
-            Some(_) => {}
-            None if c == '"' || c == '\'' => {
-                quote = Some(c);
-                start.get_or_insert(at);
-            }
-            None if c.is_whitespace() => {
-                if let Some(from) = start.take() {
-                    found.push((from, line[from..at].to_owned()));
+/// A word of a host's line.
+struct Word {
+    at: usize,
+    len: usize,
+    text: String,
+}
+
+/// The words of a host's line as a shell takes them apart: quotes hold words together and vanish, a `#` at the
+/// beginning of a word ends the line. `Err`: where a quote opens that is never closed.
+fn words(line: &str) -> Result<Vec<Word>, usize> {
+    let mut found: Vec<Word> = Vec::new();
+    let mut current: Option<Word> = None;
+    let mut quote: Option<(char, usize)> = None;
+    let mut signs = line.char_indices().peekable();
+    while let Some((at, c)) = signs.next() {
+        let ends = c.is_whitespace() && quote.is_none();
+        if ends {
+            found.extend(current.take());
+            continue;
+        }
+        if c == '#' && current.is_none() {
+            break;
+        }
+        let word = current.get_or_insert(Word {
+            at,
+            len: 0,
+            text: String::new(),
+        });
+        word.len = at + c.len_utf8() - word.at;
+        match (quote, c) {
+            (Some((open, _)), c) if c == open => quote = None,
+            (None, '"' | '\'') => quote = Some((c, at)),
+            (None | Some(('"', _)), '\\') => match signs.peek() {
+                Some((_, next)) if quote.is_none() || matches!(next, '"' | '\\') => {
+                    word.text.push(*next);
+                    word.len += next.len_utf8();
+                    signs.next();
                 }
-            }
-            None => {
-                start.get_or_insert(at);
-            }
+                _ => word.text.push(c),
+            },
+            _ => word.text.push(c),
         }
     }
-    if let Some(from) = start {
-        found.push((from, line[from..].to_owned()));
+    found.extend(current);
+    match quote {
+        Some((_, at)) => Err(at),
+        None => Ok(found),
     }
-    found
 }

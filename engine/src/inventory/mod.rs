@@ -1,6 +1,8 @@
 //! Hosts, groups and sites, with their variables.
 
+mod connection;
 mod ini;
+mod literal;
 mod pattern;
 mod ranges;
 mod read;
@@ -13,6 +15,7 @@ use std::sync::Arc;
 
 use indexmap::{IndexMap, IndexSet};
 
+pub use connection::SshOptions;
 pub use pattern::Pattern;
 pub use read::read;
 pub use vars_files::load_beside;
@@ -34,13 +37,25 @@ pub struct Inventory {
     pub sites: IndexMap<String, Site>,
     /// Files and folders it was read from.
     pub sources: Vec<PathBuf>,
+    /// Folders whose group_vars and host_vars have been read.
+    loaded: BTreeSet<PathBuf>,
+}
+
+/// Variables from the three places that Ansible knows, by rising precedence.
+#[derive(Debug, Clone, Default)]
+struct FileVars {
+    beside_inventory: Vec<Vars>,
+    beside_playbook: Vec<Vars>,
 }
 
 /// A host.
 #[derive(Debug, Clone, Default)]
 pub struct Host {
-    /// Its own variables: inventory first, then host_vars.
+    /// Its own variables in the inventory.
     pub vars: Vec<Vars>,
+    files: FileVars,
+    /// Nobody named it: `localhost`, which is always there and belongs to no group, not even to `all`.
+    pub implicit: bool,
     /// Where it is named first.
     pub span: Option<Span>,
     /// Folder of the inventory file, which relative paths in its connection variables start from.
@@ -54,8 +69,9 @@ pub struct Group {
     pub hosts: IndexSet<String>,
     /// Groups in it.
     pub children: IndexSet<String>,
-    /// Its variables: inventory first, then group_vars.
+    /// Its variables in the inventory.
     pub vars: Vec<Vars>,
+    files: FileVars,
     /// Where it is named first.
     pub span: Option<Span>,
 }
@@ -71,6 +87,18 @@ pub struct Site {
     pub window: Option<Node>,
     /// Where it is named.
     pub span: Option<Span>,
+}
+
+impl Group {
+    /// `ansible_group_priority`, 1 by default.
+    fn priority(&self) -> i64 {
+        let named = self
+            .vars
+            .iter()
+            .rev()
+            .find_map(|v| v.get("ansible_group_priority"));
+        named.and_then(|n| n.text()?.parse().ok()).unwrap_or(1)
+    }
 }
 
 impl Inventory {
@@ -114,9 +142,9 @@ impl Inventory {
             .collect();
         let loose: Vec<String> = self
             .hosts
-            .keys()
-            .filter(|h| !grouped.contains(*h))
-            .cloned()
+            .iter()
+            .filter(|(name, host)| !grouped.contains(*name) && !host.implicit)
+            .map(|(name, _)| name.clone())
             .collect();
         self.group("ungrouped", None).hosts.extend(loose);
     }
@@ -150,7 +178,7 @@ impl Inventory {
     #[must_use]
     pub fn hosts_of(&self, group: &str) -> Vec<String> {
         if group == "all" {
-            return self.hosts.keys().cloned().collect();
+            return self.named_hosts().map(str::to_owned).collect();
         }
         let mut found = BTreeSet::new();
         let mut todo = vec![group.to_owned()];
@@ -168,26 +196,41 @@ impl Inventory {
             .collect()
     }
 
+    /// All hosts that somebody named.
+    pub fn named_hosts(&self) -> impl Iterator<Item = &str> {
+        let named = self.hosts.iter().filter(|(_, host)| !host.implicit);
+        named.map(|(name, _)| name.as_str())
+    }
+
     /// The groups that a host is in, from `all` to the innermost; within one depth by `ansible_group_priority`, then
     /// by name: the order in which variables override each other.
     #[must_use]
     pub fn groups_of(&self, host: &str) -> Vec<String> {
-        let depths = self.depths();
-        let mut found: BTreeMap<(usize, i64, String), ()> = BTreeMap::new();
-        for name in self.groups.keys() {
-            if name == "all" || self.hosts_of(name).iter().any(|h| h == host) {
-                let priority = self.groups[name]
-                    .vars
+        let mut found: BTreeSet<&str> = BTreeSet::from(["all"]);
+        let direct = self.groups.iter().filter(|(_, g)| g.hosts.contains(host));
+        let mut todo: Vec<&str> = direct.map(|(name, _)| name.as_str()).collect();
+        while let Some(name) = todo.pop() {
+            if found.insert(name) {
+                let around = self
+                    .groups
                     .iter()
-                    .rev()
-                    .find_map(|v| v.get("ansible_group_priority"))
-                    .and_then(|n| n.text()?.parse().ok())
-                    .unwrap_or(1);
-                let depth = depths.get(name).copied().unwrap_or(1);
-                found.insert((depth, priority, name.clone()), ());
+                    .filter(|(_, g)| g.children.contains(name));
+                todo.extend(around.map(|(name, _)| name.as_str()));
             }
         }
-        found.into_keys().map(|(_, _, name)| name).collect()
+        let depths = self.depths();
+        let mut order: Vec<(usize, i64, &str)> = found
+            .into_iter()
+            .map(|name| {
+                let priority = self.groups.get(name).map_or(1, Group::priority);
+                (depths.get(name).copied().unwrap_or(1), priority, name)
+            })
+            .collect();
+        order.sort_unstable();
+        order
+            .into_iter()
+            .map(|(_, _, name)| name.to_owned())
+            .collect()
     }
 
     fn depths(&self) -> BTreeMap<String, usize> {
@@ -216,24 +259,27 @@ impl Inventory {
         depths
     }
 
-    /// Variables of a host, lowest precedence first.
+    /// Variables of a host, lowest precedence first, in Ansible's order: what the inventory says of the groups; the
+    /// files `group_vars/all`, beside the inventory and then beside the playbook; the files of the other groups, in
+    /// the same way; what the inventory says of the host; the files of the host. So a file of an outer group wins over
+    /// what stands in the inventory itself for an inner one.
     #[must_use]
     pub fn vars_of(&self, host: &str) -> Vec<Vars> {
-        let mut layers = Vec::new();
-        for group in self.groups_of(host) {
-            layers.extend(
-                self.groups
-                    .get(&group)
-                    .map(|g| g.vars.clone())
-                    .unwrap_or_default(),
-            );
+        let names = self.groups_of(host);
+        let groups: Vec<&Group> = names.iter().filter_map(|n| self.groups.get(n)).collect();
+        let (all, others) = groups.split_at(usize::from(!groups.is_empty()));
+        let mut layers: Vec<Vars> = Vec::new();
+        let mut add = |vars: &Vec<Vars>| layers.extend(vars.iter().cloned());
+        groups.iter().for_each(|g| add(&g.vars));
+        for part in [all, others] {
+            part.iter().for_each(|g| add(&g.files.beside_inventory));
+            part.iter().for_each(|g| add(&g.files.beside_playbook));
         }
-        layers.extend(
-            self.hosts
-                .get(host)
-                .map(|h| h.vars.clone())
-                .unwrap_or_default(),
-        );
+        if let Some(host) = self.hosts.get(host) {
+            add(&host.vars);
+            add(&host.files.beside_inventory);
+            add(&host.files.beside_playbook);
+        }
         layers
     }
 

@@ -65,7 +65,7 @@ impl Pattern {
         let mut chosen: BTreeSet<String> = BTreeSet::new();
         let mut unknown = Vec::new();
         if self.terms.iter().all(|t| t.how != How::Add) {
-            chosen.extend(inventory.hosts.keys().cloned());
+            chosen.extend(inventory.named_hosts().map(str::to_owned));
         }
         for term in &self.terms {
             let Some(mut named) = named(inventory, &term.text) else {
@@ -172,7 +172,7 @@ fn subscript(text: &str) -> Result<(&str, Subscript), String> {
 /// The hosts that one word names, or `None` where it names nothing there is.
 fn named(inventory: &Inventory, word: &str) -> Option<Vec<String>> {
     if word == "all" || word == "*" {
-        return Some(inventory.hosts.keys().cloned().collect());
+        return Some(inventory.named_hosts().map(str::to_owned).collect());
     }
     if inventory.groups.contains_key(word) {
         return Some(inventory.hosts_of(word));
@@ -186,10 +186,9 @@ fn named(inventory: &Inventory, word: &str) -> Option<Vec<String>> {
         None => return None,
     };
     let mut found: BTreeSet<String> = inventory
-        .hosts
-        .keys()
+        .named_hosts()
         .filter(|h| matcher.is_match(h))
-        .cloned()
+        .map(str::to_owned)
         .collect();
     for group in inventory.groups.keys().filter(|g| matcher.is_match(g)) {
         found.extend(inventory.hosts_of(group));
@@ -209,13 +208,16 @@ fn named(inventory: &Inventory, word: &str) -> Option<Vec<String>> {
 
 fn glob(word: &str) -> String {
     let mut expression = "^".to_owned();
+    let mut last = '\0';
     for c in word.chars() {
         match c {
+            '!' if last == '[' => expression.push('^'),
             '*' => expression.push_str(".*"),
             '?' => expression.push('.'),
             '[' | ']' => expression.push(c),
             _ => expression.push_str(&regex::escape(&c.to_string())),
         }
+        last = c;
     }
     expression.push('$');
     expression

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Inventory, ini, load_beside, ranges, yaml};
+use super::vars_files::load_beside_inventory;
+use super::{Inventory, connection, ini, ranges, yaml};
 use crate::diag::Diagnostic;
 use crate::source::Sources;
 
@@ -40,32 +41,36 @@ pub fn read(given: &[String], sources: &Sources) -> (Inventory, Vec<Diagnostic>)
             read_file(path, sources, &mut inventory, &mut errors);
         }
     }
-    if inventory.hosts.is_empty() && errors.is_empty() {
-        inventory
-            .host("localhost", None, Path::new(""))
-            .vars
-            .push(local());
+    if !inventory.hosts.contains_key("localhost") {
+        let host = inventory.host("localhost", None, Path::new(""));
+        host.vars.push(local());
+        host.implicit = true;
     }
     inventory.complete(&mut errors);
-    folders.dedup();
     for folder in folders {
-        load_beside(&folder, sources, &mut inventory, &mut errors);
+        load_beside_inventory(&folder, sources, &mut inventory, &mut errors);
     }
+    connection::check(&inventory, &mut errors);
     (inventory, errors)
 }
 
 fn local() -> super::Vars {
+    given("ansible_connection", "local")
+}
+
+/// A variable that stands in no file.
+fn given(name: &str, text: &str) -> super::Vars {
     let span = crate::source::Span {
         file: crate::source::FileId(u32::MAX),
         start: 0,
         end: 0,
     };
     let kind = crate::source::Kind::Scalar {
-        text: "local".to_owned(),
-        plain: false,
+        text: text.to_owned(),
+        plain: true,
     };
     super::Vars::from([(
-        "ansible_connection".to_owned(),
+        name.to_owned(),
         std::sync::Arc::new(crate::source::Node { span, kind }),
     )])
 }
@@ -83,10 +88,14 @@ fn is_inventory(path: &Path) -> bool {
 
 fn list(text: &str, inventory: &mut Inventory, errors: &mut Vec<Diagnostic>) {
     for word in text.split(',').map(str::trim).filter(|w| !w.is_empty()) {
-        match ranges::expand(word) {
+        let (name, port) = ini::with_port(word);
+        match ranges::expand(name) {
             Ok(names) => {
                 for name in names {
                     let host = inventory.host(&name, None, Path::new(""));
+                    if let Some(port) = port {
+                        host.vars.push(given("ansible_port", port));
+                    }
                     if name == "localhost" {
                         host.vars.push(local());
                     }
@@ -108,28 +117,27 @@ fn read_file(
         .extension()
         .map(|e| e.to_string_lossy().into_owned())
         .unwrap_or_default();
-    let text = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(e) => {
-            errors.push(Diagnostic::error(
-                "unreadable-file",
-                format!("{} cannot be read: {e}", path.display()),
-            ));
-            return;
-        }
+    let file = match sources.load(path) {
+        Ok(file) => file,
+        Err(error) => return errors.push(error),
     };
-    let text = String::from_utf8_lossy(&text);
+    let (_, text) = sources.get(file);
+    if text.starts_with("#!") {
+        let wrong = Diagnostic::error(
+            "inventory",
+            "this inventory is a program, and programs are not run",
+        );
+        let help = "write its output to a file: `./PROGRAM --list` gives JSON that can be turned into YAML";
+        errors.push(wrong.at(sources.whole(file), "").help(help));
+        return;
+    }
     let is_yaml = matches!(extension.as_str(), "yaml" | "yml" | "json")
         || (extension.is_empty() && looks_like_yaml(&text));
     if is_yaml {
-        match sources.read(path) {
-            Ok((_, documents)) => documents
-                .iter()
-                .for_each(|d| yaml::read(d, &folder, inventory, errors)),
-            Err(found) => errors.extend(found),
+        for document in sources.documents(path, errors) {
+            yaml::read(&document, &folder, inventory, errors);
         }
     } else {
-        let file = sources.add(path.display().to_string(), text.into_owned());
         ini::read(sources, file, &folder, inventory, errors);
     }
 }

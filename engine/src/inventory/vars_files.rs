@@ -3,27 +3,60 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Inventory, Vars};
+use super::{FileVars, Inventory, Vars};
 use crate::diag::Diagnostic;
-use crate::source::{Kind, Sources};
+use crate::playbook::names;
+use crate::source::{Kind, Node, Sources, untyped};
+use crate::value::Value;
 
-/// Lays the variables found beside `folder` over the ones that are there. Files: NAME, NAME.yaml, NAME.yml, NAME.json,
-/// or all files of a folder NAME, by name.
+/// Lays the variables found beside a playbook in `folder` over the ones that are there. Files: NAME, NAME.yaml,
+/// NAME.yml, NAME.json, or all files of a folder NAME, by name. A folder that was read before is not read again.
 pub fn load_beside(
     folder: &Path,
     sources: &Sources,
     into: &mut Inventory,
     errors: &mut Vec<Diagnostic>,
 ) {
-    for name in into.groups.keys().cloned().collect::<Vec<_>>() {
-        let found = load(&folder.join("group_vars"), &name, sources, errors);
-        into.group(&name, None).vars.extend(found);
+    lay(folder, sources, into, errors, |files| {
+        &mut files.beside_playbook
+    });
+}
+
+/// The same beside an inventory.
+pub(super) fn load_beside_inventory(
+    folder: &Path,
+    sources: &Sources,
+    into: &mut Inventory,
+    errors: &mut Vec<Diagnostic>,
+) {
+    lay(folder, sources, into, errors, |files| {
+        &mut files.beside_inventory
+    });
+}
+
+fn lay(
+    folder: &Path,
+    sources: &Sources,
+    into: &mut Inventory,
+    errors: &mut Vec<Diagnostic>,
+    part: fn(&mut FileVars) -> &mut Vec<Vars>,
+) {
+    let here = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    let same = here.canonicalize().unwrap_or_else(|_| here.to_owned());
+    if !into.loaded.insert(same) {
+        return;
     }
-    for name in into.hosts.keys().cloned().collect::<Vec<_>>() {
-        let found = load(&folder.join("host_vars"), &name, sources, errors);
-        if let Some(host) = into.hosts.get_mut(&name) {
-            host.vars.extend(found);
-        }
+    for (name, group) in &mut into.groups {
+        let found = load(&folder.join("group_vars"), name, sources, errors);
+        part(&mut group.files).extend(found);
+    }
+    for (name, host) in &mut into.hosts {
+        let found = load(&folder.join("host_vars"), name, sources, errors);
+        part(&mut host.files).extend(found);
     }
 }
 
@@ -39,30 +72,21 @@ fn load(folder: &Path, name: &str, sources: &Sources, errors: &mut Vec<Diagnosti
     }
     let mut layers = Vec::new();
     for file in files {
-        match sources.read(&file) {
-            Ok((_, documents)) => {
-                for document in documents {
-                    match document.kind {
-                        Kind::Map(entries) => layers.push(
-                            entries
-                                .into_iter()
-                                .map(|(k, v)| {
-                                    (k.text().unwrap_or_default().to_owned(), Arc::new(v))
-                                })
-                                .collect(),
-                        ),
-                        Kind::Scalar {
-                            ref text,
-                            plain: true,
-                        } if text.is_empty() => {}
-                        _ => errors.push(
-                            Diagnostic::error("wrong-type", "a file of variables is a mapping")
-                                .at(document.span, ""),
-                        ),
-                    }
+        for document in sources.documents(&file, errors) {
+            match document.kind {
+                Kind::Map(entries) => {
+                    names(&entries, errors);
+                    let named = |(key, value): (Node, Node)| {
+                        (key.text().unwrap_or_default().to_owned(), Arc::new(value))
+                    };
+                    layers.push(entries.into_iter().map(named).collect());
+                }
+                _ if untyped(&document) == Value::Null => {}
+                _ => {
+                    let wrong = Diagnostic::error("wrong-type", "a file of variables is a mapping");
+                    errors.push(wrong.at(document.span, ""));
                 }
             }
-            Err(found) => errors.extend(found),
         }
     }
     layers
@@ -80,8 +104,16 @@ fn below(folder: &Path, files: &mut Vec<PathBuf>) {
             .is_some_and(|n| n.to_string_lossy().starts_with('.'));
         if path.is_dir() && !hidden {
             below(&path, files);
-        } else if !hidden && !path.to_string_lossy().ends_with('~') {
+        } else if !hidden && is_vars_file(&path) {
             files.push(path);
         }
+    }
+}
+
+/// As in Ansible: other files, a README say, may lie there too.
+fn is_vars_file(path: &Path) -> bool {
+    match path.extension() {
+        None => !path.to_string_lossy().ends_with('~'),
+        Some(extension) => ["yaml", "yml", "json"].iter().any(|e| extension == *e),
     }
 }

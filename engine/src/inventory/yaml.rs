@@ -22,6 +22,12 @@ pub fn read(document: &Node, folder: &Path, into: &mut Inventory, errors: &mut V
         reader.errors.push(wrong.at(document.span, ""));
         return;
     };
+    if let Some((plugin, _)) = entries.iter().find(|(k, _)| k.text() == Some("plugin")) {
+        let wrong = Diagnostic::error("inventory", "inventory plugins are not run");
+        let help = "let `ansible-inventory --list --yaml` write what it finds to a file";
+        reader.errors.push(wrong.at(plugin.span, "").help(help));
+        return;
+    }
     for (key, value) in entries {
         match key.text().unwrap_or_default() {
             "sites" if value.get("hosts").is_none() && value.get("children").is_none() => {
@@ -44,9 +50,12 @@ impl Reader<'_> {
             Kind::Map(entries) => entries,
             Kind::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null") => &[],
             _ => {
-                self.errors.push(
-                    Diagnostic::error("inventory", format!("{of} is a mapping")).at(node.span, ""),
-                );
+                let wrong = Diagnostic::error("inventory", format!("{of} is a mapping"));
+                let wrong = wrong.at(node.span, "");
+                self.errors.push(match &node.kind {
+                    Kind::Seq(_) => wrong.help("in place of `- name` write `name:`"),
+                    _ => wrong,
+                });
                 &[]
             }
         }
@@ -54,6 +63,7 @@ impl Reader<'_> {
 
     fn vars(&mut self, node: &Node, of: &str) -> Vars {
         let entries = self.entries(node, of);
+        crate::playbook::names(entries, self.errors);
         entries
             .iter()
             .map(|(k, v)| (k.text().unwrap_or_default().to_owned(), Arc::new(v.clone())))
@@ -132,6 +142,14 @@ impl Reader<'_> {
                 self.errors.push(wrong.at(key.span, ""));
                 continue;
             }
+            let taken = self.into.hosts.contains_key(&name) || self.into.groups.contains_key(&name);
+            if taken && !self.into.sites.contains_key(&name) {
+                let message = format!("`{name}` is the name of a host or of another group already");
+                let wrong = Diagnostic::error("inventory", message).at(key.span, "");
+                let help = "a site is a group of its own: give it a name that nothing else has";
+                self.errors.push(wrong.help(help));
+                continue;
+            }
             self.into.group(&name, Some(key.span));
             self.into.group("sites", None).children.insert(name.clone());
             let mut site = Site {
@@ -144,6 +162,10 @@ impl Reader<'_> {
                     "labels" => {
                         for (label, value) in self.entries(value, "`labels`") {
                             let text = value.text().unwrap_or_default().to_owned();
+                            if value.text().is_none() {
+                                let wrong = Diagnostic::error("wrong-type", "a label is a text");
+                                self.errors.push(wrong.at(value.span, ""));
+                            }
                             site.labels
                                 .insert(label.text().unwrap_or_default().to_owned(), text);
                         }

@@ -11,6 +11,7 @@ mod shapes;
 pub use ansible_names::other_name;
 pub use keyvalue::split_key_values;
 pub use read::{ModuleNames, read_playbook, read_tasks};
+pub(crate) use shapes::names;
 
 use crate::source::{Node, Span};
 
