@@ -116,10 +116,6 @@ pub fn compile(
         sources: sources.clone(),
         engine: Arc::new(Engine::new()),
     });
-    if !errors.is_empty() {
-        report::diagnostics(&diag::in_order(errors), &sources);
-        return wrong;
-    }
     let call = compile::Call {
         playbooks,
         inventory: &inventory,
@@ -129,18 +125,25 @@ pub fn compile(
         skip_tags: choice.skip_tags.clone(),
         start_at: choice.start_at_task.clone(),
     };
-    match compile::compile(&call, &tools) {
+    // What is wrong with the inventory and with the playbook is told at once.
+    let compiled = match compile::compile(&call, &tools) {
         Ok(compiled) => {
-            report::diagnostics(&compiled.warnings, &sources);
-            Ok(Ok(Ready {
-                inventory,
-                compiled,
-                tools,
-            }))
+            errors.extend(compiled.warnings.iter().cloned());
+            Some(compiled)
         }
         Err(found) => {
-            report::diagnostics(&found, &sources);
-            wrong
+            errors.extend(found);
+            None
         }
+    };
+    let stops = errors.iter().any(|e| e.severity == diag::Severity::Error);
+    report::diagnostics(&diag::in_order(errors), &sources);
+    match compiled {
+        Some(compiled) if !stops => Ok(Ok(Ready {
+            inventory,
+            compiled,
+            tools,
+        })),
+        _ => wrong,
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use runbook_engine::inventory::Inventory;
+use runbook_engine::inventory::{Inventory, SshOptions};
 use runbook_engine::source::Node;
 use runbook_engine::template::{Engine, Scope};
 use runbook_engine::transport::ssh::{HostKeys, SshSettings};
@@ -132,7 +132,7 @@ impl Vars {
         let common = self
             .text(&["ansible_ssh_common_args", "ansible_ssh_extra_args"])?
             .unwrap_or_default();
-        let options = CommonArgs::parse(&common)?;
+        let options = SshOptions::parse(&common)?;
         let jump = match self.text(&["jump"])?.or(options.jump) {
             Some(text) => text
                 .split(',')
@@ -180,65 +180,5 @@ impl Vars {
         Ok(given
             .map(Secret::new)
             .or_else(|| asked.become_password.clone()))
-    }
-}
-
-/// The options of OpenSSH that are understood in `ansible_ssh_common_args`.
-#[derive(Default)]
-struct CommonArgs {
-    jump: Option<String>,
-    known_hosts: Option<PathBuf>,
-    accept_new: bool,
-}
-
-impl CommonArgs {
-    fn parse(text: &str) -> Result<Self, String> {
-        let mut found = Self::default();
-        let mut words = text.split_whitespace();
-        while let Some(word) = words.next() {
-            let option = match word {
-                "-J" => format!("ProxyJump={}", words.next().unwrap_or_default()),
-                "-o" => words.next().unwrap_or_default().to_owned(),
-                _ => match word.strip_prefix("-o") {
-                    Some(rest) => rest.to_owned(),
-                    None => {
-                        return Err(format!(
-                            "`{word}` in `ansible_ssh_common_args` is not understood"
-                        ));
-                    }
-                },
-            };
-            let option = option.trim_matches(['\'', '"']).to_owned();
-            let (name, value) = option.split_once('=').unwrap_or((&option, ""));
-            match name.to_ascii_lowercase().as_str() {
-                "proxyjump" => found.jump = Some(value.to_owned()),
-                "userknownhostsfile" if value == "/dev/null" => {
-                    return Err("host keys are always checked: pin one with `host_key`, or use `--accept-new`".to_owned());
-                }
-                "userknownhostsfile" => found.known_hosts = Some(PathBuf::from(value)),
-                "stricthostkeychecking" => match value {
-                    "accept-new" => found.accept_new = true,
-                    "yes" | "ask" => {}
-                    _ => {
-                        return Err(
-                            "host keys are always checked: pin one with `host_key`, or use `--accept-new`".to_owned()
-                        );
-                    }
-                },
-                "controlmaster"
-                | "controlpersist"
-                | "controlpath"
-                | "connecttimeout"
-                | "serveraliveinterval"
-                | "serveralivecountmax"
-                | "identitiesonly" => {}
-                other => {
-                    return Err(format!(
-                        "`{other}` in `ansible_ssh_common_args` is not understood; put it into ~/.ssh/config"
-                    ));
-                }
-            }
-        }
-        Ok(found)
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use runbook_engine::diag::Severity;
 use runbook_engine::inventory;
 use runbook_engine::journal::{Journal, Record, Sealer};
 use runbook_engine::resource::Kept;
@@ -76,8 +77,8 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
         .map(|i| lookup::inventory(i))
         .collect();
     let (inventory, errors) = inventory::read(&given, &sources);
-    if !errors.is_empty() {
-        report::diagnostics(&errors, &sources);
+    report::diagnostics(&errors, &sources);
+    if errors.iter().any(|e| e.severity == Severity::Error) {
         return Ok(exit::WRONG);
     }
     let engine = Arc::new(Engine::new());
