@@ -118,17 +118,18 @@ impl Check<'_> {
         let mut see = |item: &Item| {
             let common = item.common();
             if let Some(id) = &common.id
-                && let Some(first) = ids.insert(id.clone(), common.span) {
-                    let wrong = Diagnostic::error(
-                        "duplicate-id",
-                        format!("the id `{id}` stands twice in this play"),
-                    );
-                    twice.push(
-                        wrong
-                            .at(start(common.span), "")
-                            .and(start(first), "first here"),
-                    );
-                }
+                && let Some(first) = ids.insert(id.clone(), common.span)
+            {
+                let wrong = Diagnostic::error(
+                    "duplicate-id",
+                    format!("the id `{id}` stands twice in this play"),
+                );
+                twice.push(
+                    wrong
+                        .at(start(common.span), "")
+                        .and(start(first), "first here"),
+                );
+            }
         };
         self.play
             .sections
@@ -564,10 +565,11 @@ impl Check<'_> {
             for (span, name) in texts {
                 let folders: [PathBuf; 1] = [self.play.folder.clone()];
                 if let Err(message) = store.find(&name, subfolder, &folders)
-                    && seen.insert(format!("{span:?}{message}")) {
-                        self.found
-                            .push(Diagnostic::error("missing-file", message).at(span, ""));
-                    }
+                    && seen.insert(format!("{span:?}{message}"))
+                {
+                    self.found
+                        .push(Diagnostic::error("missing-file", message).at(span, ""));
+                }
             }
         }
     }

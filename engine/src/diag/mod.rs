@@ -1,11 +1,13 @@
 //! Mistakes in playbooks and inventories, as data: collected, never stopping at the first, rendered elsewhere.
 
+mod ids;
 mod render;
 
 use serde::Serialize;
 
 use crate::source::{Sources, Span};
 
+pub use ids::{IDS, meaning};
 pub use render::{plain, render};
 
 /// How grave it is.
@@ -125,7 +127,16 @@ impl Diagnostic {
     pub fn to_json(&self, sources: &Sources) -> serde_json::Value {
         let spot = |span: Span| {
             let (file, line, column) = place(sources, span);
-            serde_json::json!({ "file": file, "line": line, "column": column })
+            let (_, end_line, end_column) = place(
+                sources,
+                Span {
+                    start: span.end,
+                    ..span
+                },
+            );
+            serde_json::json!({
+                "file": file, "line": line, "column": column, "end_line": end_line, "end_column": end_column,
+            })
         };
         serde_json::json!({
             "id": self.id,

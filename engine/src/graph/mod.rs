@@ -308,9 +308,10 @@ impl Builder {
             made.push(node);
         }
         if let Item::Task(task) = item
-            && let Some(register) = &task.register {
-                self.registered.insert(register.clone(), made.clone());
-            }
+            && let Some(register) = &task.register
+        {
+            self.registered.insert(register.clone(), made.clone());
+        }
         made
     }
 

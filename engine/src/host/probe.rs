@@ -98,9 +98,10 @@ impl Probe {
     {
         let key = (std::any::TypeId::of::<T>(), name.to_owned());
         if let Some(found) = self.sessions.lock().await.get(&key)
-            && let Ok(session) = found.clone().downcast::<T>() {
-                return Ok(session);
-            }
+            && let Ok(session) = found.clone().downcast::<T>()
+        {
+            return Ok(session);
+        }
         let made = Arc::new(make().await?);
         self.sessions.lock().await.insert(key, made.clone());
         Ok(made)

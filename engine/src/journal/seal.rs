@@ -90,12 +90,14 @@ fn make_key(path: &Path) -> std::io::Result<()> {
     use std::io::Write;
     use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
     if let Some(folder) = path.parent()
-        && !folder.as_os_str().is_empty() && !folder.is_dir() {
-            std::fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(folder)?;
-        }
+        && !folder.as_os_str().is_empty()
+        && !folder.is_dir()
+    {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
+    }
     // Written beside and linked into place, so that two first runs at once agree on one key.
     let beside = path.with_extension(format!("{}.new", std::process::id()));
     let mut file = std::fs::OpenOptions::new()

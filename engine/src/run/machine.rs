@@ -202,9 +202,11 @@ impl Sight {
         let mut known = HashSet::new();
         for key in keys {
             if let Source::Base(at, _) = self.source(key)
-                && lock(&self.base).get(&self.user, &at).is_none() && known.insert(at.clone()) {
-                    wanted.push(at);
-                }
+                && lock(&self.base).get(&self.user, &at).is_none()
+                && known.insert(at.clone())
+            {
+                wanted.push(at);
+            }
         }
         wanted
     }
@@ -291,9 +293,10 @@ impl Lookup for Sight {
             Source::Base(at, assumption) => {
                 let known = lock(&self.base).get(&self.user, &at).cloned();
                 if known.is_some()
-                    && let Some(what) = assumption {
-                        self.assume(what);
-                    }
+                    && let Some(what) = assumption
+                {
+                    self.assume(what);
+                }
                 known
             }
         };

@@ -243,14 +243,15 @@ impl Walk {
             return self.conditional(node, &frame, why, &start).await;
         }
         if !node.task.common.before.is_empty()
-            && let Some(why_not) = self.not_needed_before(node.task, node.here).await? {
-                let settled = Settled {
-                    status: Some(NodeStatus::Skipped),
-                    message: Some(why_not),
-                    ..Settled::default()
-                };
-                return self.finish(node, settled, &start).await;
-            }
+            && let Some(why_not) = self.not_needed_before(node.task, node.here).await?
+        {
+            let settled = Settled {
+                status: Some(NodeStatus::Skipped),
+                message: Some(why_not),
+                ..Settled::default()
+            };
+            return self.finish(node, settled, &start).await;
+        }
         let settled = self.tries(node, &frame).await?;
         self.finish(node, settled, &start).await
     }
@@ -272,20 +273,21 @@ impl Walk {
             match self.prepare(node, frame) {
                 Ok((prepared, _)) => {
                     if node.task.module.needs_host()
-                        && let Ok((reach, machine)) = self.reach(node, frame).await {
-                            let overlay = self.overlays.of(&machine);
-                            let way = SettleWay::Predict(overlay);
-                            let no_files = LocalFiles::new();
-                            let name = self
-                                .name_of(&node.task.common, node.host, node.here)
-                                .unwrap_or_default();
-                            self.settle_of(node, &name, &no_files).spread(
-                                &way,
-                                &prepared.touches(),
-                                &why,
-                            );
-                            drop(reach);
-                        }
+                        && let Ok((reach, machine)) = self.reach(node, frame).await
+                    {
+                        let overlay = self.overlays.of(&machine);
+                        let way = SettleWay::Predict(overlay);
+                        let no_files = LocalFiles::new();
+                        let name = self
+                            .name_of(&node.task.common, node.host, node.here)
+                            .unwrap_or_default();
+                        self.settle_of(node, &name, &no_files).spread(
+                            &way,
+                            &prepared.touches(),
+                            &why,
+                        );
+                        drop(reach);
+                    }
                 }
                 Err(_) => self.opaque_here(node.host, &why).await,
             }
@@ -659,9 +661,10 @@ impl Walk {
         let mut facts = IndexMap::new();
         if task.module.name() == "set_fact"
             && matches!(status, NodeStatus::Ok | NodeStatus::Changed)
-            && let Some(Value::Map(map)) = settled.output.get("ansible_facts") {
-                facts.clone_from(map);
-            }
+            && let Some(Value::Map(map)) = settled.output.get("ansible_facts")
+        {
+            facts.clone_from(map);
+        }
         self.states
             .with(node.host, |state| state.vars.extend(facts.clone()));
         if let Way::Apply(journal) = &self.way {

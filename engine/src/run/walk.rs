@@ -242,12 +242,13 @@ impl Walk {
     /// What `run_once` registered on one host holds for all.
     fn share_register(&self, task: &Task, from: &str, hosts: &[String]) {
         if let Some(name) = &task.register
-            && let Some(value) = self.states.var(from, name) {
-                for host in hosts.iter().filter(|h| *h != from) {
-                    self.states
-                        .with(host, |h| h.vars.insert(name.clone(), value.clone()));
-                }
+            && let Some(value) = self.states.var(from, name)
+        {
+            for host in hosts.iter().filter(|h| *h != from) {
+                self.states
+                    .with(host, |h| h.vars.insert(name.clone(), value.clone()));
             }
+        }
     }
 
     async fn block(
@@ -409,9 +410,10 @@ impl Walk {
                     }
                     let key = (handler.common.path.clone(), host.clone());
                     if let Some(certain) = self.take_notified(handler, host, here)
-                        && ran.insert(key) {
-                            hosts.push((host.clone(), certain));
-                        }
+                        && ran.insert(key)
+                    {
+                        hosts.push((host.clone(), certain));
+                    }
                 }
                 for (host, certain) in hosts {
                     any = true;

@@ -84,6 +84,11 @@ impl<'a> Check<'a> {
             );
             return;
         }
+        if let Some(message) = out_of_range(schema, node) {
+            self.found
+                .push(Diagnostic::error("bad-value", message).at(node.span, ""));
+            return;
+        }
         match (
             &node.kind,
             schema.get("items"),
@@ -276,6 +281,22 @@ fn fits(wanted: &str, node: &Node) -> bool {
         "null" => empty(node),
         _ => true,
     }
+}
+
+/// `minimum` and `maximum`, which numbers of a certain width have.
+fn out_of_range(schema: &Json, node: &Node) -> Option<String> {
+    let limit = |name: &str| schema.get(name).and_then(Json::as_f64);
+    let (least, most) = (limit("minimum"), limit("maximum"));
+    if least.is_none() && most.is_none() {
+        return None;
+    }
+    let number = number(node)?;
+    let outside = least.is_some_and(|l| number < l) || most.is_some_and(|m| number > m);
+    outside.then(|| match (least, most) {
+        (Some(least), Some(most)) => format!("{number} is not between {least} and {most}"),
+        (Some(least), None) => format!("{number} is less than {least}"),
+        (_, most) => format!("{number} is more than {}", most.unwrap_or_default()),
+    })
 }
 
 fn number(node: &Node) -> Option<f64> {

@@ -12,7 +12,29 @@ use crate::value::Value;
 
 /// Understands a node as `T`.
 pub fn from_node<T: DeserializeOwned>(node: &Node) -> Result<T, Diagnostic> {
-    T::deserialize(De { node }).map_err(|e| e.into_diagnostic(node.span))
+    T::deserialize(De { node }).map_err(|e| {
+        // What serde expected and did not find, it shows.
+        let mut wrong = e.into_diagnostic(node.span);
+        secrets(node, &mut |secret| {
+            let masked = |text: &str| text.replace(secret, crate::value::MASK);
+            wrong.message = masked(&wrong.message);
+            wrong.help = wrong.help.as_deref().map(masked);
+        });
+        wrong
+    })
+}
+
+fn secrets(node: &Node, found: &mut dyn FnMut(&str)) {
+    match &node.kind {
+        Kind::Value(value) => value.secrets(&mut |s| {
+            if !s.is_empty() {
+                found(s);
+            }
+        }),
+        Kind::Seq(items) => items.iter().for_each(|i| secrets(i, found)),
+        Kind::Map(entries) => entries.iter().for_each(|(_, v)| secrets(v, found)),
+        Kind::Scalar { .. } => {}
+    }
 }
 
 /// The value of a node in a position without a type: the YAML 1.2 core schema, with leading-zero numbers kept as text
@@ -291,13 +313,7 @@ fn value<'de, V: Visitor<'de>>(value: Value, span: Span, visitor: V) -> Result<V
         Value::Int(n) => visitor.visit_i64(n),
         Value::Float(n) => visitor.visit_f64(n),
         Value::Str(s) => visitor.visit_string(s),
-        Value::Secret(s) => visitor.visit_str(s.expose()).map_err(|mut e: Error| {
-            // The message of a visitor shows what it was given.
-            if !s.expose().is_empty() {
-                e.0.message = e.0.message.replace(s.expose(), crate::value::MASK);
-            }
-            e
-        }),
+        Value::Secret(s) => visitor.visit_str(s.expose()),
         Value::List(items) => {
             let nodes: Vec<Node> = items
                 .into_iter()

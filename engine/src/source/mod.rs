@@ -16,3 +16,5 @@ pub use sources::Sources;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod types_tests;

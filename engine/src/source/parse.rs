@@ -40,9 +40,10 @@ pub fn parse_all(sources: &Sources, file: FileId, errors: &mut Vec<Diagnostic>) 
     let mut documents = Vec::new();
     while let Some((event, _)) = reader.next() {
         if let Event::DocumentStart(..) = event
-            && let Some(node) = reader.node(0) {
-                documents.push(node);
-            }
+            && let Some(node) = reader.node(0)
+        {
+            documents.push(node);
+        }
     }
     errors.append(&mut reader.errors);
     documents

@@ -28,10 +28,9 @@ pub(super) async fn command_line(
         }
         Address::Unix(path) if has("socat") => format!("socat - UNIX-CONNECT:{}", word(path)),
         Address::Unix(path) if has("nc") => format!("nc -U {}", word(path)),
-        Address::Unix(path) if has("python3") => python(
-            "s=socket.socket(socket.AF_UNIX);s.connect(a[1])",
-            &[path],
-        ),
+        Address::Unix(path) if has("python3") => {
+            python("s=socket.socket(socket.AF_UNIX);s.connect(a[1])", &[path])
+        }
         Address::Unix(path) if has("perl") => perl(
             "socket(S,1,1,0);connect(S,pack_sockaddr_un($ARGV[0]))",
             &[path],

@@ -53,9 +53,10 @@ pub(super) async fn resolve(settings: &SshSettings) -> Result<Resolved, HostErro
         ],
     };
     if settings.use_config
-        && let Some(text) = ask_openssh(&settings.address).await {
-            apply(&text, &mut resolved);
-        }
+        && let Some(text) = ask_openssh(&settings.address).await
+    {
+        apply(&text, &mut resolved);
+    }
     if let Some(port) = settings.port {
         resolved.port = port;
     }
