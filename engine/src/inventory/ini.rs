@@ -178,10 +178,10 @@ pub fn read(
 /// `host:22` and `[2001:db8::1]:22`: the host and its port.
 pub fn with_port(text: &str) -> (&str, Option<&str>) {
     let port = |p: &str| !p.is_empty() && p.len() <= 5 && p.bytes().all(|b| b.is_ascii_digit());
-    if let Some((address, rest)) = text.strip_prefix('[').and_then(|t| t.split_once(']')) {
-        if address.parse::<std::net::Ipv6Addr>().is_ok() {
-            return (address, rest.strip_prefix(':').filter(|p| port(p)));
-        }
+    if let Some((address, rest)) = text.strip_prefix('[').and_then(|t| t.split_once(']'))
+        && address.parse::<std::net::Ipv6Addr>().is_ok()
+    {
+        return (address, rest.strip_prefix(':').filter(|p| port(p)));
     }
     // The colon of a range is no port's, and of an address with more colons none is.
     let in_range = |host: &str| host.matches('[').count() > host.matches(']').count();

@@ -16,9 +16,11 @@ pub fn from_node<T: DeserializeOwned>(node: &Node) -> Result<T, Diagnostic> {
         // What serde expected and did not find, it shows.
         let mut wrong = e.into_diagnostic(node.span);
         secrets(node, &mut |secret| {
-            let masked = |text: &str| text.replace(secret, crate::value::MASK);
-            wrong.message = masked(&wrong.message);
-            wrong.help = wrong.help.as_deref().map(masked);
+            wrong.message = wrong.message.replace(secret, crate::value::MASK);
+            wrong.help = wrong
+                .help
+                .as_deref()
+                .map(|h| h.replace(secret, crate::value::MASK));
         });
         wrong
     })
