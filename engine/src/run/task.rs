@@ -273,21 +273,18 @@ impl Walk {
             match self.prepare(node, frame) {
                 Ok((prepared, _)) => {
                     if node.task.module.needs_host()
-                        && let Ok((reach, machine)) = self.reach(node, frame).await
-                    {
-                        let overlay = self.overlays.of(&machine);
-                        let way = SettleWay::Predict(overlay);
-                        let no_files = LocalFiles::new();
-                        let name = self
-                            .name_of(&node.task.common, node.host, node.here)
-                            .unwrap_or_default();
-                        self.settle_of(node, &name, &no_files).spread(
-                            &way,
-                            &prepared.touches(),
-                            &why,
-                        );
-                        drop(reach);
-                    }
+                        && let Ok((reach, machine)) = self.reach(node, frame).await {
+                            let overlay = self.overlays.of(&machine);
+                            let way = SettleWay::Predict(overlay);
+                            let no_files = LocalFiles::new();
+                            let name = self.task_name(node);
+                            self.settle_of(node, &name, &no_files).spread(
+                                &way,
+                                &prepared.touches(),
+                                &why,
+                            );
+                            drop(reach);
+                        }
                 }
                 Err(_) => self.opaque_here(node.host, &why).await,
             }
@@ -365,9 +362,7 @@ impl Walk {
             attempt += 1;
             self.sink.event(Event::TaskRetry {
                 host: node.host.to_owned(),
-                task: self
-                    .name_of(&task.common, node.host, node.here)
-                    .unwrap_or_default(),
+                task: self.task_name(node),
                 next: attempt,
                 of: most,
                 message: settled
@@ -451,9 +446,7 @@ impl Walk {
             Way::Gather(needs) => {
                 let found = Arc::default();
                 let way = SettleWay::Gather(Arc::clone(&found), self.overlays.of(&machine));
-                let name = self
-                    .name_of(&node.task.common, node.host, node.here)
-                    .unwrap_or_default();
+                let name = self.task_name(node);
                 let settled = self
                     .settle_of(node, &name, &local)
                     .settle(prepared.as_ref(), &reach, &way)
@@ -477,9 +470,7 @@ impl Walk {
             Way::Predict => SettleWay::Predict(self.overlays.of(&machine)),
             Way::Apply(journal) => SettleWay::Apply(journal.clone()),
         };
-        let name = self
-            .name_of(&node.task.common, node.host, node.here)
-            .unwrap_or_default();
+        let name = self.task_name(node);
         if matches!(way, SettleWay::Apply(_)) {
             let (host, task) = (node.host.to_owned(), name.clone());
             self.sink.event(Event::TaskStarted {
@@ -708,6 +699,13 @@ impl Walk {
         Ok(Some(Result_ { status, value }))
     }
 
+    /// The task's name, or its module's.
+    fn task_name(&self, node: &Node<'_>) -> String {
+        self.name_of(&node.task.common, node.host, node.here)
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| node.task.module.name().to_owned())
+    }
+
     fn is_ignored(&self, keyword: Option<&crate::source::Node>, node: &Node<'_>) -> bool {
         let frame = self.frame(node.host, node.here, &node.task.common.layers, &node.item);
         keyword.is_some_and(|k| frame.is_true(k).unwrap_or(false))
@@ -728,7 +726,8 @@ impl Walk {
             if hidden {
                 MASK.to_owned()
             } else {
-                self.shared.redactor.clean(text)
+                // The same in a check and in the run that it foretells: the run's own folder has no name before.
+                self.shared.redactor.clean(text).replace(&self.shared.run, "<run>")
             }
         };
         let all = |texts: &[String]| texts.iter().map(|t| clean(t)).collect::<Vec<_>>();
