@@ -2,6 +2,7 @@
 
 mod demo;
 mod dist;
+mod lab;
 mod needs;
 mod run;
 mod test;
@@ -22,6 +23,9 @@ enum Task {
     Demo(demo::Args),
     /// Test everything: formatting, lints, tests; installs and starts what they need
     Test(test::Args),
+    /// The lab: up, down, shell, status
+    #[command(subcommand)]
+    Lab(lab::Args),
     /// Build the static binary into dist/
     Dist,
 }
@@ -30,6 +34,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().task {
         Task::Demo(args) => demo::run(&args),
         Task::Test(args) => test::run(&args),
+        Task::Lab(args) => lab::run(args),
         Task::Dist => dist::run(),
     }
 }
