@@ -96,11 +96,10 @@ impl Command {
         self.inner.stdout(pipe()).stderr(pipe()).stdin(input);
         let mut child = self.inner.spawn().with_context(|| what.clone())?;
         // A thread writes, so that a program that answers before it has read everything blocks nobody.
-        let writer = child
-            .stdin
-            .take()
-            .zip(self.input)
-            .map(|(mut stdin, text)| std::thread::spawn(move || stdin.write_all(text.as_bytes())));
+        let writer =
+            child.stdin.take().zip(self.input).map(|(mut stdin, text)| {
+                std::thread::spawn(move || stdin.write_all(text.as_bytes()))
+            });
         let output = child.wait_with_output().context(what)?;
         // A program that ends without reading all of its input says why by its status.
         drop(writer.map(std::thread::JoinHandle::join));

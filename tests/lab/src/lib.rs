@@ -194,7 +194,10 @@ impl Lab {
         }
         say(&format!("dockerd --data-root {DATA_ROOT}"));
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("images/dockerd.sh");
-        Command::new(script).arg(&self.folder).arg(DATA_ROOT).run()?;
+        Command::new(script)
+            .arg(&self.folder)
+            .arg(DATA_ROOT)
+            .run()?;
         command::wait("Docker answers", 60, || {
             Ok(Command::docker(["info"]).succeeds())
         })

@@ -100,9 +100,14 @@ impl Site {
     }
 
     pub(crate) fn find(lab: &Lab, name: &str) -> Result<Self> {
-        let out = Command::docker(["ps", "-a", "--filter", &format!("label=org.runbook.lab.site={name}")])
-            .args(["--format", "{{.Names}}"])
-            .run()?;
+        let out = Command::docker([
+            "ps",
+            "-a",
+            "--filter",
+            &format!("label=org.runbook.lab.site={name}"),
+        ])
+        .args(["--format", "{{.Names}}"])
+        .run()?;
         let mut hosts = Vec::new();
         for container in out.stdout.split_whitespace() {
             let out = Command::docker(["inspect", container, "--format"])
@@ -177,7 +182,10 @@ impl Site {
             let known = fs::read_to_string(&path).unwrap_or_default();
             let prefix = format!("{} ", host.address);
             let rest: Vec<&str> = known.lines().filter(|l| !l.starts_with(&prefix)).collect();
-            fs::write(&path, rest.iter().map(|l| format!("{l}\n")).collect::<String>())?;
+            fs::write(
+                &path,
+                rest.iter().map(|l| format!("{l}\n")).collect::<String>(),
+            )?;
         }
         Ok(())
     }
@@ -199,28 +207,60 @@ impl Site {
                 groups: groups.iter().map(|g| (*g).to_owned()).collect(),
             };
             let mut run = Command::docker(["run", "-d", "--name", &site.container(&host)])
-                .args(["--hostname", &host.name, "--network", NETWORK, "--ip", &host.address])
-                .args(["--label", LABEL, "--label", &format!("org.runbook.lab.site={name}")])
+                .args([
+                    "--hostname",
+                    &host.name,
+                    "--network",
+                    NETWORK,
+                    "--ip",
+                    &host.address,
+                ])
+                .args([
+                    "--label",
+                    LABEL,
+                    "--label",
+                    &format!("org.runbook.lab.site={name}"),
+                ])
                 .args(["--label", &format!("org.runbook.lab.host={}", host.name)])
-                .args(["--label", &format!("org.runbook.lab.groups={}", groups.join(" "))])
+                .args([
+                    "--label",
+                    &format!("org.runbook.lab.groups={}", groups.join(" ")),
+                ])
                 .args(["-e", &format!("LAB_KEY={}", key.trim())]);
             if image.contains("/site") {
                 // What a Docker daemon inside a container needs where `--privileged` is refused.
                 run = run
-                    .args(["--cap-add=ALL", "--cap-drop=SYS_RESOURCE", "--cgroupns=host"])
+                    .args([
+                        "--cap-add=ALL",
+                        "--cap-drop=SYS_RESOURCE",
+                        "--cgroupns=host",
+                    ])
                     .args(["--security-opt", "seccomp=unconfined"])
                     .args(["--security-opt", "apparmor=unconfined"])
                     .args(["--security-opt", "systempaths=unconfined"])
-                    .args(["-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw", "-v", "/var/lib/docker"])
+                    .args([
+                        "-v",
+                        "/sys/fs/cgroup:/sys/fs/cgroup:rw",
+                        "-v",
+                        "/var/lib/docker",
+                    ])
                     .arg("--device-cgroup-rule=a *:* rwm")
                     .arg("-v")
-                    .arg(format!("{}:/lab-images:ro", lab.folder().join("images").display()));
+                    .arg(format!(
+                        "{}:/lab-images:ro",
+                        lab.folder().join("images").display()
+                    ));
             }
             run.arg(image).run()?;
             site.hosts.push(host);
         }
         for host in &site.hosts {
-            let read = ["exec", &site.container(host), "cat", "/etc/ssh/ssh_host_ed25519_key.pub"];
+            let read = [
+                "exec",
+                &site.container(host),
+                "cat",
+                "/etc/ssh/ssh_host_ed25519_key.pub",
+            ];
             let mut line = String::new();
             wait(&format!("{name} {}: sshd answers", host.name), 60, || {
                 line = Command::docker(read).output()?.stdout;
@@ -250,7 +290,8 @@ fn address(site: &str, index: usize) -> Result<String> {
         "st-anna" => 11,
         "st-josef" => 21,
         _ => {
-            let out = Command::docker(["ps", "-aq", "--filter", &format!("label={LABEL}")]).run()?;
+            let out =
+                Command::docker(["ps", "-aq", "--filter", &format!("label={LABEL}")]).run()?;
             let ids: Vec<&str> = out.stdout.split_whitespace().collect();
             let mut used = BTreeSet::new();
             if !ids.is_empty() {
@@ -262,7 +303,9 @@ fn address(site: &str, index: usize) -> Result<String> {
                     .run()?;
                 used.extend(out.stdout.split_whitespace().map(str::to_owned));
             }
-            let free = (100..250).map(|n| format!("10.213.77.{n}")).find(|a| !used.contains(a));
+            let free = (100..250)
+                .map(|n| format!("10.213.77.{n}"))
+                .find(|a| !used.contains(a));
             return free.context("all addresses of the lab are taken");
         }
     };
