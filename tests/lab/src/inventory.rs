@@ -1,7 +1,5 @@
 //! Inventories of sites, in the format of `sites.yaml`.
 
-use std::fmt::Write as _;
-
 use crate::site::Host;
 
 /// What a site calls its things.
@@ -46,8 +44,7 @@ pub(crate) fn site(name: &str, hosts: &[Host], lab: &str) -> String {
     let v = Variables::of(name);
     let mut text = format!("  {name}:\n    vars:\n");
     let mut line = |key: &str, value: &str| {
-        // Writing to a string cannot fail.
-        drop(writeln!(text, "      {key}: {value}"));
+        text.push_str(&format!("      {key}: {value}\n"));
     };
     line("ansible_user", "ops");
     line("ansible_ssh_private_key_file", &format!("{lab}/id_ed25519"));
@@ -67,9 +64,9 @@ pub(crate) fn site(name: &str, hosts: &[Host], lab: &str) -> String {
         } else {
             format!(", groups: [{}]", host.groups.join(", "))
         };
-        drop(writeln!(
-            text,
-            "      {}: {{ansible_host: {}{groups}}}",
+        text.push_str(&format!(
+            "      {}: {{ansible_host: {}{groups}}}
+",
             host.name, host.address
         ));
     }
