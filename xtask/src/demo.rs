@@ -14,7 +14,9 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    say("This installs Debian packages that are missing and works in a folder of its own below the system's temporary folder.");
+    say(
+        "This installs Debian packages that are missing and works in a folder of its own below the system's temporary folder.",
+    );
     needs::install(!args.yes)?;
     command("cargo", &["build", "--package", "runbook", "--quiet"])?;
     let _ = root();

@@ -20,7 +20,8 @@ pub fn run() -> Result<()> {
             target,
         ],
     )?;
-    let built = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
+    let built =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
     let dist = root().join("dist");
     std::fs::create_dir_all(&dist)?;
     let to = dist.join("runbook");

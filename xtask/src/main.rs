@@ -34,7 +34,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().task {
         Task::Demo(args) => demo::run(&args),
         Task::Test(args) => test::run(&args),
-        Task::Lab(args) => lab::run(args),
+        Task::Lab(args) => lab::run(&args),
         Task::Dist => dist::run(),
     }
 }

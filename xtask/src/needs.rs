@@ -26,14 +26,20 @@ fn has_postgres() -> bool {
 }
 
 fn is_root() -> bool {
-    Command::new("id").arg("-u").output().is_ok_and(|o| o.stdout.starts_with(b"0\n"))
+    Command::new("id")
+        .arg("-u")
+        .output()
+        .is_ok_and(|o| o.stdout.starts_with(b"0\n"))
 }
 
 /// Packages that are missing.
 fn missing() -> Vec<&'static str> {
     let sbin = |program: &str| std::path::Path::new("/usr/sbin").join(program).exists();
-    let mut packages: Vec<&str> =
-        PROGRAMS.iter().filter(|(program, _)| !has(program) && !sbin(program)).map(|(_, package)| *package).collect();
+    let mut packages: Vec<&str> = PROGRAMS
+        .iter()
+        .filter(|(program, _)| !has(program) && !sbin(program))
+        .map(|(_, package)| *package)
+        .collect();
     if !has_postgres() {
         packages.push("postgresql");
     }
@@ -46,9 +52,15 @@ pub fn install(ask: bool) -> Result<()> {
     if packages.is_empty() {
         return Ok(());
     }
-    let command = format!("apt-get install -y --no-install-recommends {}", packages.join(" "));
+    let command = format!(
+        "apt-get install -y --no-install-recommends {}",
+        packages.join(" ")
+    );
     if !is_root() || !has("apt-get") {
-        say(&format!("missing for some tests, which will be skipped by name: {}", packages.join(", ")));
+        say(&format!(
+            "missing for some tests, which will be skipped by name: {}",
+            packages.join(", ")
+        ));
         say(&format!("to have them, run as root: {command}"));
         return Ok(());
     }
@@ -66,7 +78,10 @@ pub fn install(ask: bool) -> Result<()> {
     let outcome = run("apt-get", &["update", "-qq"]).and_then(|()| {
         let mut args = vec!["install", "-y", "-qq", "--no-install-recommends"];
         args.extend(packages);
-        run("env", &[&["DEBIAN_FRONTEND=noninteractive", "apt-get"], &args[..]].concat())
+        run(
+            "env",
+            &[&["DEBIAN_FRONTEND=noninteractive", "apt-get"], &args[..]].concat(),
+        )
     });
     if ours {
         std::fs::remove_file(policy)?;

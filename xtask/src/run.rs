@@ -7,7 +7,10 @@ use anyhow::{Context, Result, bail};
 
 /// The project's root.
 pub fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().map(PathBuf::from).unwrap_or_default()
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map(PathBuf::from)
+        .unwrap_or_default()
 }
 
 /// Prints a line.
@@ -34,6 +37,9 @@ pub fn run(program: &str, args: &[&str]) -> Result<()> {
 
 /// Is the program there?
 pub fn has(program: &str) -> bool {
-    let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).stdout(Stdio::null()).status();
+    let found = Command::new("sh")
+        .args(["-c", &format!("command -v {program}")])
+        .stdout(Stdio::null())
+        .status();
     found.is_ok_and(|s| s.success())
 }

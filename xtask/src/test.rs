@@ -16,13 +16,44 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     needs::install(false)?;
     command("cargo", &["fmt", "--all", "--check"])?;
-    command("cargo", &["clippy", "--workspace", "--lib", "--bins", "--quiet", "--", "-D", "warnings"])?;
+    command(
+        "cargo",
+        &[
+            "clippy",
+            "--workspace",
+            "--lib",
+            "--bins",
+            "--quiet",
+            "--",
+            "-D",
+            "warnings",
+        ],
+    )?;
     command("cargo", &["build", "--workspace", "--bins", "--quiet"])?;
     if args.all {
         say("with the long matrices (RUNBOOK_LONG=1)");
-        command("env", &["RUNBOOK_LONG=1", "cargo", "test", "--workspace", "--no-fail-fast"])
+        command(
+            "env",
+            &[
+                "RUNBOOK_LONG=1",
+                "cargo",
+                "test",
+                "--workspace",
+                "--no-fail-fast",
+            ],
+        )
     } else if has("cargo-nextest") {
-        command("cargo", &["nextest", "run", "--workspace", "--no-fail-fast", "--status-level", "fail"])
+        command(
+            "cargo",
+            &[
+                "nextest",
+                "run",
+                "--workspace",
+                "--no-fail-fast",
+                "--status-level",
+                "fail",
+            ],
+        )
     } else {
         command("cargo", &["test", "--workspace", "--no-fail-fast"])
     }
