@@ -167,6 +167,7 @@ impl Vars {
             },
             jump,
             use_config: true,
+            ..SshSettings::default()
         })))
     }
 

@@ -11,6 +11,10 @@ pub struct HostFacts {
     pub user: String,
     /// Its number.
     pub uid: u32,
+    /// Number of its first group.
+    pub gid: u32,
+    /// Its login shell.
+    pub shell: String,
     /// Its home.
     pub home: String,
     /// Identity of the machine: boot and mount namespace, so that two names of one machine are recognised and two
@@ -34,6 +38,22 @@ pub struct HostFacts {
     pub cpus: u32,
     /// Memory, MiB.
     pub memory_mb: u64,
+    /// Swap, MiB.
+    pub swap_mb: u64,
+    /// Is `stat` that of GNU? Else busybox's.
+    pub gnu_stat: bool,
+    /// The host's clock, seconds since 1970.
+    pub epoch: i64,
+    /// Name of its time zone, as in `CET`.
+    pub time_zone: String,
+    /// Offset of its time zone, as in `+0100`.
+    pub utc_offset: String,
+    /// Address from which it reaches others (IPv4); empty where it has none.
+    pub address: String,
+    /// Network interface of that address.
+    pub interface: String,
+    /// Gateway on the way to others; empty where there is none.
+    pub gateway: String,
 }
 
 impl HostFacts {
@@ -73,7 +93,30 @@ impl HostFacts {
         .find(|(word, _)| like.contains(word))
         .map_or(distribution.clone(), |(_, family)| family.to_owned());
         let text = |s: &str| Value::Str(s.to_owned());
+        let number = |n: u64| Value::Int(i64::try_from(n).unwrap_or(i64::MAX));
+        let domain = self.fqdn.split_once('.').map_or("", |(_, domain)| domain);
+        let mut default_ipv4 = IndexMap::new();
+        for (key, value) in [
+            ("address", &self.address),
+            ("interface", &self.interface),
+            ("gateway", &self.gateway),
+        ] {
+            if !value.is_empty() {
+                default_ipv4.insert(key.to_owned(), text(value));
+            }
+        }
+        let date_time = IndexMap::from([
+            ("epoch".to_owned(), text(&self.epoch.to_string())),
+            ("tz".to_owned(), text(&self.time_zone)),
+            ("tz_offset".to_owned(), text(&self.utc_offset)),
+        ]);
         Value::Map(IndexMap::from([
+            ("domain".to_owned(), text(domain)),
+            ("default_ipv4".to_owned(), Value::Map(default_ipv4)),
+            ("date_time".to_owned(), Value::Map(date_time)),
+            ("user_gid".to_owned(), number(u64::from(self.gid))),
+            ("user_shell".to_owned(), text(&self.shell)),
+            ("swaptotal_mb".to_owned(), number(self.swap_mb)),
             ("system".to_owned(), text(&self.system)),
             ("kernel".to_owned(), text(&self.kernel)),
             ("architecture".to_owned(), text(&self.architecture)),

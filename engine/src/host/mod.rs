@@ -52,6 +52,12 @@ pub trait Connection: Send + Sync {
     /// Opens the shell of a user beforehand, so that its first request does not wait for it.
     async fn warm(&self, _user: &User) {}
 
+    /// What a person should know of how the host is reached: settings of `~/.ssh/config` that are not followed, other
+    /// ways that had to be taken.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What the host has cost so far.
     fn cost(&self) -> Cost;
 

@@ -21,16 +21,21 @@ pub struct Process {
 /// A way to a host.
 #[async_trait]
 pub trait Carrier: Send + Sync {
-    /// Starts a command line through the login user's shell.
+    /// Starts a command line through the login user's shell. The line holds single-quoted words only, without line
+    /// ends, backslashes and exclamation marks in them, so that every login shell understands it.
     async fn start(&self, command: &str) -> Result<Process, HostError>;
     /// Opens a socket as the login user.
     async fn connect(&self, address: &Address) -> Result<Stream, OpenError>;
     /// Name of the host in messages.
     fn name(&self) -> &str;
-    /// Is it this very machine, so that a TCP or Unix address is what it says?
+    /// Ends it. Idempotent; what is started afterwards fails.
     async fn close(&self);
     /// Counters of what goes over it.
     fn meter(&self) -> &Arc<Meter>;
+    /// What a person should know of how the host is reached: ignored settings, other ways that had to be taken.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Why a socket could not be opened.
@@ -43,17 +48,31 @@ pub enum OpenError {
 }
 
 /// Counts round trips and bytes.
+///
+/// Round trips are counted as time passes and not as questions are asked: questions sent side by side cost one, a
+/// question that waits for the answer of another costs one more. So the count is the longest chain of waiting, which
+/// is what a slow line makes felt. A question takes a [`Ticket`] when it is sent and gives it back when its answer
+/// comes.
 #[derive(Debug, Default)]
 pub struct Meter {
-    round_trips: AtomicU64,
+    depth: AtomicU64,
     sent: AtomicU64,
     received: AtomicU64,
 }
 
+/// The place in the chain of waiting at which a question was asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Ticket(u64);
+
 impl Meter {
-    /// Something was sent and its answer is waited for.
-    pub fn round_trip(&self) {
-        self.round_trips.fetch_add(1, Ordering::Relaxed);
+    /// Something is being sent whose answer will be waited for.
+    #[must_use]
+    pub fn ask(&self) -> Ticket {
+        Ticket(self.depth.load(Ordering::SeqCst))
+    }
+    /// Its answer has come.
+    pub fn answered(&self, ticket: Ticket) {
+        self.depth.fetch_max(ticket.0 + 1, Ordering::SeqCst);
     }
     /// Bytes were sent.
     pub fn sent(&self, bytes: usize) {
@@ -67,7 +86,7 @@ impl Meter {
     #[must_use]
     pub fn cost(&self) -> Cost {
         Cost {
-            round_trips: self.round_trips.load(Ordering::Relaxed),
+            round_trips: self.depth.load(Ordering::SeqCst),
             sent: self.sent.load(Ordering::Relaxed),
             received: self.received.load(Ordering::Relaxed),
         }

@@ -1,20 +1,96 @@
 //! Commands that live apart from the shell that carries them.
 //!
 //! Each runs in a session of its own, in a folder on the target that is made before it starts: `mkdir` succeeds once,
-//! so whoever comes again (after a cut connection, from another controller) collects or waits, and never starts it
-//! twice.
+//! so whoever comes again (after a cut connection, after the controller was killed) collects or waits, and never starts
+//! it twice. The folder goes only when its result has been written down on our side: with a later command, or when the
+//! connection is closed.
+//!
+//! ```text
+//! BASE/RUN/NODE/run      the script; 0700, since it holds values of variables
+//! BASE/RUN/NODE/boot     which boot of the machine it was started in
+//! BASE/RUN/NODE/pid      its session, written by itself first of all
+//! BASE/RUN/NODE/out, err what it printed
+//! BASE/RUN/NODE/status   exit status, start and end in milliseconds; written last, by renaming
+//! ```
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::connection::Carried;
-use super::quote::word;
-use crate::host::{Command, Connection, Finished, HostError, User};
+use super::quote::{word, words};
+use crate::host::{Command, Connection as _, Finished, HostError, User};
 
-/// Waits within one request: short commands cost one round trip, long ones do not hold the shell.
-const WAIT_TENTHS: u32 = 15;
+/// A result that was taken this long ago has been written down.
+const WRITTEN_DOWN: Duration = Duration::from_secs(5);
+/// Longest pause between two questions whether a long command has ended.
+const PAUSE: Duration = Duration::from_secs(2);
+/// Input above this size travels on a channel of its own.
+const SMALL: usize = 96 * 1024;
+
+/// Where all folders of a user are. The check keeps another user of the host from putting a folder of his there.
+const BASE: &str = "b=/var/tmp; [ -w $b ] || b=/tmp; b=$b/.runbook-$(id -u); umask 077; mkdir \"$b\" 2>/dev/null; \
+if [ -L \"$b\" ] || [ ! -d \"$b\" ] || [ ! -O \"$b\" ]; then echo \"$b is not a folder of this user\" >&2; exit 94; fi";
+
+/// Folders whose results were taken, and when.
+#[derive(Default)]
+pub(super) struct Taken(Mutex<HashMap<(User, String), Instant>>);
+
+impl Taken {
+    fn add(&self, user: &User, folder: &str) {
+        self.lock()
+            .insert((user.clone(), folder.to_owned()), Instant::now());
+    }
+    fn was_taken(&self, user: &User, folder: &str) -> bool {
+        self.lock()
+            .remove(&(user.clone(), folder.to_owned()))
+            .is_some()
+    }
+    /// Those that may go, by user.
+    fn due(&self, age: Duration) -> HashMap<User, Vec<String>> {
+        let mut due: HashMap<User, Vec<String>> = HashMap::new();
+        self.lock().retain(|(user, folder), since| {
+            let keep = since.elapsed() < age;
+            if !keep {
+                due.entry(user.clone()).or_default().push(folder.clone());
+            }
+            keep
+        });
+        due
+    }
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(User, String), Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A line that removes folders; it fails silently, for nothing depends on it.
+fn removal(folders: &[String]) -> String {
+    let mut line = String::new();
+    for folder in folders {
+        let folder = word(folder);
+        let _ = write!(
+            line,
+            "d=\"$b\"/{folder}; rm -rf \"$d\" \"$d.in\"; rmdir \"${{d%/*}}\" 2>/dev/null; "
+        );
+    }
+    line
+}
+
+/// Removes all folders whose results were taken, before the connection is closed.
+pub(super) async fn clear(host: &Carried) {
+    for (user, folders) in host.taken.due(Duration::ZERO) {
+        let script = format!(
+            "{BASE}; {} rmdir \"$b\" 2>/dev/null; true",
+            removal(&folders)
+        );
+        let removed = host.shell(&user, &script, None, false);
+        // A host that is gone keeps them; they hold what its own user may see anyway.
+        let _ = tokio::time::timeout(Duration::from_secs(5), removed).await;
+    }
+}
 
 /// Runs it, or waits for it where it runs already.
 pub(super) async fn run(
@@ -22,39 +98,59 @@ pub(super) async fn run(
     user: &User,
     command: &Command,
     folder: &str,
-    name: &str,
 ) -> Result<Finished, HostError> {
-    if command.argv.iter().any(|w| w.contains('\0')) {
+    let name = host.name();
+    let mut texts = command.argv.iter().chain(command.env.keys());
+    if texts.any(|t| t.contains('\0')) || command.env.values().any(|t| t.contains('\0')) {
         return Err(HostError::failed("a command cannot hold a NUL byte"));
     }
-    let body = body_of(command);
+    if command.argv.is_empty() {
+        return Err(HostError::failed("a command has at least one word"));
+    }
+    let quoted = word(folder);
+    if host.taken.was_taken(user, folder) {
+        // The same task once more (`retries`): what it did before has been taken.
+        let script = format!("{BASE}; {}", removal(&[folder.to_owned()]));
+        host.shell(user, &script, None, true).await?;
+    }
+    let apart = command.stdin.as_ref().is_some_and(|s| s.len() > SMALL);
+    if let Some(stdin) = command.stdin.as_ref().filter(|_| apart) {
+        send_input(host, user, stdin, &quoted).await?;
+    }
+    let due = host.taken.due(WRITTEN_DOWN);
+    let old = due.get(user).map_or_else(String::new, |f| removal(f));
     let start = format!(
-        "b=\"${{TMPDIR:-/var/tmp}}/.runbook-$(id -u)\"; d=\"$b\"/{folder}; umask 077; mkdir -p \"${{d%/*}}\" || exit 97
-if mkdir \"$d\" 2>/dev/null; then cat > \"$d/run\"; \
-if command -v setsid >/dev/null 2>&1; then setsid sh \"$d/run\" \"$d\" </dev/null >/dev/null 2>&1 & \
-else sh \"$d/run\" \"$d\" </dev/null >/dev/null 2>&1 & fi; fi
-{}",
-        collect()
+        "{BASE}; {old}d=\"$b\"/{quoted}; mkdir -p \"${{d%/*}}\" || exit 97
+if mkdir \"$d\" 2>/dev/null; then
+cat > \"$d/run\" && cat /proc/sys/kernel/random/boot_id > \"$d/boot\" 2>/dev/null
+if command -v setsid >/dev/null 2>&1; then setsid sh \"$d/run\" \"$d\" </dev/null >/dev/null 2>&1 &
+else sh \"$d/run\" \"$d\" </dev/null >/dev/null 2>&1 & fi
+elif [ ! -d \"$d\" ]; then mkdir \"$d\"; exit 97; fi
+{COLLECT}"
     );
-    let again = format!(
-        "b=\"${{TMPDIR:-/var/tmp}}/.runbook-$(id -u)\"; d=\"$b\"/{folder}; [ -d \"$d\" ] || exit 96
-{}",
-        collect()
-    );
+    let again = format!("{BASE}; d=\"$b\"/{quoted}; [ -d \"$d\" ] || exit 96\n{COLLECT}");
     let begin = Instant::now();
-    let mut reply = host
-        .shell(user, &start, Some(Bytes::from(body)), true)
-        .await?;
+    let script = Bytes::from(script_of(command, apart));
+    let mut reply = host.shell(user, &start, Some(script), true).await?;
     let mut timed_out = false;
-    let mut pause = Duration::from_millis(100);
+    let mut pause = Duration::from_millis(50);
     loop {
         match reply.status {
-            0 => return finished(&reply.stdout, timed_out, name),
+            0 => {
+                host.taken.add(user, folder);
+                return finished(&reply.stdout, timed_out, name);
+            }
             98 => {}
             95 => {
                 return Err(HostError::failed(format!(
-                    "{name}: the command was started, but its process is gone without a result (did the host restart?). \
-                     What it did is not known; look, then run again"
+                    "{name}: the command was started, but its process is gone without a result (did the host restart, \
+                     or did somebody end it?). What it did is not known: look, then remove {folder} below \
+                     /var/tmp/.runbook-UID on the host and run again"
+                )));
+            }
+            96 => {
+                return Err(HostError::failed(format!(
+                    "{name}: the folder of the running command was removed from the host; what it did is not known"
                 )));
             }
             status => {
@@ -64,66 +160,98 @@ else sh \"$d/run\" \"$d\" </dev/null >/dev/null 2>&1 & fi; fi
                 )));
             }
         }
-        if let Some(limit) = command
+        let left = command
             .timeout
-            .filter(|limit| begin.elapsed() >= *limit && !timed_out)
-        {
+            .map(|limit| limit.saturating_sub(begin.elapsed()));
+        if left.is_some_and(|left| left.is_zero()) && !timed_out {
             timed_out = true;
-            let kill = format!(
-                "b=\"${{TMPDIR:-/var/tmp}}/.runbook-$(id -u)\"; d=\"$b\"/{folder}; p=$(cat \"$d/pid\"); \
-                 kill -TERM -- -\"$p\" 2>/dev/null || kill -TERM \"$p\" 2>/dev/null; sleep 1; \
-                 kill -KILL -- -\"$p\" 2>/dev/null || kill -KILL \"$p\" 2>/dev/null; \
-                 [ -e \"$d/status\" ] || {{ printf '137 0 0' > \"$d/status\"; }}; true"
-            );
-            tracing::debug!(?limit, "a command has used up its time");
+            let kill = format!("{BASE}; d=\"$b\"/{quoted}\n{KILL}");
             host.shell(user, &kill, None, true).await?;
+        } else {
+            let wait = left.map_or(pause, |left| pause.min(left));
+            tokio::time::sleep(wait).await;
+            pause = (pause * 2).min(PAUSE);
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(2));
         reply = host.shell(user, &again, None, true).await?;
     }
 }
 
-/// Waits a moment for the result, prints it and removes the folder. 98: not yet; 95: its process is gone.
-fn collect() -> String {
-    format!(
-        "n=0; while [ ! -e \"$d/status\" ]; do n=$((n+1)); [ $n -gt {WAIT_TENTHS} ] && {{ \
-if [ -e \"$d/pid\" ] && ! kill -0 \"$(cat \"$d/pid\")\" 2>/dev/null && [ ! -e \"$d/status\" ]; then exit 95; fi; \
-exit 98; }}; \
-sleep 0.1 2>/dev/null || sleep 1; done
-read -r s a e < \"$d/status\" || true
-printf '%s %s %s %s\\n' \"$s\" \"$a\" \"$e\" \"$(wc -c < \"$d/out\" | tr -d ' ')\"; cat \"$d/out\" \"$d/err\"; rm -rf \"$d\"; rmdir \"${{d%/*}}\" \"$b\" 2>/dev/null; exit 0"
-    )
+/// Waits for the result for about a second, at first in short steps, and prints it. 98: not yet; 95: its process is
+/// gone.
+const COLLECT: &str = r#"for s in 0.01 0.01 0.02 0.03 0.05 0.08 0.1 0.1 0.2 0.4 x; do
+[ -e "$d/status" ] && break
+[ $s = x ] || sleep $s 2>/dev/null || sleep 1
+done
+if [ ! -e "$d/status" ]; then
+r=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)
+if [ -e "$d/boot" ] && [ "$(cat "$d/boot")" != "$r" ]; then exit 95; fi
+if [ -e "$d/pid" ]; then if ! kill -0 "$(cat "$d/pid")" 2>/dev/null; then sleep 1; [ -e "$d/status" ] || exit 95; fi
+else sleep 1; [ -e "$d/pid" ] || exit 95; fi
+[ -e "$d/status" ] || exit 98
+fi
+read -r s a e < "$d/status"
+n=$(wc -c < "$d/out"); n=$((n+0))
+printf '%s %s %s %s\n' "$s" "$a" "$e" "$n"; head -c "$n" "$d/out"; cat "$d/err"; exit 0"#;
+
+/// Ends the whole session: politely, then not. A result that is there already stays.
+const KILL: &str = r#"p=$(cat "$d/pid" 2>/dev/null) || exit 0
+k() { kill -s "$1" -- "-$p" 2>/dev/null || kill -s "$1" "$p" 2>/dev/null; }
+[ -e "$d/status" ] && exit 0
+k TERM
+for s in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do kill -0 "$p" 2>/dev/null || break; sleep 0.1 2>/dev/null || sleep 1; done
+k KILL
+t=$(date +%s)
+[ -e "$d/status" ] || { echo "137 ${t}000 ${t}000" > "$d/status.new"; mv "$d/status.new" "$d/status"; }
+exit 0"#;
+
+/// Input that is too large for a request.
+async fn send_input(
+    host: &Carried,
+    user: &User,
+    stdin: &[u8],
+    folder: &str,
+) -> Result<(), HostError> {
+    let script = format!(
+        "{BASE}; d=\"$b\"/{folder}; mkdir -p \"${{d%/*}}\"; \
+         if [ -d \"$d\" ]; then cat > /dev/null; else cat > \"$d.in\"; fi && echo runbook-done"
+    );
+    host.pour_into(user, &script, stdin, "the input of the command")
+        .await
 }
 
 /// The script that runs in the folder: it knows its folder as `$1`.
-fn body_of(command: &Command) -> String {
+fn script_of(command: &Command, apart: bool) -> String {
     let mut script = String::from(
         "d=$1; echo $$ > \"$d/pid.new\"; mv \"$d/pid.new\" \"$d/pid\"; : > \"$d/out\"; : > \"$d/err\"\n\
          now() { t=$(date +%s%3N 2>/dev/null); case $t in *[!0-9]*|'') t=$(date +%s)000;; esac; echo \"$t\"; }\n\
-         a=$(now)\n( umask 022\n",
+         a=$(now)\n",
     );
-    for (name, value) in &command.env {
-        let _ = writeln!(script, "export {}={}", word(name), word(value));
-    }
-    if let Some(folder) = &command.chdir {
-        let _ = writeln!(script, "cd -- {} || exit 255", word(folder));
-    }
-    let words: Vec<String> = command.argv.iter().map(|w| word(w)).collect();
-    let line = words.join(" ");
-    match &command.stdin {
-        None => {
-            let _ = writeln!(script, "exec {line} </dev/null");
+    let line = words(&command.argv);
+    let input = match &command.stdin {
+        None => "</dev/null".to_owned(),
+        Some(_) if apart => {
+            script.push_str("mv \"$d.in\" \"$d/in\"\n");
+            "< \"$d/in\"".to_owned()
         }
         Some(bytes) => {
             use base64::Engine as _;
             let encoded = base64::engine::general_purpose::STANDARD.encode(bytes);
             let _ = writeln!(
                 script,
-                "base64 -d <<'RUNBOOK_STDIN' | {line}\n{encoded}\nRUNBOOK_STDIN"
+                "{{ base64 -d 2>/dev/null || openssl base64 -d -A; }} > \"$d/in\" <<'RUNBOOK_STDIN'\n{encoded}\nRUNBOOK_STDIN"
             );
+            "< \"$d/in\"".to_owned()
         }
+    };
+    script.push_str("( umask 022\n");
+    for (name, value) in &command.env {
+        let _ = writeln!(script, "export {}", word(&format!("{name}={value}")));
     }
+    let _ = writeln!(script, "exec {input}");
+    if let Some(folder) = &command.chdir {
+        let _ = writeln!(script, "cd -- {} || exit 255", word(folder));
+    }
+    let _ = writeln!(script, "exec {line}");
     script.push_str(
         ") > \"$d/out\" 2> \"$d/err\"\ns=$?; printf '%s %s %s\\n' \"$s\" \"$a\" \"$(now)\" > \"$d/status.new\"; \
          mv \"$d/status.new\" \"$d/status\"\n",

@@ -2,16 +2,18 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Mutex, OnceCell};
 
-use super::carrier::{Carrier, OpenError};
-use super::quote::word;
-use super::shell::{LOOP, Shell};
-use super::{bridge, command, facts};
+use super::carrier::{Carrier, OpenError, Process, Ticket};
+use super::metered::Metered;
+use super::quote::{one_line, word};
+use super::shell::{NoReply, Shell};
+use super::{bridge, command, facts, shell, sudo};
 use crate::host::{
     Address, Command, Connection, Cost, Finished, HostError, HostFacts, Reply, Stream, User,
 };
@@ -19,6 +21,12 @@ use crate::value::Secret;
 
 /// Contents up to this size travel within a request of the shell; larger ones on a channel of their own.
 const SMALL: usize = 128 * 1024;
+/// A read is answered within this time; a disk that hangs is not waited for longer.
+const READ: Duration = Duration::from_secs(600);
+/// What changes something may take longer.
+const WRITE: Duration = Duration::from_secs(4 * 3600);
+/// A read whose answer was lost is asked again this often.
+const TRIES: usize = 5;
 
 /// A host, reached through a carrier.
 pub(super) struct Carried {
@@ -26,6 +34,9 @@ pub(super) struct Carried {
     become_password: Option<Secret>,
     shells: Mutex<HashMap<User, Arc<OnceCell<Arc<Shell>>>>>,
     facts: OnceCell<HostFacts>,
+    /// Folders of commands whose results have been taken.
+    pub taken: command::Taken,
+    notes: std::sync::Mutex<Vec<String>>,
 }
 
 impl Carried {
@@ -35,38 +46,83 @@ impl Carried {
             become_password,
             shells: Mutex::default(),
             facts: OnceCell::new(),
+            taken: command::Taken::default(),
+            notes: std::sync::Mutex::default(),
         }
     }
 
-    /// A command line that runs `inner` (a command line itself) as the user.
-    fn as_user(&self, user: &User, inner: &str) -> String {
-        match user {
-            User::Login => inner.to_owned(),
-            User::Become(name) if self.become_password.is_some() => {
-                format!("sudo -H -S -p '' -u {} -- {inner}", word(name))
-            }
-            User::Become(name) => format!("sudo -H -n -u {} -- {inner}", word(name)),
+    /// The host's name in messages.
+    pub fn name(&self) -> &str {
+        self.carrier.name()
+    }
+
+    fn note(&self, note: String) {
+        let mut notes = self
+            .notes
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if !notes.contains(&note) {
+            notes.push(note);
         }
     }
 
-    /// Starts a process as the user; sudo has taken its password when this returns.
-    pub async fn start(
+    /// Starts a process as the user; `inner` is a command line of quoted words. sudo has taken its password when this
+    /// returns.
+    pub async fn start(&self, user: &User, inner: &str) -> Result<Process, HostError> {
+        let (process, asked) = self.start_counted(user, inner).await?;
+        // What is written to it arrives only after the host has answered that it takes input.
+        self.carrier.meter().answered(asked);
+        Ok(process)
+    }
+
+    /// As [`Carried::start`], for a caller who notices the first answer himself.
+    async fn start_counted(
         &self,
         user: &User,
         inner: &str,
-    ) -> Result<super::carrier::Process, HostError> {
-        let mut process = self.carrier.start(&self.as_user(user, inner)).await?;
-        if let (User::Become(_), Some(password)) = (user, &self.become_password) {
-            let line = format!("{}\n", password.expose());
-            let sent = process.stdin.write_all(line.as_bytes()).await;
-            if sent.is_err() || process.stdin.flush().await.is_err() {
-                return Err(HostError::failed(format!(
-                    "{}: sudo ended before it took its password",
-                    self.carrier.name()
-                )));
+    ) -> Result<(Process, Ticket), HostError> {
+        let meter = self.carrier.meter();
+        let User::Become(name) = user else {
+            let process = self.carrier.start(inner).await?;
+            return Ok((process, meter.ask()));
+        };
+        let password = self.become_password.as_ref();
+        let line = sudo::command_line(name, inner, password.is_some());
+        let mut process = self.carrier.start(&line).await?;
+        let asked = meter.ask();
+        if let Some(password) = password {
+            // The password too waits until the host takes input.
+            meter.answered(asked);
+            sudo::hand_over(&mut process, password, self.name(), name, meter).await?;
+        }
+        Ok((process, asked))
+    }
+
+    /// Starts a script as the user. It travels as the first line of the process's input, so that no login shell on the
+    /// way has to understand it; what follows that line is its own.
+    pub async fn start_script(&self, user: &User, script: &str) -> Result<Process, HostError> {
+        let mut process = self
+            .start(user, r#"sh -c 'IFS= read -r l; eval "$l"'"#)
+            .await?;
+        let line = format!("{}\n", one_line(script));
+        let sent = process.stdin.write_all(line.as_bytes()).await;
+        sent.map_err(|_| self.ended(user, ""))?;
+        Ok(process)
+    }
+
+    /// What the error output of a process that ended means.
+    fn ended(&self, user: &User, said: &str) -> HostError {
+        if let User::Become(name) = user {
+            if let Some(error) = sudo::explain(self.name(), name, said) {
+                return error;
             }
         }
-        Ok(process)
+        let name = self.name();
+        HostError::Lost(if said.is_empty() {
+            format!("{name}: the connection was lost")
+        } else {
+            format!("{name}: the shell ended: {said}")
+        })
     }
 
     async fn shell_of(&self, user: &User) -> Result<Arc<Shell>, HostError> {
@@ -82,59 +138,99 @@ impl Carried {
             shells.entry(user.clone()).or_default().clone()
         };
         let made = cell.get_or_try_init(|| async {
-            let shell = format!("sh -c {}", word(LOOP));
-            let process = self.start(user, &shell).await?;
-            Ok::<_, HostError>(Arc::new(Shell::new(
-                process,
-                self.carrier.meter().clone(),
-                self.carrier.name(),
-            )))
+            // The first shell tells of the host when it opens.
+            let opening = match user {
+                User::Login => facts::SNIPPET,
+                User::Become(_) => ":",
+            };
+            let (process, asked) = self
+                .start_counted(user, &shell::command_line(opening))
+                .await?;
+            let meter = self.carrier.meter().clone();
+            let listens = matches!(user, User::Become(_)) && self.become_password.is_some();
+            let shell = Arc::new(Shell::new(process, meter, asked, listens));
+            if user != &User::Login && !listens {
+                // sudo may refuse, and its reason must not be lost to a request that comes too late.
+                if let Err(said) = shell.opening().await {
+                    return Err(self.ended(user, &said));
+                }
+            }
+            Ok::<_, HostError>(shell)
         });
         made.await.cloned()
     }
 
-    /// Writes a large content through a process of its own.
+    /// Pours bytes into a script that reads them and says `runbook-done` at its end. Returns what it said.
     async fn pour(
         &self,
         user: &User,
-        path: &str,
+        script: &str,
         content: &[u8],
-        made: &mut bool,
+        what: &str,
+        said_first: &mut Vec<u8>,
     ) -> Result<(), HostError> {
-        let place = word(path);
-        let script = format!("umask 077; set -C; : > {place} && echo made && cat >> {place}");
-        let mut process = self
-            .start(user, &format!("sh -c {}", word(&script)))
-            .await?;
-        self.carrier.meter().round_trip();
-        let failed = |e: std::io::Error| {
-            HostError::failed(format!(
-                "{}: {path} could not be written: {e}",
-                self.carrier.name()
-            ))
-        };
-        let written = process.stdin.write_all(content).await;
-        if written.is_ok() {
-            process.stdin.shutdown().await.map_err(failed)?;
-        }
-        drop(process.stdin);
-        let mut said = String::new();
-        let mut sink = Vec::new();
-        let (out, err) = tokio::join!(
-            process.stdout.read_to_end(&mut sink),
-            process.stderr.read_to_string(&mut said)
+        let mut process = self.start_script(user, script).await?;
+        let ticket = self.carrier.meter().ask();
+        let Process {
+            stdin,
+            stdout,
+            stderr,
+        } = &mut process;
+        let mut said = Vec::new();
+        // Read while writing: a script that fails early says so although nobody takes the rest.
+        let (written, _, _) = tokio::join!(
+            async {
+                let written = stdin.write_all(content).await;
+                written.and(stdin.shutdown().await)
+            },
+            stdout.read_to_end(said_first),
+            stderr.read_to_end(&mut said)
         );
-        *made = sink.split(|b| *b == b'\n').any(|line| line == b"made");
-        out.and(err).map_err(failed)?;
-        if !said.trim().is_empty() {
-            return Err(HostError::failed(format!(
-                "{}: {path} could not be written: {}",
-                self.carrier.name(),
-                said.trim()
-            )));
+        self.carrier.meter().answered(ticket);
+        if written.is_ok() && said_line(said_first, "runbook-done") {
+            return Ok(());
         }
-        written.map_err(failed)
+        let said = String::from_utf8_lossy(&said).trim().to_owned();
+        Err(match self.ended(user, &said) {
+            HostError::Lost(_) if !said.is_empty() => HostError::failed(format!(
+                "{}: {what} could not be written: {said}",
+                self.name()
+            )),
+            error => error,
+        })
     }
+
+    /// As [`Carried::pour`], for a caller that needs nothing else.
+    pub async fn pour_into(
+        &self,
+        user: &User,
+        script: &str,
+        content: &[u8],
+        what: &str,
+    ) -> Result<(), HostError> {
+        self.pour(user, script, content, what, &mut Vec::new())
+            .await
+    }
+}
+
+/// The content compressed, where that saves a quarter or more; judged by its beginning.
+fn compressed(content: &[u8]) -> Option<Vec<u8>> {
+    use std::io::Write as _;
+    let pack = |bytes: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).ok()?;
+        encoder.finish().ok()
+    };
+    let sample = &content[..content.len().min(64 * 1024)];
+    if pack(sample)?.len() * 4 > sample.len() * 3 {
+        return None;
+    }
+    pack(content)
+}
+
+/// Marks tell a program's words from what rc files print, and its end from a cut connection.
+fn said_line(output: &[u8], mark: &str) -> bool {
+    output.split(|b| *b == b'\n').any(|l| l == mark.as_bytes())
 }
 
 #[async_trait]
@@ -146,44 +242,90 @@ impl Connection for Carried {
         stdin: Option<Bytes>,
         repeatable: bool,
     ) -> Result<Reply, HostError> {
+        if script.contains('\0') {
+            return Err(HostError::failed("a command cannot hold a NUL byte"));
+        }
+        let deadline = if repeatable { READ } else { WRITE };
         let mut tries = 0;
         loop {
-            let shell = self.shell_of(user).await?;
-            match shell.run(script, stdin.as_deref()).await {
-                // What only reads may be asked again over a new connection.
-                Err(HostError::Lost(_)) if repeatable && tries < 3 => tries += 1,
-                answer => return answer,
+            tries += 1;
+            let shell = match self.shell_of(user).await {
+                // Nothing has been asked yet.
+                Err(HostError::Lost(_)) if tries < TRIES => continue,
+                shell => shell?,
+            };
+            match shell.run(script, stdin.as_deref(), deadline).await {
+                Ok(reply) => return Ok(reply),
+                Err(NoReply::NotSent) if tries < TRIES => {}
+                Err(NoReply::NotSent) => return Err(self.ended(user, "")),
+                Err(NoReply::Ended(said)) => match self.ended(user, &said) {
+                    HostError::Lost(_) if repeatable && tries < TRIES => {}
+                    error => return Err(error),
+                },
+                Err(NoReply::Late) => {
+                    return Err(HostError::failed(format!(
+                        "{}: no answer within {} minutes: something on the host hangs",
+                        self.name(),
+                        deadline.as_secs() / 60
+                    )));
+                }
             }
         }
     }
 
     async fn open(&self, user: &User, address: &Address) -> Result<Stream, HostError> {
-        self.carrier.meter().round_trip();
-        let direct = self.carrier.connect(address).await;
-        match direct {
-            Ok(stream) => Ok(stream),
-            Err(OpenError::Failed(error)) => Err(error),
-            Err(OpenError::Forbidden(why)) => {
-                let line = bridge::command_line(self, user, address, &why).await?;
-                let process = self.start(user, &line).await?;
-                Ok(Box::new(bridge::Joined::new(process)))
+        // A server that asks the kernel who is there must see the user that was asked for. Docker does not ask.
+        let own = match (user, address) {
+            (User::Become(_), Address::Unix(path)) => !path.ends_with("docker.sock"),
+            _ => false,
+        };
+        let why = if own {
+            "it is to be opened as another user than the login user".to_owned()
+        } else {
+            match self.carrier.connect(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(OpenError::Failed(error)) => return Err(error),
+                Err(OpenError::Forbidden(why)) => why,
             }
-        }
+        };
+        let bridge = bridge::find(self, user, address, &why).await?;
+        self.note(format!(
+            "{} is opened through `{}` on the host: {why}",
+            bridge.place, bridge.program
+        ));
+        let process = self.start_script(user, &bridge.line).await?;
+        let meter = self.carrier.meter().clone();
+        Ok(Box::new(Metered::turns(
+            bridge::Joined::new(process),
+            meter,
+        )))
     }
 
     async fn upload(&self, user: &User, path: &str, content: Bytes) -> Result<(), HostError> {
+        if path.contains('\0') {
+            return Err(HostError::failed("a path cannot hold a NUL byte"));
+        }
+        let place = word(path);
         if content.len() > SMALL {
-            let mut made = false;
-            let outcome = self.pour(user, path, &content, &mut made).await;
+            let packed = compressed(&content);
+            let (bytes, unpack) = match &packed {
+                Some(packed) => (packed.as_slice(), "gzip -dc"),
+                None => (content.as_ref(), "cat"),
+            };
+            let script = format!(
+                "umask 077; set -C; : > {place} && echo runbook-made && {unpack} >> {place} && echo runbook-done"
+            );
+            let mut said = Vec::new();
+            let outcome = self.pour(user, &script, bytes, path, &mut said).await;
             // A file that stood there before is the reason of the failure and not its remains.
-            if outcome.is_err() && made {
+            if outcome.is_err() && said_line(&said, "runbook-made") {
                 let _ = self
-                    .shell(user, &format!("rm -f -- {}", word(path)), None, false)
+                    .shell(user, &format!("rm -f -- {place}"), None, true)
                     .await;
             }
             return outcome;
         }
-        let script = format!("umask 077; set -C; cat > {}", word(path));
+        let script = format!("umask 077; set -C; cat > {place}");
         let reply = self.shell(user, &script, Some(content), false).await?;
         if reply.status != 0 {
             let said = String::from_utf8_lossy(&reply.stderr).trim().to_owned();
@@ -201,18 +343,46 @@ impl Connection for Carried {
         command: &Command,
         folder: &str,
     ) -> Result<Finished, HostError> {
-        command::run(self, user, command, folder, self.carrier.name()).await
+        command::run(self, user, command, folder).await
     }
 
     async fn facts(&self) -> Result<HostFacts, HostError> {
-        self.facts
-            .get_or_try_init(|| facts::gather(self, self.carrier.name()))
-            .await
-            .cloned()
+        let gather = || async {
+            let mut tries = 0;
+            loop {
+                tries += 1;
+                let told = match self.shell_of(&User::Login).await {
+                    Ok(shell) => shell.opening().await,
+                    Err(HostError::Lost(_)) if tries < TRIES => continue,
+                    Err(error) => return Err(error),
+                };
+                match told {
+                    Ok(text) => return facts::read(&text, self.name()),
+                    Err(said) if tries < TRIES => tracing::debug!(%said, "no greeting"),
+                    Err(said) => {
+                        return Err(HostError::failed(format!(
+                            "{}: its shell does not answer as a POSIX shell does: {said}",
+                            self.name()
+                        )));
+                    }
+                }
+            }
+        };
+        self.facts.get_or_try_init(gather).await.cloned()
     }
 
     async fn warm(&self, user: &User) {
         let _ = self.shell_of(user).await;
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = self.carrier.notes();
+        let own = self
+            .notes
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        notes.extend(own.iter().cloned());
+        notes
     }
 
     fn cost(&self) -> Cost {
@@ -220,6 +390,7 @@ impl Connection for Carried {
     }
 
     async fn close(&self) {
+        command::clear(self).await;
         self.shells.lock().await.clear();
         self.carrier.close().await;
     }

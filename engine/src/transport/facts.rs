@@ -1,23 +1,29 @@
-//! Gathers basic facts with one snippet.
+//! Basic facts, gathered by the opening script of a host's first shell.
 
-use super::connection::Carried;
-use crate::host::{Connection, HostError, HostFacts, User};
+use crate::host::{HostError, HostFacts};
 
-/// Everything in one snippet; each line is `name=value`.
-const SNIPPET: &str = r#"echo "user=$(id -un)"; echo "uid=$(id -u)"; echo "home=$HOME"
-echo "system=$(uname -s)"; echo "kernel=$(uname -r)"; echo "architecture=$(uname -m)"; echo "hostname=$(uname -n)"
-echo "boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)"; echo "ns=$(stat -L -c %i /proc/self/ns/mnt 2>/dev/null)"
-echo "id=$(cat /etc/machine-id 2>/dev/null)"
-while IFS= read -r l; do echo "os.$l"; done < /etc/os-release 2>/dev/null
-for t in base64 sha256sum stat sudo docker setsid getfattr restorecon python3 perl; do command -v $t >/dev/null 2>&1 && echo "tool=$t"; done
-c=0; m=0; while read -r k v; do case $k in processor) c=$((c+1));; esac; done < /proc/cpuinfo 2>/dev/null
-while read -r k v u; do case $k in MemTotal:) m=$((v/1024)); break;; esac; done < /proc/meminfo 2>/dev/null
-echo "cpus=$c"; echo "memory=$m""#;
+/// Everything in one line of sh, without backslashes, exclamation marks and single quotes (see the shell). Each line of
+/// its output is `name=value`. Nothing in it may wait for a network: no name is looked up.
+pub(super) const SNIPPET: &str = concat!(
+    r#"echo "user=$(id -un)"; echo "uid=$(id -u)"; echo "gid=$(id -g)"; echo "home=$HOME"; echo "shell=$SHELL"; "#,
+    r#"echo "uname=$(uname -s -r -m)"; h=$(uname -n); echo "hostname=$h"; "#,
+    r#"while read -r a n o; do case $n in "${h%%.*}".*) echo "fqdn=$n"; break;; esac; done < /etc/hosts; "#,
+    r#"read -r b < /proc/sys/kernel/random/boot_id; echo "boot=$b"; echo "ns=$(stat -L -c %i /proc/self/ns/mnt)"; "#,
+    r#"read -r i < /etc/machine-id; echo "id=$i"; "#,
+    r#"while IFS= read -r l; do echo "os.$l"; done < /etc/os-release; "#,
+    r#"for t in base64 sha256sum stat sudo docker setsid gzip getfattr restorecon getenforce systemctl socat nc python3 perl; "#,
+    r#"do command -v $t >/dev/null && echo "tool=$t"; done; "#,
+    r#"c=0; while read -r k v; do case $k in processor) c=$((c+1));; esac; done < /proc/cpuinfo; echo "cpus=$c"; "#,
+    r#"while read -r k v u; do case $k in MemTotal:) echo "memory=$((v/1024))";; SwapTotal:) echo "swap=$((v/1024))"; "#,
+    r#"break;; esac; done < /proc/meminfo; "#,
+    r#"echo "date=$(date "+%s %z %Z")"; "#,
+    r#"case $(stat --version) in *GNU*) echo "stat=gnu";; *) echo "stat=busybox";; esac; "#,
+    r#"echo "route=$(ip -4 -o route get 192.0.2.1)""#,
+);
 
-/// Asks the host.
-pub(super) async fn gather(host: &Carried, name: &str) -> Result<HostFacts, HostError> {
-    let reply = host.shell(&User::Login, SNIPPET, None, true).await?;
-    let text = String::from_utf8_lossy(&reply.stdout).into_owned();
+/// Reads what the snippet printed.
+pub(super) fn read(output: &[u8], name: &str) -> Result<HostFacts, HostError> {
+    let text = String::from_utf8_lossy(output);
     let mut facts = HostFacts::default();
     let (mut boot, mut namespace, mut machine) = (String::new(), String::new(), String::new());
     for line in text.lines() {
@@ -29,12 +35,40 @@ pub(super) async fn gather(host: &Carried, name: &str) -> Result<HostFacts, Host
             "user" => facts.user = value,
             "uid" => facts.uid = value.parse().unwrap_or(u32::MAX),
             "home" => facts.home = value,
-            "system" => facts.system = value,
-            "kernel" => facts.kernel = value,
-            "architecture" => facts.architecture = value,
+            "gid" => facts.gid = value.parse().unwrap_or(u32::MAX),
+            "shell" => facts.shell = value,
+            "uname" => {
+                let mut parts = value.split(' ').map(str::to_owned);
+                facts.system = parts.next().unwrap_or_default();
+                facts.kernel = parts.next().unwrap_or_default();
+                facts.architecture = parts.next().unwrap_or_default();
+            }
             "hostname" => {
-                facts.hostname = value.split('.').next().unwrap_or(&value).to_owned();
+                value
+                    .split('.')
+                    .next()
+                    .unwrap_or(&value)
+                    .clone_into(&mut facts.hostname);
                 facts.fqdn = value;
+            }
+            "fqdn" => facts.fqdn = value,
+            "swap" => facts.swap_mb = value.parse().unwrap_or(0),
+            "stat" => facts.gnu_stat = value == "gnu",
+            "date" => {
+                let mut parts = value.split(' ').map(str::to_owned);
+                facts.epoch = parts.next().and_then(|e| e.parse().ok()).unwrap_or(0);
+                facts.utc_offset = parts.next().unwrap_or_default();
+                facts.time_zone = parts.next().unwrap_or_default();
+            }
+            "route" => {
+                let words: Vec<&str> = value.split_whitespace().collect();
+                let after = |word: &str| {
+                    let at = words.iter().position(|w| *w == word)?;
+                    words.get(at + 1).map(|w| (*w).to_owned())
+                };
+                facts.address = after("src").unwrap_or_default();
+                facts.interface = after("dev").unwrap_or_default();
+                facts.gateway = after("via").unwrap_or_default();
             }
             "boot" => boot = value,
             "ns" => namespace = value,
@@ -52,9 +86,9 @@ pub(super) async fn gather(host: &Carried, name: &str) -> Result<HostFacts, Host
         }
     }
     if facts.user.is_empty() {
-        let said = String::from_utf8_lossy(&reply.stderr).trim().to_owned();
         return Err(HostError::failed(format!(
-            "{name}: its shell does not answer as a POSIX shell does: {said}"
+            "{name}: its shell does not answer as a POSIX shell does: {}",
+            text.chars().take(300).collect::<String>()
         )));
     }
     facts.identity = if boot.is_empty() || namespace.is_empty() {
@@ -64,4 +98,43 @@ pub(super) async fn gather(host: &Carried, name: &str) -> Result<HostFacts, Host
         format!("{boot}/{namespace}")
     };
     Ok(facts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_snippet_passes_through_any_login_shell() {
+        assert!(!SNIPPET.contains(['\\', '!', '\'', '\n']));
+    }
+
+    #[test]
+    fn what_it_prints_here_is_understood() {
+        for shell in ["dash", "bash", "busybox"] {
+            let mut command = std::process::Command::new(shell);
+            if shell == "busybox" {
+                command.arg("sh");
+            }
+            let Ok(output) = command.args(["-c", SNIPPET]).output() else {
+                eprintln!("skipped: facts with {shell}: it is not installed");
+                continue;
+            };
+            let facts = read(&output.stdout, "here").unwrap();
+            assert_eq!(facts.system, "Linux", "{shell}");
+            assert!(facts.cpus > 0 && facts.memory_mb > 0 && facts.epoch > 1_600_000_000);
+            assert!(facts.identity.contains('/') && !facts.os.is_empty() && facts.gnu_stat);
+        }
+    }
+
+    #[test]
+    fn two_names_of_one_machine_are_one_and_two_machines_are_two() {
+        let identity = |text: &str, name: &str| read(text.as_bytes(), name).unwrap().identity;
+        let here = "user=a\nboot=b1\nns=4026\nid=m\n";
+        assert_eq!(identity(here, "one"), identity(here, "two"));
+        let container = "user=a\nboot=b1\nns=4027\nid=m\n";
+        assert_ne!(identity(here, "one"), identity(container, "one"));
+        let without = "user=a\nid=m\n";
+        assert_ne!(identity(without, "one"), identity(without, "two"));
+    }
 }

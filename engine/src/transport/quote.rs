@@ -32,7 +32,98 @@ pub fn command_line(command: &ReadCommand) -> String {
             line.push(' ');
         }
     }
-    let words: Vec<String> = command.argv.iter().map(|w| word(w)).collect();
-    line.push_str(&words.join(" "));
+    line.push_str(&words(&command.argv));
     line
+}
+
+/// Words of a command. The first one is always quoted, so that a program named like a word of the shell's own language
+/// (`if`, `time`) is a program.
+#[must_use]
+pub fn words(argv: &[String]) -> String {
+    let mut line = String::new();
+    for (index, text) in argv.iter().enumerate() {
+        let quoted = word(text);
+        if index == 0 && !quoted.starts_with('\'') {
+            line.push_str(&format!("'{quoted}'"));
+        } else if index == 0 {
+            line.push_str(&quoted);
+        } else {
+            line.push(' ');
+            line.push_str(&quoted);
+        }
+    }
+    line
+}
+
+/// A script as one line that `eval` takes: line ends travel as escapes that printf's `%b` puts back.
+#[must_use]
+pub fn one_line(script: &str) -> String {
+    if script.contains('\n') {
+        let escaped = script.replace('\\', "\\\\").replace('\n', "\\n");
+        format!("eval \"$(printf '%b' {})\"", word(&escaped))
+    } else {
+        format!("eval {}", word(script))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn shells() -> Vec<&'static str> {
+        let there = |shell: &&str| {
+            let found = Command::new(shell).args(["-c", "true"]).status();
+            found.is_ok_and(|s| s.success())
+        };
+        let all = ["dash", "bash"];
+        let found: Vec<_> = all.into_iter().filter(there).collect();
+        for shell in all {
+            if !found.contains(&shell) {
+                eprintln!("skipped: quoting in {shell}: it is not installed");
+            }
+        }
+        assert!(!found.is_empty());
+        found
+    }
+
+    /// What a shell makes of a word, in one line of a script.
+    fn back(shell: &str, script: &str) -> Vec<u8> {
+        let output = Command::new(shell)
+            .args(["-c", script])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{shell}: {script:?}");
+        output.stdout
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+        #[test]
+        fn any_text_comes_back_byte_for_byte(texts in proptest::collection::vec("[^\0]{0,12}|[-'\"\\\\$`!~#\n\r\t *?\\[{(&;|<>%]{0,12}", 1..8)) {
+            let mut script = String::from("printf '%s\\1'");
+            for text in &texts {
+                script.push(' ');
+                script.push_str(&word(text));
+            }
+            let expected: Vec<u8> = texts.iter().flat_map(|t| t.bytes().chain([1])).collect();
+            for shell in shells() {
+                prop_assert_eq!(&back(shell, &script), &expected, "{}", shell);
+                prop_assert_eq!(&back(shell, &one_line(&script)), &expected, "{} in one line", shell);
+            }
+        }
+    }
+
+    #[test]
+    fn a_program_named_like_a_word_of_the_language_is_a_program() {
+        for shell in shells() {
+            let line = words(&["if".to_owned(), "x".to_owned()]);
+            let output = Command::new(shell).args(["-c", &line]).output().unwrap();
+            assert_eq!(output.status.code(), Some(127), "{shell}");
+        }
+    }
 }
