@@ -169,19 +169,21 @@ impl Carried {
         what: &str,
         said_first: &mut Vec<u8>,
     ) -> Result<(), HostError> {
-        let mut process = self.start_script(user, script).await?;
-        let ticket = self.carrier.meter().ask();
         let Process {
-            stdin,
-            stdout,
-            stderr,
-        } = &mut process;
+            mut stdin,
+            mut stdout,
+            mut stderr,
+        } = self.start_script(user, script).await?;
+        let ticket = self.carrier.meter().ask();
         let mut said = Vec::new();
         // Read while writing: a script that fails early says so although nobody takes the rest.
         let (written, _, _) = tokio::join!(
-            async {
+            async move {
                 let written = stdin.write_all(content).await;
-                written.and(stdin.shutdown().await)
+                let ended = stdin.shutdown().await;
+                // Shutting down a pipe to a local process does not close it; dropping it does.
+                drop(stdin);
+                written.and(ended)
             },
             stdout.read_to_end(said_first),
             stderr.read_to_end(&mut said)
