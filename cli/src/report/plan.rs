@@ -34,10 +34,9 @@ pub fn show(plan: &Plan, diff: bool) -> String {
             for note in &task.notes {
                 text.push_str(&format!("             note: {note}\n"));
             }
-            if diff
-                && let Some(diff) = &task.diff {
-                    text.push_str(&coloured(diff, 6));
-                }
+            if diff && let Some(diff) = &task.diff {
+                text.push_str(&coloured(diff, 6));
+            }
         }
         if let Some((first, last)) = downtime(&of_place) {
             text.push_str(&format!("  Down: from \"{first}\" to \"{last}\".\n"));

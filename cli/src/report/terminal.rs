@@ -140,9 +140,10 @@ impl Terminal {
             line.push_str(&indented(&format!("irreversible: {lost}"), 4));
         }
         if self.diff
-            && let Some(diff) = &report.diff {
-                line.push_str(&coloured(diff, 4));
-            }
+            && let Some(diff) = &report.diff
+        {
+            line.push_str(&coloured(diff, 4));
+        }
         line
     }
 }

@@ -273,18 +273,19 @@ impl Walk {
             match self.prepare(node, frame) {
                 Ok((prepared, _)) => {
                     if node.task.module.needs_host()
-                        && let Ok((reach, machine)) = self.reach(node, frame).await {
-                            let overlay = self.overlays.of(&machine);
-                            let way = SettleWay::Predict(overlay);
-                            let no_files = LocalFiles::new();
-                            let name = self.task_name(node);
-                            self.settle_of(node, &name, &no_files).spread(
-                                &way,
-                                &prepared.touches(),
-                                &why,
-                            );
-                            drop(reach);
-                        }
+                        && let Ok((reach, machine)) = self.reach(node, frame).await
+                    {
+                        let overlay = self.overlays.of(&machine);
+                        let way = SettleWay::Predict(overlay);
+                        let no_files = LocalFiles::new();
+                        let name = self.task_name(node);
+                        self.settle_of(node, &name, &no_files).spread(
+                            &way,
+                            &prepared.touches(),
+                            &why,
+                        );
+                        drop(reach);
+                    }
                 }
                 Err(_) => self.opaque_here(node.host, &why).await,
             }
@@ -727,7 +728,10 @@ impl Walk {
                 MASK.to_owned()
             } else {
                 // The same in a check and in the run that it foretells: the run's own folder has no name before.
-                self.shared.redactor.clean(text).replace(&self.shared.run, "<run>")
+                self.shared
+                    .redactor
+                    .clean(text)
+                    .replace(&self.shared.run, "<run>")
             }
         };
         let all = |texts: &[String]| texts.iter().map(|t| clean(t)).collect::<Vec<_>>();

@@ -74,15 +74,16 @@ pub fn differences(want: &ContainerWant, read: &ContainerState) -> Differences {
 
 fn compare(want: &ContainerWant, read: &ContainerState, found: &mut Differences) {
     if let Some(image) = &want.image
-        && image.id != read.image_id {
-            let (old, new) = (short(&read.image), short(&image.reference));
-            let line = if old == new {
-                format!("image {new}: other content under the same tag")
-            } else {
-                format!("image {old} → {new}")
-            };
-            found.anew.push(line);
-        }
+        && image.id != read.image_id
+    {
+        let (old, new) = (short(&read.image), short(&image.reference));
+        let line = if old == new {
+            format!("image {new}: other content under the same tag")
+        } else {
+            format!("image {old} → {new}")
+        };
+        found.anew.push(line);
+    }
     let desired = desired(want, read);
     let shown = |name: &str, value: Option<&String>| match value {
         None => "unset".to_owned(),
