@@ -20,7 +20,20 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A wrong call is a mistake like one in a playbook; the code 2 means that a task has failed.
+            let wrong = error.use_stderr();
+            let _ = error.print();
+            let code = if wrong {
+                runbook_engine::run::exit::WRONG
+            } else {
+                runbook_engine::run::exit::DONE
+            };
+            return ExitCode::from(code);
+        }
+    };
     let filter = tracing_subscriber::EnvFilter::try_from_env("RUNBOOK_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("off"));
     tracing_subscriber::fmt()

@@ -388,6 +388,17 @@ impl Engine {
             }
             Err(error) => return report.outcome(&error),
         };
+        // As in Ansible: a text keeps the line end that stands behind its expression, any other value keeps its type.
+        let value = match value {
+            Value::Str(text)
+                if form.expression.is_some()
+                    && is_template(&form.escaped.text)
+                    && form.escaped.text.ends_with('\n') =>
+            {
+                Value::Str(text + "\n")
+            }
+            other => other,
+        };
         let value = if used.trace.is_secret() {
             session::secret(value)
         } else {
