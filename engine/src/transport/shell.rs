@@ -272,7 +272,10 @@ async fn read_answers(
         let _ = greet.send(Some(Err(said)));
         false
     };
-    while open {
+    loop {
+        if !open {
+            break;
+        }
         // Also while nothing is asked the streams are watched, so that the end of the shell is noticed.
         let (answer, ticket) = tokio::select! {
             biased;
