@@ -38,6 +38,29 @@ pub trait Connection: Send + Sync {
     /// their own.
     async fn upload(&self, user: &User, path: &str, content: Bytes) -> Result<(), HostError>;
 
+    /// Copies a file of any size from the host into `to`, and returns its number of bytes. What was written to `to`
+    /// before an error is worth nothing.
+    async fn fetch(
+        &self,
+        user: &User,
+        path: &str,
+        to: &mut (dyn tokio::io::AsyncWrite + Send + Unpin),
+    ) -> Result<u64, HostError> {
+        use tokio::io::AsyncWriteExt as _;
+        // A way of its own to hosts that have nothing better: through the shell, in memory.
+        let script = format!("cat -- {}", crate::transport::quote::word(path));
+        let reply = self.shell(user, &script, None, true).await?;
+        if reply.status != 0 {
+            let said = String::from_utf8_lossy(&reply.stderr).trim().to_owned();
+            return Err(HostError::failed(format!(
+                "{path} could not be read: {said}"
+            )));
+        }
+        let written = to.write_all(&reply.stdout).await;
+        written.map_err(|e| HostError::failed(format!("{path} could not be kept here: {e}")))?;
+        Ok(reply.stdout.len() as u64)
+    }
+
     /// Runs a command apart from the shell, in its folder on the target; see [`Target::command`].
     async fn command(
         &self,

@@ -82,6 +82,16 @@ impl Probe {
             .await
     }
 
+    /// Copies a file of any size from the host into `to`, as a stream, and returns its number of bytes. What was written
+    /// to `to` before an error is worth nothing.
+    pub async fn fetch(
+        &self,
+        path: &str,
+        to: &mut (dyn AsyncWrite + Send + Unpin),
+    ) -> Result<u64, HostError> {
+        self.connection.fetch(&self.user, path, to).await
+    }
+
     /// A stream to a server. The caller speaks only the reading part of its protocol on it: wrap it in a type that
     /// has nothing else.
     pub async fn open(&self, address: &Address) -> Result<Stream, HostError> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Mutex, OnceCell};
 
 use super::carrier::{Carrier, OpenError, Process, Ticket};
@@ -112,10 +112,10 @@ impl Carried {
 
     /// What the error output of a process that ended means.
     fn ended(&self, user: &User, said: &str) -> HostError {
-        if let User::Become(name) = user {
-            if let Some(error) = sudo::explain(self.name(), name, said) {
-                return error;
-            }
+        if let User::Become(name) = user
+            && let Some(error) = sudo::explain(self.name(), name, said)
+        {
+            return error;
         }
         let name = self.name();
         HostError::Lost(if said.is_empty() {
@@ -337,6 +337,68 @@ impl Connection for Carried {
             )));
         }
         Ok(())
+    }
+
+    async fn fetch(
+        &self,
+        user: &User,
+        path: &str,
+        to: &mut (dyn tokio::io::AsyncWrite + Send + Unpin),
+    ) -> Result<u64, HostError> {
+        if path.contains('\0') {
+            return Err(HostError::failed("a path cannot hold a NUL byte"));
+        }
+        let place = word(path);
+        // The size goes first, so that a file that shrinks or a line that is cut cannot pass for the whole.
+        let script = format!(
+            "exec < {place} || exit 1; n=$(wc -c < {place}); echo; echo runbook-content $((n+0)); cat"
+        );
+        let Process {
+            stdin,
+            stdout,
+            mut stderr,
+        } = self.start_script(user, &script).await?;
+        let ticket = self.carrier.meter().ask();
+        let mut said = Vec::new();
+        // Owned, so that the program ends when this side gives up.
+        let copy = async move {
+            let mut reader = tokio::io::BufReader::with_capacity(256 * 1024, stdout);
+            let size: u64 = loop {
+                let mut line = Vec::new();
+                if reader.read_until(b'\n', &mut line).await.unwrap_or(0) == 0 {
+                    return Ok(None);
+                }
+                let text = String::from_utf8_lossy(&line);
+                if let Some(size) = text.strip_prefix("runbook-content ") {
+                    break size.trim().parse().unwrap_or(0);
+                }
+            };
+            let mut content = (&mut reader).take(size);
+            let copied = tokio::io::copy(&mut content, &mut *to).await?;
+            to.flush().await?;
+            Ok::<_, std::io::Error>(Some((copied, size)))
+        };
+        let (copied, _) = tokio::join!(copy, stderr.read_to_end(&mut said));
+        drop(stdin);
+        self.carrier.meter().answered(ticket);
+        let said = String::from_utf8_lossy(&said).trim().to_owned();
+        match copied {
+            Ok(Some((copied, size))) if copied == size => Ok(copied),
+            Ok(Some((copied, size))) => Err(HostError::Lost(format!(
+                "{}: {path} ended after {copied} of {size} bytes",
+                self.name()
+            ))),
+            Ok(None) if said.is_empty() => Err(self.ended(user, "")),
+            Ok(None) => Err(match self.ended(user, &said) {
+                HostError::Lost(_) => {
+                    HostError::failed(format!("{}: {path} could not be read: {said}", self.name()))
+                }
+                error => error,
+            }),
+            Err(e) => Err(HostError::failed(format!(
+                "{path} could not be kept here: {e}"
+            ))),
+        }
     }
 
     async fn command(

@@ -13,7 +13,7 @@ use super::quote::word;
 use crate::host::{Connection, FileEntry, FileQuery, FileType, HostError, User};
 
 /// What `stat` prints of a path: raw mode, numbers, size, time, identity, names.
-const FORMAT: &str = "%f %u %g %s %Y %d:%i %U %G";
+const FORMAT: &str = "%f %u %g %s %Y %d:%i %U:%G";
 
 /// Reads all queried paths with one snippet.
 pub async fn read(
@@ -39,8 +39,11 @@ fn script(queries: &[FileQuery]) -> String {
         // f: follow or not, path, largest content. Prints one block of lines, ended by a dot.
         "ld=; lr=
 p() { f=$1; p=$2; m=$3; d=${p%/*}; [ -n \"$d\" ] || d=/; [ \"$p\" = / ] && d=/
-if [ \"$d\" != \"$ld\" ]; then ld=$d; lr=$(cd -P -- \"$d\" 2>/dev/null && pwd -P); fi
-if [ -d \"$d\" ] && [ ! -x \"$d\" ]; then echo denied; echo .; return; fi
+if [ \"$d\" != \"$ld\" ]; then ld=$d; lr=; no=; e=$d
+while [ ! -d \"$e\" ] && [ -n \"$e\" ]; do e=${e%/*}; done; [ -n \"$e\" ] || e=/
+[ -x \"$e\" ] || no=1
+if cd -P -- \"$e\" 2>/dev/null; then lr=${PWD%/}${d#\"${e%/}\"}; fi; fi
+if [ -n \"$no\" ]; then echo denied; echo .; return; fi
 if [ ! -e \"$p\" ] && [ ! -L \"$p\" ]; then echo \"absent $lr\"; echo .; return; fi
 if [ $f = 1 ] && [ -e \"$p\" ]; then L=-L; else L=; fi
 s=$(stat $L -c '",
@@ -56,7 +59,7 @@ set -- $s; if [ \"$4\" -le \"$m\" ]; then echo content; base64 < \"$p\"; else h=
 echo .; }
 ",
     );
-    for query in queries {
+    for query in queries.iter().filter(|q| can_be_asked(&q.path)) {
         let follow = u8::from(query.follow);
         let _ = writeln!(
             script,
@@ -68,11 +71,22 @@ echo .; }
     script
 }
 
+/// A path that has a line end in it would be mistaken for several lines; one without a root has no meaning on a host.
+fn can_be_asked(path: &str) -> bool {
+    path.starts_with('/') && !path.contains(['\n', '\0'])
+}
+
 fn answers(text: &str, queries: &[FileQuery]) -> Vec<Result<FileEntry, HostError>> {
     let mut lines = text.lines();
     queries
         .iter()
         .map(|query| {
+            if !can_be_asked(&query.path) {
+                return Err(HostError::failed(format!(
+                    "{:?} cannot be read: a path begins with `/` and holds neither line ends nor NUL",
+                    query.path
+                )));
+            }
             let mut block = Vec::new();
             let mut ended = false;
             for line in lines.by_ref() {
@@ -82,7 +96,7 @@ fn answers(text: &str, queries: &[FileQuery]) -> Vec<Result<FileEntry, HostError
                 }
                 block.push(line);
             }
-            if query.path.contains('\n') || !ended {
+            if !ended {
                 return Err(HostError::failed(format!(
                     "{:?} could not be read",
                     query.path
@@ -137,10 +151,12 @@ fn entry(block: &[&str], query: &FileQuery) -> Result<FileEntry, HostError> {
             "{path}: `stat` answered `{stat}`, which cannot be understood"
         ))
     };
-    let fields: Vec<&str> = stat.split(' ').collect();
-    let [mode, uid, gid, size, mtime, inode, owner, group] = fields[..] else {
+    // Names from a directory server may hold blanks, but no colon.
+    let fields: Vec<&str> = stat.splitn(7, ' ').collect();
+    let [mode, uid, gid, size, mtime, inode, names] = fields[..] else {
         return Err(broken());
     };
+    let (owner, group) = names.split_once(':').ok_or_else(broken)?;
     let raw = u32::from_str_radix(mode, 16).map_err(|_| broken())?;
     let file_type = match raw & 0o170_000 {
         0o100_000 => FileType::File,

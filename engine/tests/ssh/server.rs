@@ -115,6 +115,13 @@ impl Server {
             .unwrap()
     }
 
+    /// Reads its configuration and keys again.
+    pub fn reload(&self) {
+        run("kill", &["-HUP", &self.child.id().to_string()]);
+        std::thread::sleep(Duration::from_millis(300));
+        self.wait();
+    }
+
     fn wait(&self) {
         let end = Instant::now() + Duration::from_secs(10);
         while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {

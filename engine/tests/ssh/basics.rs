@@ -1,26 +1,15 @@
 //! Shells, files, uploads and commands over a real sshd.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "a test"
-)]
-
-#[path = "ssh/proxy.rs"]
-mod proxy;
-#[path = "ssh/server.rs"]
-mod server;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::server::Server;
+use crate::{proxy, server};
 use bytes::Bytes;
 use runbook_engine::host::{
     Command, Connection, FileQuery, FileType, HostError, Probe, ReadCommand, User,
 };
 use runbook_engine::transport::ssh;
-use server::Server;
 
 async fn connected(server: &Server) -> Arc<dyn Connection> {
     ssh::connect(server.settings()).await.unwrap()
@@ -78,6 +67,7 @@ async fn noise_and_other_login_shells_do_no_harm() {
     if !server::possible("ssh login shells") {
         return;
     }
+    let _one = crate::ways::USERS.lock().await;
     let server = Server::start("PrintMotd yes");
     for shell in ["/bin/bash", "/bin/dash", "/usr/bin/fish", "/bin/tcsh"] {
         if !std::path::Path::new(shell).exists() {

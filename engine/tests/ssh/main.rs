@@ -1,0 +1,13 @@
+//! The SSH transport against a real sshd, started as a plain process with keys and users of its own. Where there is no
+//! sshd, or not the right to start one, each test says so by name.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test"
+)]
+
+mod basics;
+mod proxy;
+mod server;
+mod ways;
