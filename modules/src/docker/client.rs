@@ -4,14 +4,16 @@
 //! so that fields which no client library knows yet survive. [`Reader`] has the requests that change nothing, and
 //! only [`Writer`], which is made from a target, has the others.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use hyper::body::{Frame, Incoming};
+use hyper::client::conn::http1::SendRequest;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
-use runbook_engine::host::{Address, HostError, Probe, Target};
+use runbook_engine::host::{Address, HostError, Probe, Target, User};
 use serde_json::Value as Json;
 
 /// Where the daemon listens.
@@ -19,7 +21,59 @@ pub const SOCKET: &str = "/var/run/docker.sock";
 /// An answer may take this long; starting and stopping have their own limits within it.
 const DEADLINE: Duration = Duration::from_secs(900);
 
+/// The answer to a question may take this long.
+const READING: Duration = Duration::from_secs(120);
+/// Questions asked at the same time: where the socket is reached through a bridge under sudo, each is a session of its
+/// own, of which sshd allows ten.
+const AT_ONCE: usize = 4;
+
 type Body = BoxBody<Bytes, std::io::Error>;
+
+/// Connections to the daemon that nobody uses at the moment.
+#[derive(Default)]
+struct Idle {
+    senders: std::sync::Mutex<Vec<SendRequest<Body>>>,
+}
+
+impl Idle {
+    fn take(&self) -> Option<SendRequest<Body>> {
+        let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
+        senders.pop()
+    }
+
+    fn put(&self, sender: SendRequest<Body>) {
+        let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
+        if senders.len() < AT_ONCE {
+            senders.push(sender);
+        }
+    }
+}
+
+/// Does all of it, some at a time, and gives the results in order.
+pub(super) fn side_by_side<F: Future>(
+    all: impl IntoIterator<Item = F>,
+) -> impl Future<Output = Vec<F::Output>> {
+    let all: Vec<F> = all.into_iter().collect();
+    async move {
+        let places = tokio::sync::Semaphore::new(AT_ONCE);
+        let each = all.into_iter().map(|one| async {
+            // It is never closed, so this never fails.
+            let _place = places.acquire().await;
+            one.await
+        });
+        futures::future::join_all(each).await
+    }
+}
+
+fn nothing() -> Body {
+    Full::new(Bytes::new())
+        .map_err(|never| match never {})
+        .boxed()
+}
+
+fn broken(error: &hyper::Error) -> HostError {
+    HostError::failed(format!("the Docker daemon did not answer: {error}"))
+}
 
 /// Asks the daemon; changes nothing.
 #[derive(Clone)]
@@ -58,22 +112,56 @@ impl Reader {
         }
     }
 
-    async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, HostError> {
-        let broken =
-            |e: hyper::Error| HostError::failed(format!("the Docker daemon did not answer: {e}"));
-        let stream = self
-            .probe
-            .open(&Address::Unix(SOCKET.to_owned()))
+    async fn connect(&self) -> Result<SendRequest<Body>, HostError> {
+        let socket = Address::Unix(SOCKET.to_owned());
+        let opened = self.probe.open(&socket).await;
+        let stream = opened.map_err(|e| explain(e, &self.probe))?;
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
-            .map_err(explain)?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(broken)?;
+            .map_err(|e| broken(&e))?;
         tokio::spawn(connection.with_upgrades());
+        Ok(sender)
+    }
+
+    async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, HostError> {
+        let mut sender = self.connect().await?;
         tokio::time::timeout(DEADLINE, sender.send_request(request))
             .await
             .map_err(|_| HostError::failed("the Docker daemon did not answer in time"))?
-            .map_err(broken)
+            .map_err(|e| broken(&e))
+    }
+
+    /// Asks on a connection that an earlier question has left open, so that it costs one round trip and not two.
+    async fn look(&self, path: &str) -> Result<Result<Json, Refused>, HostError> {
+        let idle = self.idle().await?;
+        // One that the daemon has closed meanwhile is no failure: the question is asked again on a new one.
+        while let Some(mut sender) = idle.take() {
+            if sender.is_closed() || sender.ready().await.is_err() {
+                continue;
+            }
+            let asked = sender.send_request(request(Method::GET, path, nothing(), false)?);
+            if let Ok(Ok(response)) = tokio::time::timeout(READING, asked).await {
+                let answer = answer(response).await?;
+                idle.put(sender);
+                return Ok(answer);
+            }
+        }
+        let mut sender = self.connect().await?;
+        let asked = sender.send_request(request(Method::GET, path, nothing(), false)?);
+        let response = tokio::time::timeout(READING, asked)
+            .await
+            .map_err(|_| HostError::failed("the Docker daemon did not answer in time"))?
+            .map_err(|e| broken(&e))?;
+        let answer = answer(response).await?;
+        idle.put(sender);
+        Ok(answer)
+    }
+
+    async fn idle(&self) -> Result<std::sync::Arc<Idle>, HostError> {
+        let name = format!("{:?}", self.probe.user());
+        self.probe
+            .session(&name, || async { Ok(Idle::default()) })
+            .await
     }
 
     async fn ask(
@@ -92,7 +180,7 @@ impl Reader {
 
     /// An object, or `None` where there is none of that name.
     pub async fn find(&self, path: &str) -> Result<Option<Json>, HostError> {
-        match self.ask(Method::GET, path, None).await? {
+        match self.look(path).await? {
             Ok(json) => Ok(Some(json)),
             Err(refused) if refused.status == 404 => Ok(None),
             Err(refused) => Err(failed("", &refused)),
@@ -101,7 +189,7 @@ impl Reader {
 
     /// A list or object that is always there.
     pub async fn get(&self, path: &str) -> Result<Json, HostError> {
-        self.ask(Method::GET, path, None)
+        self.look(path)
             .await?
             .map_err(|refused| failed("", &refused))
     }
@@ -364,13 +452,30 @@ pub fn failed(what: &str, refused: &Refused) -> HostError {
     ))
 }
 
-fn explain(error: HostError) -> HostError {
-    match error {
-        HostError::Failed(why) => HostError::Failed(format!(
-            "the Docker daemon cannot be reached: {why}. Is it installed and running, and may this user use it (`become: true`)?"
-        )),
-        other => other,
-    }
+/// Why the daemon's socket cannot be opened, and what to do.
+fn explain(error: HostError, probe: &Probe) -> HostError {
+    let HostError::Failed(why) = error else {
+        return error;
+    };
+    let lower = why.to_ascii_lowercase();
+    let advice = if lower.contains("permission denied") {
+        match probe.user() {
+            User::Login => {
+                "this user may not use it: give the task `become: true`, or the user the group `docker`"
+                    .to_owned()
+            }
+            User::Become(user) => format!("{user} may not use it"),
+        }
+    } else if lower.contains("no such file") {
+        "Docker is not installed there, or its daemon does not run".to_owned()
+    } else if lower.contains("refused") {
+        "its socket is there, but the daemon does not run".to_owned()
+    } else {
+        "is it installed and running, and may this user use it (`become: true`)?".to_owned()
+    };
+    HostError::Failed(format!(
+        "the Docker daemon at {SOCKET} cannot be reached: {why}; {advice}"
+    ))
 }
 
 /// Text as part of a URL's query or path.

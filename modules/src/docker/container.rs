@@ -16,8 +16,8 @@ use super::image::{Image, ImageKey};
 use super::kind::Container;
 use super::network::{Network, NetworkKey};
 use super::restart::{Restart, RestartCall};
-use super::spec;
 use super::state::{ContainerKey, ContainerWant, Healthy, Wanted, WantedImage, WantedNetwork};
+use super::{desired, spec};
 
 /// The module.
 pub struct DockerContainer;
@@ -73,6 +73,16 @@ pub struct Args {
     /// Labels to be set.
     #[serde(default)]
     pub labels: Option<BTreeMap<String, String>>,
+    /// Folder in which its command runs.
+    #[serde(default)]
+    pub working_dir: Option<String>,
+    /// The network that is its own, where `networks` is not given: `bridge`, `host`, `none`, `container:NAME`, or the
+    /// name of a network.
+    #[serde(default)]
+    pub network_mode: Option<String>,
+    /// Most processor time; 1.5 is one and a half processors.
+    #[serde(default)]
+    pub cpus: Option<f64>,
     /// Make it anew though nothing differs.
     #[serde(default)]
     pub recreate: bool,
@@ -204,7 +214,10 @@ impl Args {
             hostname: self.hostname.clone(),
             user: self.user.clone(),
             labels: self.labels.clone(),
-            recreate: self.recreate,
+            working_dir: self.working_dir.clone(),
+            network_mode: self.network_mode.clone(),
+            cpus: self.cpus,
+            recreate: None,
             healthy: self.healthy.clone(),
             within,
             stop_timeout: self.stop_timeout,
@@ -254,7 +267,7 @@ impl Module for DockerContainer {
             }
         }
         for volume in args.volumes.iter().flatten() {
-            if !spec::mount_of(volume).target.starts_with('/') {
+            if !desired::mount_of(volume).target.starts_with('/') {
                 return Err(format!(
                     "`{volume}` is no mount; write source:target[:ro] with an absolute target"
                 ));
@@ -275,7 +288,7 @@ impl Module for DockerContainer {
             footprint = footprint.reads(Network::NAME, &network.name);
         }
         for volume in args.volumes.iter().flatten() {
-            let mount = spec::mount_of(volume);
+            let mount = desired::mount_of(volume);
             if mount.kind == "bind" {
                 footprint = footprint.reads("file", mount.source);
             }
@@ -354,7 +367,10 @@ impl Module for DockerContainer {
             )));
         }
         let compose = state.labels().get("com.docker.compose.project").cloned();
-        let want = args.want(image);
+        let mut want = args.want(image);
+        if args.recreate && state.exists {
+            want.recreate = Some(state.id.clone());
+        }
         let differences = spec::differences(&want, &state);
         let only_doing = differences.anew.is_empty() && differences.in_place.is_empty();
         if let Some(project) = compose.filter(|_| !only_doing || args.state == State::Absent) {

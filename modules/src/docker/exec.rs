@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use futures::future::join_all;
 use indexmap::IndexMap;
 use runbook_engine::action::{ActionError, ActionKind, ActionRun, EffectMark, Effects, Outcome};
 use runbook_engine::host::{HostError, Probe, Target};
@@ -210,7 +209,7 @@ impl Kind for ExecOutput {
 
     async fn read(&self, host: &Probe, keys: &[Call]) -> Vec<Result<Said, HostError>> {
         let daemon = Reader::new(host);
-        join_all(keys.iter().map(|call| daemon.declared_reading(call))).await
+        super::client::side_by_side(keys.iter().map(|call| daemon.declared_reading(call))).await
     }
 
     fn differences(&self, _: &Said, _: &Said) -> Vec<String> {

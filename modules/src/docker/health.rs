@@ -28,20 +28,22 @@ pub(super) async fn wait(
     let begin = Instant::now();
     let limit = Duration::from_secs(want.within.max(1));
     let mut since: Option<Instant> = None;
-    let mut restarts = None;
+    let mut restarts: Option<i64> = None;
     let mut last = "it has not been looked at".to_owned();
     loop {
         let state = read(daemon, name).await.map_err(|e| e.to_string())?;
-        let first_restarts = *restarts.get_or_insert(state.restart_count);
+        let restarted = restarts
+            .replace(state.restart_count)
+            .is_some_and(|before| state.restart_count > before);
         let healthy = if !state.running || state.status == "restarting" {
             Err(format!(
                 "it {} (exit code {})",
                 state.status, state.exit_code
             ))
-        } else if state.restart_count > first_restarts {
+        } else if restarted {
             Err(format!(
-                "Docker has restarted it {} times",
-                state.restart_count - first_restarts
+                "Docker restarts it (exit code {})",
+                state.exit_code
             ))
         } else {
             match &want.healthy {
@@ -204,7 +206,7 @@ async fn sql(
     state: &ContainerState,
     query: &str,
 ) -> Result<(), String> {
-    let env = state.env();
+    let env = state.environment();
     let user = env
         .get("POSTGRES_USER")
         .cloned()

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures::future::join_all;
 use runbook_engine::host::{HostError, Probe, Target};
 use runbook_engine::resource::{
     Change, Kept, KeyedChange, Kind, Ref, Reversible, Shadow, WriteError,
@@ -121,7 +120,7 @@ impl Kind for Image {
 
     async fn read(&self, host: &Probe, keys: &[ImageKey]) -> Vec<Result<ImageState, HostError>> {
         let daemon = Reader::new(host);
-        join_all(keys.iter().map(|key| read(&daemon, &key.reference))).await
+        super::client::side_by_side(keys.iter().map(|key| read(&daemon, &key.reference))).await
     }
 
     fn differences(&self, want: &ImageWant, read: &ImageState) -> Vec<String> {
@@ -336,7 +335,7 @@ impl Kind for ImageFiles {
         keys: &[ImageFilesKey],
     ) -> Vec<Result<ImageFilesState, HostError>> {
         let daemon = Reader::new(host);
-        join_all(keys.iter().map(|key| files(&daemon, key))).await
+        super::client::side_by_side(keys.iter().map(|key| files(&daemon, key))).await
     }
 
     fn differences(&self, want: &ImageFilesState, read: &ImageFilesState) -> Vec<String> {

@@ -33,6 +33,7 @@ pub fn state(inspect: &Json, image_config: &Json) -> ContainerState {
             image_config,
             &id,
         ),
+        defaults: image_config.clone(),
         host: inspect
             .get("HostConfig")
             .cloned()
@@ -40,10 +41,6 @@ pub fn state(inspect: &Json, image_config: &Json) -> ContainerState {
         id,
         ..ContainerState::default()
     };
-    if let Some(host) = state.host.as_object_mut() {
-        // Mounts are kept in `mounts`; the rest of the host settings stays as it is.
-        host.remove("Binds");
-    }
     let networks = inspect
         .pointer("/NetworkSettings/Networks")
         .and_then(Json::as_object);
@@ -60,11 +57,15 @@ pub fn state(inspect: &Json, image_config: &Json) -> ContainerState {
         if !aliases.is_empty() {
             kept["Aliases"] = json!(aliases);
         }
-        if let Some(fixed) = settings
-            .get("IPAMConfig")
-            .filter(|c| c.as_object().is_some_and(|m| !m.is_empty()))
-        {
-            kept["IPAMConfig"] = fixed.clone();
+        for key in ["IPAMConfig", "Links", "DriverOpts"] {
+            let asked = settings.get(key).filter(|value| match value {
+                Json::Object(map) => !map.is_empty(),
+                Json::Array(list) => !list.is_empty(),
+                _ => false,
+            });
+            if let Some(asked) = asked {
+                kept[key] = asked.clone();
+            }
         }
         state.networks.insert(name.clone(), kept);
         if let Some(address) = settings
@@ -106,6 +107,11 @@ fn mounts(inspect: &Json) -> Vec<Mount> {
                 target: text("Destination"),
                 read_only: mount.get("RW") == Some(&Json::Bool(false)),
                 anonymous,
+                options: text("Mode")
+                    .split(',')
+                    .filter(|o| !matches!(*o, "" | "ro" | "rw"))
+                    .collect::<Vec<_>>()
+                    .join(","),
                 kind,
             }
         })
@@ -114,11 +120,30 @@ fn mounts(inspect: &Json) -> Vec<Mount> {
     mounts
 }
 
-/// `Config` without what comes from the image, so that another image's defaults take its place.
+/// `Config` without what comes from the image, so that another image's defaults take its place, and without what the
+/// daemon made up.
 fn own(config: &Json, image: &Json, id: &str) -> Json {
     let mut own = config.as_object().cloned().unwrap_or_default();
-    let of_image = |key: &str| image.get(key).cloned().unwrap_or(Json::Null);
     own.remove("Image");
+    // The daemon names a container after its id where nobody did.
+    let made_up = |h: &str| !h.is_empty() && id.starts_with(h);
+    if own
+        .get("Hostname")
+        .and_then(Json::as_str)
+        .is_some_and(made_up)
+    {
+        own.remove("Hostname");
+    }
+    without_defaults(own, image)
+}
+
+/// Settings without those that are the image's anyway, in one form: whoever asks for the very default asks for nothing.
+#[must_use]
+pub fn without_defaults(mut own: serde_json::Map<String, Json>, image: &Json) -> Json {
+    let of_image = |key: &str| image.get(key).cloned().unwrap_or(Json::Null);
+    // An own entrypoint takes the image's command away, so the command has to stay where the entrypoint does.
+    let entrypoint = own.get("Entrypoint").is_some_and(|v| !empty(v))
+        && own.get("Entrypoint") != Some(&of_image("Entrypoint"));
     for key in [
         "Cmd",
         "Entrypoint",
@@ -126,30 +151,22 @@ fn own(config: &Json, image: &Json, id: &str) -> Json {
         "User",
         "Healthcheck",
         "StopSignal",
-        "OnBuild",
         "Shell",
-        "Volumes",
     ] {
-        let same = own
-            .get(key)
-            .is_none_or(|v| *v == of_image(key) || v.is_null() || *v == json!(""));
-        if same || matches!(key, "Volumes" | "OnBuild") {
+        let value = own.get(key).unwrap_or(&Json::Null);
+        let default = *value == of_image(key) && !(key == "Cmd" && entrypoint);
+        if default || empty(value) {
             own.remove(key);
         }
     }
-    if own
-        .get("Hostname")
-        .and_then(Json::as_str)
-        .is_some_and(|h| id.starts_with(h))
-    {
-        own.remove("Hostname");
-    }
+    // Triggers of the image's own build, and its volumes, which show as mounts.
+    own.remove("OnBuild");
+    own.remove("Volumes");
     for key in ["Env", "ExposedPorts", "Labels"] {
-        let image_value = of_image(key);
-        match (own.get_mut(key), image_value) {
+        match (own.get_mut(key), of_image(key)) {
             (Some(Json::Array(mine)), Json::Array(its)) => mine.retain(|e| !its.contains(e)),
             (Some(Json::Object(mine)), Json::Object(its)) => {
-                mine.retain(|k, v| its.get(k) != Some(v))
+                mine.retain(|k, v| its.get(k) != Some(v));
             }
             _ => {}
         }
@@ -170,19 +187,21 @@ fn own(config: &Json, image: &Json, id: &str) -> Json {
             own.remove(key);
         }
     }
-    if own.get("Domainname") == Some(&json!("")) {
-        own.remove("Domainname");
-    }
-    for key in ["Env", "ExposedPorts", "Labels"] {
-        let empty = own.get(key).is_some_and(|v| match v {
-            Json::Array(a) => a.is_empty(),
-            Json::Object(m) => m.is_empty(),
-            other => other.is_null(),
-        });
-        if empty {
+    for key in ["Domainname", "Hostname", "Env", "ExposedPorts", "Labels"] {
+        if own.get(key).is_some_and(empty) {
             own.remove(key);
         }
     }
     let sorted: BTreeMap<String, Json> = own.into_iter().collect();
     json!(sorted)
+}
+
+fn empty(value: &Json) -> bool {
+    match value {
+        Json::Null => true,
+        Json::String(s) => s.is_empty(),
+        Json::Array(list) => list.is_empty(),
+        Json::Object(map) => map.is_empty(),
+        Json::Bool(_) | Json::Number(_) => false,
+    }
 }

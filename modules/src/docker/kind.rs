@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::future::join_all;
 use runbook_engine::host::{Address, HostError, Probe, Target};
 use runbook_engine::resource::{Change, Kept, KeyedChange, Kind, Ref, Reversible, WriteError};
 use serde_json::Value as Json;
 
-use super::client::{Reader, Writer, encode, failed};
+use super::client::{self, Reader, Writer, encode, failed};
+use super::desired::desired;
 use super::state::{ContainerKey, ContainerState, ContainerWant, Wanted, is_secret_name};
-use super::{inspect, spec, write};
+use super::{aside, inspect, spec, write};
 
 /// Containers of the host's Docker daemon.
 pub struct Container;
@@ -21,8 +21,20 @@ pub async fn read(daemon: &Reader, name: &str) -> Result<ContainerState, HostErr
         .find(&format!("/containers/{}/json", encode(name)))
         .await?
     else {
-        return Ok(ContainerState::default());
+        return match aside::interrupted(daemon, name).await? {
+            Some(inspected) => state_of(daemon, &inspected).await,
+            None => Ok(ContainerState::default()),
+        };
     };
+    // The daemon also finds containers by the beginning of their id.
+    if inspected.get("Name").and_then(Json::as_str) != Some(format!("/{name}").as_str()) {
+        return Ok(ContainerState::default());
+    }
+    state_of(daemon, &inspected).await
+}
+
+/// With what its image says of itself.
+async fn state_of(daemon: &Reader, inspected: &Json) -> Result<ContainerState, HostError> {
     let image = inspected
         .get("Image")
         .and_then(Json::as_str)
@@ -34,7 +46,7 @@ pub async fn read(daemon: &Reader, name: &str) -> Result<ContainerState, HostErr
         Some(image) => image.get("Config").cloned().unwrap_or(Json::Null),
         None => Json::Null,
     };
-    Ok(inspect::state(&inspected, &config))
+    Ok(inspect::state(inspected, &config))
 }
 
 /// The address of a port of a running container, as seen from the host.
@@ -78,7 +90,7 @@ impl Kind for Container {
         keys: &[ContainerKey],
     ) -> Vec<Result<ContainerState, HostError>> {
         let daemon = Reader::new(host);
-        join_all(keys.iter().map(|key| read(&daemon, &key.name))).await
+        client::side_by_side(keys.iter().map(|key| read(&daemon, &key.name))).await
     }
 
     fn differences(&self, want: &ContainerWant, read: &ContainerState) -> Vec<String> {
@@ -87,7 +99,7 @@ impl Kind for Container {
 
     fn predict(&self, want: &ContainerWant, from: &ContainerState) -> ContainerState {
         let differences = spec::differences(want, from);
-        let mut to = spec::desired(want, from);
+        let mut to = desired(want, from);
         if !differences.anew.is_empty() {
             // Known only after: the daemon gives these.
             to.id.clear();
@@ -107,7 +119,7 @@ impl Kind for Container {
 
     fn secrets(&self, state: &ContainerState) -> Vec<String> {
         state
-            .env()
+            .environment()
             .into_iter()
             .filter(|(name, value)| is_secret_name(name) && !value.is_empty())
             .map(|(_, v)| v)
@@ -124,8 +136,8 @@ impl Kind for Container {
         if removed && change.want.remove_volumes && change.from.mounts.iter().any(|m| m.anonymous) {
             return Reversible::Loses("what its anonymous volumes hold".to_owned());
         }
-        let auto_remove = change.from.host.get("AutoRemove") == Some(&Json::Bool(true));
-        if change.from.exists && auto_remove && (removed || !differences.doing.is_empty()) {
+        let stops = removed || !differences.anew.is_empty() || !change.to.running;
+        if change.from.exists && aside::goes_when_it_stops(&change.from) && stops {
             return Reversible::Loses(
                 "what it has written inside itself (it is made to be removed when it stops)"
                     .to_owned(),
@@ -183,6 +195,12 @@ impl Kind for Container {
                 ));
             }
             return Ok(());
+        }
+        if !aside::is_aside(&kept.place) {
+            return Err(HostError::failed(format!(
+                "{} is no container that was put aside",
+                kept.place
+            )));
         }
         let daemon = Writer::new(host);
         // Its volumes stay: the new container has them.

@@ -1,7 +1,10 @@
 //! Docker: containers, images and networks as resources, commands in containers.
 
+mod aside;
+pub mod body;
 pub mod client;
 pub mod container;
+pub mod desired;
 pub mod exec;
 pub mod health;
 pub mod image;
@@ -10,7 +13,9 @@ pub mod inspect;
 pub mod kind;
 pub mod network;
 pub mod network_module;
+mod replace;
 pub mod restart;
+mod saved;
 pub mod spec;
 pub mod state;
 mod write;

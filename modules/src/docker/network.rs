@@ -1,7 +1,6 @@
 //! The kind `network`.
 
 use async_trait::async_trait;
-use futures::future::join_all;
 use runbook_engine::host::{HostError, Probe, Target};
 use runbook_engine::resource::{Change, Kept, KeyedChange, Kind, Ref, Reversible, WriteError};
 use serde::{Deserialize, Serialize};
@@ -93,7 +92,7 @@ impl Kind for Network {
         keys: &[NetworkKey],
     ) -> Vec<Result<NetworkState, HostError>> {
         let daemon = Reader::new(host);
-        join_all(keys.iter().map(|key| read(&daemon, &key.name))).await
+        super::client::side_by_side(keys.iter().map(|key| read(&daemon, &key.name))).await
     }
 
     fn differences(&self, want: &NetworkWant, read: &NetworkState) -> Vec<String> {

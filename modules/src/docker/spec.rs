@@ -1,13 +1,11 @@
-//! From what is asked of a container and what it is to what it shall be: pure.
+//! Where a container differs from what is asked of it, and how it is shown: pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
+use super::desired::{OURS, desired};
 use super::state::{ContainerState, ContainerWant, Mount, Wanted, is_secret_name};
-
-/// The label that remembers which variables were asked for: names only.
-pub const ASKED_ENV: &str = "org.runbook.asked.env";
 
 /// What differs between what it is and what it shall be.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -64,7 +62,10 @@ pub fn differences(want: &ContainerWant, read: &ContainerState) -> Differences {
     let doing = if read.running { "running" } else { "stopped" };
     match want.state {
         Wanted::Started if read.exists && !read.running => {
-            found.doing.push(format!("{doing} → running"))
+            found.doing.push(format!("{doing} → running"));
+        }
+        Wanted::Started if read.status == "paused" => {
+            found.doing.push("paused → running".to_owned());
         }
         Wanted::Stopped if read.running => found.doing.push(format!("{doing} → stopped")),
         _ => {}
@@ -77,21 +78,109 @@ fn compare(want: &ContainerWant, read: &ContainerState, found: &mut Differences)
         && image.id != read.image_id
     {
         let (old, new) = (short(&read.image), short(&image.reference));
-        let line = if old == new {
+        found.anew.push(if old == new {
             format!("image {new}: other content under the same tag")
         } else {
             format!("image {old} → {new}")
-        };
-        found.anew.push(line);
+        });
     }
     let desired = desired(want, read);
+    compare_env(read, &desired, found);
+    if mounts_of(&read.mounts) != mounts_of(&desired.mounts) {
+        found.anew.push(format!(
+            "mounts {} → {}",
+            list(&mounts_of(&read.mounts)),
+            list(&mounts_of(&desired.mounts))
+        ));
+    }
+    for (key, name) in [
+        ("PortBindings", "ports"),
+        ("ExtraHosts", "further names"),
+        ("NetworkMode", "network mode"),
+        ("Memory", "memory"),
+        ("NanoCpus", "processors"),
+        ("RestartPolicy", "restart policy"),
+    ] {
+        // The network mode of a container made without one is told by its networks.
+        if key == "NetworkMode" && want.network_mode.is_none() {
+            continue;
+        }
+        let (now, then) = (field(&read.host, key), field(&desired.host, key));
+        if same(now, then) {
+            continue;
+        }
+        let line = format!("{name} {} → {}", plain(key, now), plain(key, then));
+        // The daemon takes 0 for "as it is", so a limit is only taken away from a new container.
+        let lifted = matches!(key, "Memory" | "NanoCpus") && same(then, &Json::Null);
+        let lasting = matches!(key, "Memory" | "NanoCpus" | "RestartPolicy") && !lifted;
+        if lasting {
+            found.in_place.push(line);
+        } else {
+            found.anew.push(line);
+        }
+    }
+    for (key, name) in OWN_FIELDS {
+        let (now, then) = (field(&read.own, key), field(&desired.own, key));
+        if !same(now, then) {
+            found
+                .anew
+                .push(format!("{name} {} → {}", plain(key, now), plain(key, then)));
+        }
+    }
+    let (now, then) = (read.labels(), desired.labels());
+    let names: BTreeSet<&String> = now.keys().chain(then.keys()).collect();
+    for name in names.into_iter().filter(|n| !n.starts_with(OURS)) {
+        if now.get(name) != then.get(name) {
+            let shown = |value: Option<&String>| value.map_or("unset", String::as_str).to_owned();
+            found.anew.push(format!(
+                "label {name} {} → {}",
+                shown(now.get(name)),
+                shown(then.get(name))
+            ));
+        }
+    }
+    for network in desired.networks.keys() {
+        match read.networks.get(network) {
+            None => found.in_place.push(format!("joins network {network}")),
+            Some(now) if aliases(now) != aliases(&desired.networks[network]) => {
+                found.in_place.push(format!(
+                    "names in network {network} {} → {}",
+                    list(&aliases(now)),
+                    list(&aliases(&desired.networks[network]))
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    for network in read.networks.keys() {
+        if !desired.networks.contains_key(network) {
+            found.in_place.push(format!("leaves network {network}"));
+        }
+    }
+    if want.recreate.as_ref() == Some(&read.id) {
+        found.anew.push("made anew, as asked".to_owned());
+    }
+}
+
+/// Settings of `Config` that are compared as they are: key, name.
+const OWN_FIELDS: [(&str, &str); 5] = [
+    ("Cmd", "command"),
+    ("Entrypoint", "entrypoint"),
+    ("Hostname", "host name"),
+    ("User", "user"),
+    ("WorkingDir", "folder"),
+];
+
+fn compare_env(read: &ContainerState, desired: &ContainerState, found: &mut Differences) {
     let shown = |name: &str, value: Option<&String>| match value {
         None => "unset".to_owned(),
         Some(_) if is_secret_name(name) => runbook_engine::value::MASK.to_owned(),
         Some(v) => v.clone(),
     };
-    let (now, then) = (read.env(), desired.env());
-    let names: BTreeSet<&String> = now.keys().chain(then.keys()).collect();
+    let (own, own_then) = (read.env(), desired.env());
+    let (now, then) = (read.environment(), desired.environment());
+    // Variables that only the images set differ with the images, which is said already.
+    let names: BTreeSet<&String> = own.keys().chain(own_then.keys()).collect();
     for name in names {
         if now.get(name) != then.get(name) {
             found.anew.push(format!(
@@ -101,65 +190,18 @@ fn compare(want: &ContainerWant, read: &ContainerState, found: &mut Differences)
             ));
         }
     }
-    if mounts_of(&read.mounts) != mounts_of(&desired.mounts) {
-        found.anew.push(format!(
-            "mounts {} → {}",
-            list(&mounts_of(&read.mounts)),
-            list(&mounts_of(&desired.mounts))
-        ));
-    }
-    let at = |state: &ContainerState, path: &str| {
-        state.host.pointer(path).cloned().unwrap_or(Json::Null)
-    };
-    let own = |state: &ContainerState, key: &str| state.own.get(key).cloned().unwrap_or(Json::Null);
-    let mut host_field = |path: &str, name: &str, anew: bool| {
-        let (now, then) = (at(read, path), at(&desired, path));
-        if !same(&now, &then) {
-            let line = format!("{name} {} → {}", plain(&now), plain(&then));
-            if anew {
-                found.anew.push(line)
-            } else {
-                found.in_place.push(line)
-            }
-        }
-    };
-    host_field("/PortBindings", "ports", true);
-    host_field("/ExtraHosts", "further names", true);
-    host_field("/Memory", "memory", false);
-    host_field("/RestartPolicy", "restart policy", false);
-    for (key, name) in [
-        ("Cmd", "command"),
-        ("Entrypoint", "entrypoint"),
-        ("Hostname", "host name"),
-        ("User", "user"),
-    ] {
-        let (now, then) = (own(read, key), own(&desired, key));
-        if !same(&now, &then) {
-            found
-                .anew
-                .push(format!("{name} {} → {}", plain(&now), plain(&then)));
-        }
-    }
-    let not_ours = |labels: BTreeMap<String, String>| -> BTreeMap<String, String> {
-        labels
-            .into_iter()
-            .filter(|(k, _)| !k.starts_with("org.runbook."))
-            .collect()
-    };
-    if not_ours(read.labels()) != not_ours(desired.labels()) {
-        found.anew.push("labels".to_owned());
-    }
-    let names = |state: &ContainerState| state.networks.keys().cloned().collect::<Vec<_>>();
-    if names(read) != names(&desired) {
-        found.in_place.push(format!(
-            "networks {} → {}",
-            list(&names(read)),
-            list(&names(&desired))
-        ));
-    }
-    if want.recreate {
-        found.anew.push("made anew, as asked".to_owned());
-    }
+}
+
+fn field<'a>(of: &'a Json, key: &str) -> &'a Json {
+    of.get(key).unwrap_or(&Json::Null)
+}
+
+pub(super) fn aliases(settings: &Json) -> Vec<String> {
+    let list = field(settings, "Aliases").as_array().into_iter().flatten();
+    let mut names: Vec<String> = list.filter_map(Json::as_str).map(str::to_owned).collect();
+    names.sort();
+    names.dedup();
+    names
 }
 
 fn same(a: &Json, b: &Json) -> bool {
@@ -174,12 +216,60 @@ fn same(a: &Json, b: &Json) -> bool {
     a == b || (empty(a) && empty(b))
 }
 
-fn plain(value: &Json) -> String {
-    match value {
-        Json::Null => "unset".to_owned(),
-        Json::String(s) => s.clone(),
-        other => other.to_string(),
+/// A setting in the words of the task.
+fn plain(key: &str, value: &Json) -> String {
+    let words = |list: &[Json]| {
+        let words: Vec<&str> = list.iter().filter_map(Json::as_str).collect();
+        words.join(" ")
+    };
+    match (key, value) {
+        _ if same(value, &Json::Null) => "unset".to_owned(),
+        ("Memory", Json::Number(n)) => size(n.as_i64().unwrap_or(0)),
+        #[expect(clippy::cast_precision_loss, reason = "billionths of a processor")]
+        ("NanoCpus", Json::Number(n)) => format!("{}", n.as_i64().unwrap_or(0) as f64 / 1e9),
+        ("RestartPolicy", policy) => {
+            let name = field(policy, "Name").as_str().unwrap_or_default();
+            let most = field(policy, "MaximumRetryCount").as_i64().unwrap_or(0);
+            match (name, most) {
+                ("", _) => "no".to_owned(),
+                (_, 0) => name.to_owned(),
+                _ => format!("{name}:{most}"),
+            }
+        }
+        ("PortBindings", Json::Object(map)) => list(&ports_of(map)),
+        (_, Json::String(s)) => s.clone(),
+        (_, Json::Array(items)) => words(items),
+        (_, other) => other.to_string(),
     }
+}
+
+fn size(bytes: i64) -> String {
+    for (shift, unit) in [(30, "G"), (20, "M"), (10, "K")] {
+        if bytes >= 1 << shift && bytes % (1 << shift) == 0 {
+            return format!("{}{unit}", bytes >> shift);
+        }
+    }
+    bytes.to_string()
+}
+
+/// Published ports as a task writes them.
+fn ports_of(bindings: &serde_json::Map<String, Json>) -> Vec<String> {
+    let mut all = Vec::new();
+    for (inner, places) in bindings {
+        let inner = inner.trim_end_matches("/tcp");
+        for place in places.as_array().into_iter().flatten() {
+            let part = |key: &str| field(place, key).as_str().unwrap_or_default();
+            let front = [part("HostIp"), part("HostPort")];
+            let front: Vec<&str> = front.into_iter().filter(|p| !p.is_empty()).collect();
+            all.push(if front.is_empty() {
+                inner.to_owned()
+            } else {
+                format!("{}:{inner}", front.join(":"))
+            });
+        }
+    }
+    all.sort();
+    all
 }
 
 fn list(items: &[String]) -> String {
@@ -206,232 +296,6 @@ fn mounts_of(mounts: &[Mount]) -> Vec<String> {
     all
 }
 
-/// What the container shall be: what it is, with everything set that is asked for.
-#[must_use]
-pub fn desired(want: &ContainerWant, from: &ContainerState) -> ContainerState {
-    if want.state == Wanted::Absent {
-        return ContainerState::default();
-    }
-    let mut to = from.clone();
-    if !from.exists {
-        to = ContainerState {
-            exists: true,
-            own: json!({}),
-            host: json!({}),
-            ..ContainerState::default()
-        };
-    }
-    if let Some(image) = &want.image {
-        to.image.clone_from(&image.reference);
-        to.image_id.clone_from(&image.id);
-    }
-    set_env(want, &mut to);
-    let mut own = |key: &str, value: Option<Json>| {
-        if let (Some(value), Some(map)) = (value, to.own.as_object_mut()) {
-            map.insert(key.to_owned(), value);
-        }
-    };
-    own("Cmd", want.command.as_ref().map(|c| json!(c)));
-    own("Entrypoint", want.entrypoint.as_ref().map(|c| json!(c)));
-    own("Hostname", want.hostname.as_ref().map(|h| json!(h)));
-    own("User", want.user.as_ref().map(|u| json!(u)));
-    if let Some(labels) = &want.labels {
-        let mut all = to.labels();
-        all.extend(labels.clone());
-        if let Some(map) = to.own.as_object_mut() {
-            map.insert("Labels".to_owned(), json!(all));
-        }
-    }
-    set_host(want, &mut to);
-    if let Some(networks) = &want.networks {
-        let kept = std::mem::take(&mut to.networks);
-        for network in networks {
-            let mut settings = kept
-                .get(&network.name)
-                .cloned()
-                .unwrap_or_else(|| json!({}));
-            if !network.aliases.is_empty() {
-                settings["Aliases"] = json!(network.aliases);
-            }
-            to.networks.insert(network.name.clone(), settings);
-        }
-        if let (Some(first), Some(host)) = (networks.first(), to.host.as_object_mut()) {
-            host.insert("NetworkMode".to_owned(), json!(first.name));
-        }
-    }
-    match want.state {
-        Wanted::Started => to.running = true,
-        Wanted::Stopped => to.running = false,
-        Wanted::Present | Wanted::Absent => {}
-    }
-    to.status = if to.running {
-        "running".to_owned()
-    } else {
-        to.status.clone()
-    };
-    to
-}
-
-fn set_env(want: &ContainerWant, to: &mut ContainerState) {
-    let Some(asked) = &want.env else { return };
-    let mut env = to.env();
-    let before = to.labels().get(ASKED_ENV).cloned().unwrap_or_default();
-    // A variable that was asked for last time and is not any more is taken away.
-    for name in before
-        .split(',')
-        .filter(|n| !n.is_empty() && !asked.contains_key(*n))
-    {
-        env.remove(name);
-    }
-    env.extend(asked.clone());
-    let mut labels = to.labels();
-    labels.insert(
-        ASKED_ENV.to_owned(),
-        asked.keys().cloned().collect::<Vec<_>>().join(","),
-    );
-    let list: Vec<String> = env.iter().map(|(k, v)| format!("{k}={v}")).collect();
-    if let Some(map) = to.own.as_object_mut() {
-        map.insert("Env".to_owned(), json!(list));
-        map.insert("Labels".to_owned(), json!(labels));
-    }
-}
-
-fn set_host(want: &ContainerWant, to: &mut ContainerState) {
-    if let Some(volumes) = &want.volumes {
-        let asked: Vec<Mount> = volumes.iter().map(|v| mount_of(v)).collect();
-        // Volumes that nobody has named hold data that nobody else has: they stay unless their place is taken.
-        let mut mounts: Vec<Mount> = to
-            .mounts
-            .iter()
-            .filter(|m| m.anonymous && !asked.iter().any(|a| a.target == m.target))
-            .cloned()
-            .collect();
-        mounts.extend(asked);
-        to.mounts = mounts;
-    }
-    let Some(host) = to.host.as_object_mut() else {
-        return;
-    };
-    if let Some(ports) = &want.ports {
-        let mut bindings = serde_json::Map::new();
-        let mut exposed = serde_json::Map::new();
-        for port in ports {
-            let (place, inner) = port_of(port);
-            exposed.insert(inner.clone(), json!({}));
-            let list = bindings.entry(inner).or_insert_with(|| json!([]));
-            if let Some(list) = list.as_array_mut() {
-                list.push(place);
-            }
-        }
-        host.insert("PortBindings".to_owned(), Json::Object(bindings));
-        if let Some(own) = to.own.as_object_mut() {
-            own.insert("ExposedPorts".to_owned(), Json::Object(exposed));
-        }
-    }
-    if let Some(policy) = &want.restart_policy {
-        let (name, most) = policy.split_once(':').unwrap_or((policy, "0"));
-        let most: i64 = most.parse().unwrap_or(0);
-        host.insert(
-            "RestartPolicy".to_owned(),
-            json!({"Name": name, "MaximumRetryCount": most}),
-        );
-    }
-    if let Some(memory) = want.memory {
-        host.insert("Memory".to_owned(), json!(memory));
-    }
-    if let Some(hosts) = &want.etc_hosts {
-        let list: Vec<String> = hosts
-            .iter()
-            .map(|(name, address)| format!("{name}:{address}"))
-            .collect();
-        host.insert("ExtraHosts".to_owned(), json!(list));
-    }
-}
-
-/// `source:target[:ro]`.
-#[must_use]
-pub fn mount_of(text: &str) -> Mount {
-    let parts: Vec<&str> = text.split(':').collect();
-    let (source, target, options) = match parts[..] {
-        [target] => ("", target, ""),
-        [source, target] => (source, target, ""),
-        [source, target, options, ..] => (source, target, options),
-        [] => ("", "", ""),
-    };
-    let kind = if source.starts_with('/') {
-        "bind"
-    } else {
-        "volume"
-    };
-    Mount {
-        kind: kind.to_owned(),
-        source: source.to_owned(),
-        target: target.to_owned(),
-        read_only: options.split(',').any(|o| o == "ro"),
-        anonymous: source.is_empty(),
-    }
-}
-
-/// `[address:][port:]inner[/protocol]` as the daemon writes it.
-fn port_of(text: &str) -> (Json, String) {
-    let (front, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    let parts: Vec<&str> = front.rsplitn(3, ':').collect();
-    let inner = format!("{}/{protocol}", parts.first().copied().unwrap_or_default());
-    let outer = parts.get(1).copied().unwrap_or_default();
-    let address = parts.get(2).copied().unwrap_or_default();
-    (json!({"HostIp": address, "HostPort": outer}), inner)
-}
-
-/// The body that makes the container: its own settings, its host settings with every mount in them, its first network.
-#[must_use]
-pub fn body(state: &ContainerState) -> Json {
-    let mut config = state.own.as_object().cloned().unwrap_or_default();
-    config.insert("Image".to_owned(), json!(state.image));
-    let mut host = state.host.as_object().cloned().unwrap_or_default();
-    let binds: Vec<String> = state
-        .mounts
-        .iter()
-        .filter(|m| m.kind != "tmpfs" && !m.source.is_empty())
-        .map(|m| {
-            format!(
-                "{}:{}{}",
-                m.source,
-                m.target,
-                if m.read_only { ":ro" } else { "" }
-            )
-        })
-        .collect();
-    host.insert("Binds".to_owned(), json!(binds));
-    // The same mounts are in `Mounts` of containers made with `--mount`; named twice the daemon refuses them.
-    let taken: BTreeSet<&str> = state.mounts.iter().map(|m| m.target.as_str()).collect();
-    if let Some(Json::Array(mounts)) = host.get_mut("Mounts") {
-        mounts.retain(|m| {
-            m.get("Target")
-                .and_then(Json::as_str)
-                .is_none_or(|t| !taken.contains(t))
-        });
-    }
-    let mode = host
-        .get("NetworkMode")
-        .and_then(Json::as_str)
-        .unwrap_or("default")
-        .to_owned();
-    let own_network = state
-        .networks
-        .get(&mode)
-        .or_else(|| (mode == "default").then(|| state.networks.get("bridge"))?);
-    if let Some(settings) =
-        own_network.filter(|_| mode != "default" && mode != "bridge" && mode != "host")
-    {
-        config.insert(
-            "NetworkingConfig".to_owned(),
-            json!({"EndpointsConfig": {mode: settings}}),
-        );
-    }
-    config.insert("HostConfig".to_owned(), Json::Object(host));
-    Json::Object(config)
-}
-
 /// The container as lines that can be compared, secrets masked.
 #[must_use]
 pub fn text(state: &ContainerState) -> String {
@@ -456,38 +320,39 @@ pub fn text(state: &ContainerState) -> String {
             .into_iter()
             .map(|m| format!("mount: {m}")),
     );
-    let ports = state.host.get("PortBindings").and_then(Json::as_object);
-    for (inner, outer) in ports.into_iter().flatten() {
-        for place in outer.as_array().into_iter().flatten() {
-            let part = |key: &str| place.get(key).and_then(Json::as_str).unwrap_or_default();
-            let address = if part("HostIp").is_empty() {
-                String::new()
-            } else {
-                format!("{}:", part("HostIp"))
-            };
-            lines.push(format!("port: {address}{}:{inner}", part("HostPort")));
-        }
+    if let Some(bindings) = field(&state.host, "PortBindings").as_object() {
+        let ports = ports_of(bindings);
+        lines.extend(ports.into_iter().map(|p| format!("port: {p}")));
     }
-    for name in state.networks.keys() {
-        lines.push(format!("network: {name}"));
+    for (name, settings) in &state.networks {
+        let aliases = aliases(settings);
+        let known_as = if aliases.is_empty() {
+            String::new()
+        } else {
+            format!(" as {}", aliases.join(", "))
+        };
+        lines.push(format!("network: {name}{known_as}"));
     }
     for (key, name) in [
         ("Memory", "memory"),
+        ("NanoCpus", "processors"),
         ("RestartPolicy", "restart"),
         ("ExtraHosts", "further names"),
     ] {
-        if let Some(value) = state.host.get(key).filter(|v| !same(v, &Json::Null)) {
-            let value = value.get("Name").unwrap_or(value);
-            lines.push(format!("{name}: {}", plain(value)));
+        let value = field(&state.host, key);
+        let unset = same(value, &Json::Null) || plain(key, value) == "no";
+        if !unset {
+            lines.push(format!("{name}: {}", plain(key, value)));
         }
     }
-    for key in ["Cmd", "Entrypoint", "Hostname", "User"] {
-        if let Some(value) = state.own.get(key).filter(|v| !same(v, &Json::Null)) {
-            lines.push(format!("{}: {}", key.to_lowercase(), plain(value)));
+    for (key, name) in OWN_FIELDS {
+        let value = field(&state.own, key);
+        if !same(value, &Json::Null) {
+            lines.push(format!("{name}: {}", plain(key, value)));
         }
     }
     for (name, value) in state.labels() {
-        if !name.starts_with("org.runbook.") {
+        if !name.starts_with(OURS) {
             lines.push(format!("label: {name}={value}"));
         }
     }

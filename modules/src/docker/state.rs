@@ -43,9 +43,12 @@ pub struct ContainerState {
     pub mounts: Vec<Mount>,
     /// How it was made: `Config` of the daemon, without what is its image's.
     pub own: Json,
-    /// `HostConfig` of the daemon.
+    /// `Config` of its image: what it has without having been asked for it. Null where the image is gone.
+    #[serde(default)]
+    pub defaults: Json,
+    /// `HostConfig` of the daemon, whole.
     pub host: Json,
-    /// Networks: name → `{Aliases, IPAMConfig}`.
+    /// Networks: name → what was asked for there (`Aliases`, `IPAMConfig`, `Links`, `DriverOpts`).
     pub networks: BTreeMap<String, Json>,
     /// Addresses by network; empty where it does not run.
     pub addresses: BTreeMap<String, String>,
@@ -64,6 +67,20 @@ pub struct Mount {
     pub read_only: bool,
     /// A volume that nobody has named.
     pub anonymous: bool,
+    /// Further options as Docker writes them after the second colon (`z`, `rslave`); not compared.
+    #[serde(default)]
+    pub options: String,
+}
+
+fn variables(config: &Json) -> BTreeMap<String, String> {
+    let list = config.get("Env").and_then(Json::as_array).into_iter();
+    list.flatten()
+        .filter_map(Json::as_str)
+        .map(|entry| {
+            let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
+            (name.to_owned(), value.to_owned())
+        })
+        .collect()
 }
 
 /// What is asked of a container. Everything left out stays as it is.
@@ -97,8 +114,18 @@ pub struct ContainerWant {
     pub user: Option<String>,
     /// Labels to be set.
     pub labels: Option<BTreeMap<String, String>>,
-    /// Make it anew in any case.
-    pub recreate: bool,
+    /// Folder in which its command runs.
+    #[serde(default)]
+    pub working_dir: Option<String>,
+    /// The network that is its own: `bridge`, `host`, `none`, `container:NAME`, or a name.
+    #[serde(default)]
+    pub network_mode: Option<String>,
+    /// Processor time: 1.5 is one and a half processors.
+    #[serde(default)]
+    pub cpus: Option<f64>,
+    /// Make it anew although nothing differs: the container of this id shall go.
+    #[serde(default)]
+    pub recreate: Option<String>,
     /// When it counts as healthy after a start.
     pub healthy: Option<Healthy>,
     /// Seconds that it may take for that.
@@ -185,20 +212,15 @@ impl ContainerState {
     /// Own variables, by name.
     #[must_use]
     pub fn env(&self) -> BTreeMap<String, String> {
-        let list = self
-            .own
-            .get("Env")
-            .and_then(Json::as_array)
-            .into_iter()
-            .flatten();
-        list.filter_map(Json::as_str)
-            .map(|e| {
-                e.split_once('=')
-                    .map_or((e.to_owned(), String::new()), |(k, v)| {
-                        (k.to_owned(), v.to_owned())
-                    })
-            })
-            .collect()
+        variables(&self.own)
+    }
+
+    /// All variables, those of its image included.
+    #[must_use]
+    pub fn environment(&self) -> BTreeMap<String, String> {
+        let mut all = variables(&self.defaults);
+        all.extend(self.env());
+        all
     }
 
     /// Own labels.

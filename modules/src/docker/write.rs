@@ -1,20 +1,15 @@
-//! Changing a container: replaced by stopping the old one and renaming it aside, starting the new one, watching it stay
-//! healthy; else the old one comes back.
+//! Changing a container where it stands, or handing it on to be replaced.
 
 use runbook_engine::host::{HostError, Target};
 use runbook_engine::resource::{Change, Kept, WriteError};
-use runbook_engine::transport::quote::word;
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
-use super::client::{Refused, Writer, encode, failed};
+use super::aside::{self, refused};
+use super::client::{Writer, encode, failed};
 use super::state::{ContainerState, ContainerWant, Wanted};
-use super::{health, kind, spec};
+use super::{health, kind, replace, spec};
 
-type Changed = Change<ContainerState, ContainerWant>;
-
-fn refused(what: &str, refused: &Refused) -> WriteError {
-    WriteError::failed(failed(what, refused).to_string())
-}
+pub(super) type Changed = Change<ContainerState, ContainerWant>;
 
 /// One container.
 pub(super) async fn one(
@@ -24,41 +19,40 @@ pub(super) async fn one(
     change: &Changed,
 ) -> Result<Vec<Kept>, WriteError> {
     let now = kind::read(daemon, name).await?;
-    let from = &change.from;
-    if now.exists != from.exists
-        || now.id != from.id
-        || now.running != from.running
-        || now.image_id != from.image_id
-    {
-        let found = if now.exists {
-            format!(
-                "container {} ({}), {}",
-                now.id.get(..12).unwrap_or_default(),
-                now.image,
-                now.status
-            )
-        } else {
-            "no such container".to_owned()
-        };
+    if let Some(found) = moved(&now, &change.from) {
         return Err(WriteError::Moved {
             what: format!("container {name}"),
             found,
         });
     }
-    let want = &change.want;
+    aside::settle(daemon, name).await?;
+    let (want, from) = (&change.want, &change.from);
     if want.state == Wanted::Absent {
         return remove(daemon, name, want, from).await;
     }
-    let differences = spec::differences(want, &now);
-    if !differences.anew.is_empty() {
-        return replace(host, daemon, name, change).await;
+    if !spec::differences(want, from).anew.is_empty() {
+        return replace::replace(host, daemon, name, change).await;
     }
-    in_place(daemon, name, change).await?;
+    if let Err(error) = in_place(daemon, name, from, &change.to).await {
+        // Half of it may have been done.
+        return Err(match in_place(daemon, name, &change.to, from).await {
+            Ok(()) => error,
+            Err(left) => with_left(&error, left.to_string()),
+        });
+    }
+    if from.status == "paused" && want.state == Wanted::Started {
+        let done = daemon
+            .post(&format!("/containers/{}/unpause", encode(name)), None)
+            .await?;
+        done.map_err(|r| refused(name, &r))?;
+    }
     if change.to.running && !from.running {
         start(daemon, name).await?;
         if let Err(why) = health::wait(host, daemon, name, want).await {
             stop(daemon, name, want).await?;
-            return Err(WriteError::failed(why));
+            return Err(WriteError::failed(format!(
+                "{why}\n{name} is stopped again, as it was."
+            )));
         }
     } else if !change.to.running && from.running {
         stop(daemon, name, want).await?;
@@ -66,7 +60,43 @@ pub(super) async fn one(
     Ok(Vec::new())
 }
 
-/// A removed container is stopped and renamed aside, so that it can come back.
+/// What is found, where it is not what the change was made for.
+fn moved(now: &ContainerState, from: &ContainerState) -> Option<String> {
+    let same = now.exists == from.exists
+        && now.id == from.id
+        && now.running == from.running
+        && now.image_id == from.image_id
+        && now.own == from.own
+        && now.host == from.host
+        && now.networks == from.networks;
+    if same {
+        return None;
+    }
+    Some(if now.exists {
+        let id = now.id.get(..12).unwrap_or_default();
+        let settings = if now.id == from.id && now.running == from.running {
+            ", with other settings"
+        } else {
+            ""
+        };
+        format!("container {id} ({}), {}{settings}", now.image, now.status)
+    } else {
+        "no such container".to_owned()
+    })
+}
+
+pub(super) fn with_left(error: &WriteError, left: String) -> WriteError {
+    let message = match error {
+        WriteError::Failed { message, .. } => message.clone(),
+        other => other.to_string(),
+    };
+    WriteError::Failed {
+        message,
+        left: Some(left),
+    }
+}
+
+/// A removed container is stopped and put aside, so that it can come back.
 async fn remove(
     daemon: &Writer,
     name: &str,
@@ -76,46 +106,41 @@ async fn remove(
     if from.running {
         stop(daemon, name, want).await?;
     }
-    if from.host.get("AutoRemove") == Some(&Json::Bool(true)) {
+    if aside::goes_when_it_stops(from) {
+        gone(daemon, &from.id).await?;
         return Ok(Vec::new());
     }
     if want.remove_volumes {
         let gone = daemon
-            .delete(&format!("/containers/{}?v=1", encode(name)))
+            .delete(&format!("/containers/{}?v=1", from.id))
             .await?;
         gone.map_err(|r| refused(name, &r))?;
         return Ok(Vec::new());
     }
-    let aside = aside(name, from);
-    rename(daemon, name, &aside).await?;
-    Ok(vec![kept(name, aside)])
+    let place = aside::old_name(name, &from.id);
+    aside::rename(daemon, &from.id, &place).await?;
+    aside::silence(daemon, &from.id, from).await?;
+    Ok(vec![aside::kept(name, place, None)])
 }
 
-fn aside(name: &str, from: &ContainerState) -> String {
-    format!("{name}.runbook-{}", from.id.get(..8).unwrap_or("before"))
-}
-
-fn kept(name: &str, place: String) -> Kept {
-    Kept {
-        kind: "container".to_owned(),
-        of: format!("container:{name}"),
-        place,
-        size: None,
-        user: None,
+/// Waits until the daemon has removed a stopped container that was made with `--rm`.
+pub(super) async fn gone(daemon: &Writer, id: &str) -> Result<(), WriteError> {
+    for _ in 0..200 {
+        if daemon
+            .find(&format!("/containers/{id}/json"))
+            .await?
+            .is_none()
+        {
+            return Ok(());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
+    Err(WriteError::failed(format!(
+        "container {id} was made with --rm, but is still there 20 seconds after it was stopped"
+    )))
 }
 
-async fn rename(daemon: &Writer, from: &str, to: &str) -> Result<(), WriteError> {
-    let done = daemon
-        .post(
-            &format!("/containers/{}/rename?name={}", encode(from), encode(to)),
-            None,
-        )
-        .await?;
-    done.map(drop).map_err(|r| refused(from, &r))
-}
-
-async fn start(daemon: &Writer, name: &str) -> Result<(), WriteError> {
+pub(super) async fn start(daemon: &Writer, name: &str) -> Result<(), WriteError> {
     let done = daemon
         .post(&format!("/containers/{}/start", encode(name)), None)
         .await?;
@@ -123,7 +148,11 @@ async fn start(daemon: &Writer, name: &str) -> Result<(), WriteError> {
         .map_err(|r| refused(&format!("{name} could not be started"), &r))
 }
 
-async fn stop(daemon: &Writer, name: &str, want: &ContainerWant) -> Result<(), WriteError> {
+pub(super) async fn stop(
+    daemon: &Writer,
+    name: &str,
+    want: &ContainerWant,
+) -> Result<(), WriteError> {
     let limit = want
         .stop_timeout
         .map(|t| format!("?t={t}"))
@@ -135,18 +164,19 @@ async fn stop(daemon: &Writer, name: &str, want: &ContainerWant) -> Result<(), W
         .map_err(|r| refused(&format!("{name} could not be stopped"), &r))
 }
 
-/// Memory and restart policy are changed, networks left and joined, while it stays.
-async fn in_place(daemon: &Writer, name: &str, change: &Changed) -> Result<(), WriteError> {
-    let (from, to) = (&change.from, &change.to);
-    let mut update = serde_json::Map::new();
-    for key in ["Memory", "RestartPolicy"] {
-        if from.host.get(key) != to.host.get(key) {
-            if let Some(value) = to.host.get(key) {
-                update.insert(key.to_owned(), value.clone());
-                if key == "Memory" {
-                    update.insert("MemorySwap".to_owned(), json!(-1));
-                }
-            }
+/// Limits and restart policy are changed, networks left and joined, while it stays.
+async fn in_place(
+    daemon: &Writer,
+    name: &str,
+    from: &ContainerState,
+    to: &ContainerState,
+) -> Result<(), WriteError> {
+    let mut update = Map::new();
+    for key in ["Memory", "MemorySwap", "NanoCpus", "RestartPolicy"] {
+        if from.host.get(key) != to.host.get(key)
+            && let Some(value) = to.host.get(key)
+        {
+            update.insert(key.to_owned(), value.clone());
         }
     }
     if !update.is_empty() {
@@ -158,11 +188,10 @@ async fn in_place(daemon: &Writer, name: &str, change: &Changed) -> Result<(), W
             .await?;
         done.map_err(|r| refused(name, &r))?;
     }
-    for network in from
-        .networks
-        .keys()
-        .filter(|n| !to.networks.contains_key(*n))
-    {
+    for (network, settings) in &from.networks {
+        if to.networks.get(network) == Some(settings) {
+            continue;
+        }
         let body = json!({"Container": name, "Force": true});
         let done = daemon
             .post(
@@ -170,19 +199,22 @@ async fn in_place(daemon: &Writer, name: &str, change: &Changed) -> Result<(), W
                 Some(&body),
             )
             .await?;
-        done.map_err(|r| refused(network, &r))?;
+        match done {
+            Err(r) if !r.message.contains("is not connected") => {
+                return Err(refused(network, &r));
+            }
+            _ => {}
+        }
     }
-    for (network, settings) in to
-        .networks
-        .iter()
-        .filter(|(n, _)| !from.networks.contains_key(*n))
-    {
-        join(daemon, name, network, settings).await?;
+    for (network, settings) in &to.networks {
+        if from.networks.get(network) != Some(settings) {
+            join(daemon, name, network, settings).await?;
+        }
     }
     Ok(())
 }
 
-async fn join(
+pub(super) async fn join(
     daemon: &Writer,
     name: &str,
     network: &str,
@@ -198,187 +230,6 @@ async fn join(
     match done {
         Err(r) if r.status == 403 && r.message.contains("already exists") => Ok(()),
         other => other.map(drop).map_err(|r| refused(network, &r)),
-    }
-}
-
-async fn replace(
-    host: &Target,
-    daemon: &Writer,
-    name: &str,
-    change: &Changed,
-) -> Result<Vec<Kept>, WriteError> {
-    let (from, to, want) = (&change.from, &change.to, &change.want);
-    let mut kept_things = Vec::new();
-    let aside_name = aside(name, from);
-    let auto_remove = from.host.get("AutoRemove") == Some(&Json::Bool(true));
-    if from.exists {
-        if from.running {
-            stop(daemon, name, want).await?;
-        }
-        if !auto_remove {
-            if let Err(error) = rename(daemon, name, &aside_name).await {
-                return Err(back(daemon, name, from, None, error).await);
-            }
-        }
-        match save(host, want, from).await {
-            Ok(saved) => kept_things.extend(
-                saved
-                    .into_iter()
-                    .map(|path| kept(name, format!("copy:{path}"))),
-            ),
-            Err(error) => {
-                let aside = (!auto_remove).then_some(aside_name.as_str());
-                return Err(back(daemon, name, from, aside, error).await);
-            }
-        }
-    }
-    match bring_up(host, daemon, name, to, want).await {
-        Ok(()) => {
-            if from.exists && !auto_remove {
-                kept_things.push(kept(name, aside_name));
-            }
-            Ok(kept_things)
-        }
-        Err(error) => {
-            let _ = daemon
-                .delete(&format!("/containers/{}?force=1", encode(name)))
-                .await;
-            restore(host, &kept_things).await;
-            if !from.exists {
-                return Err(error);
-            }
-            let aside = (!auto_remove).then_some(aside_name.as_str());
-            Err(back(daemon, name, from, aside, error).await)
-        }
-    }
-}
-
-/// Makes, joins, starts and watches the new container.
-async fn bring_up(
-    host: &Target,
-    daemon: &Writer,
-    name: &str,
-    to: &ContainerState,
-    want: &ContainerWant,
-) -> Result<(), WriteError> {
-    let created = daemon
-        .post(
-            &format!("/containers/create?name={}", encode(name)),
-            Some(&spec::body(to)),
-        )
-        .await?;
-    created.map_err(|r| refused(&format!("{name} could not be made from {}", to.image), &r))?;
-    let mode = to
-        .host
-        .get("NetworkMode")
-        .and_then(Json::as_str)
-        .unwrap_or("default");
-    for (network, settings) in to
-        .networks
-        .iter()
-        .filter(|(n, _)| *n != mode && !(mode == "default" && *n == "bridge"))
-    {
-        join(daemon, name, network, settings).await?;
-    }
-    if to.running {
-        start(daemon, name).await?;
-        health::wait(host, daemon, name, want)
-            .await
-            .map_err(WriteError::failed)?;
-    }
-    Ok(())
-}
-
-/// The old container comes back, as it was.
-async fn back(
-    daemon: &Writer,
-    name: &str,
-    from: &ContainerState,
-    aside: Option<&str>,
-    error: WriteError,
-) -> WriteError {
-    let mut left = None;
-    let renamed = match aside {
-        Some(aside) => rename(daemon, aside, name).await,
-        None => Ok(()),
-    };
-    if let Err(e) = renamed {
-        left = Some(format!(
-            "the old container is still called {}: {e}",
-            aside.unwrap_or(name)
-        ));
-    } else if from.running {
-        if let Err(e) = start(daemon, name).await {
-            left = Some(format!(
-                "the old container {name} does not start again: {e}"
-            ));
-        }
-    }
-    let message = match &error {
-        WriteError::Failed { message, .. } => message.clone(),
-        other => other.to_string(),
-    };
-    let message = match &left {
-        None => format!(
-            "{message}\nThe old container {name} ({}) is back{}.",
-            from.image,
-            if from.running { " and runs" } else { "" }
-        ),
-        Some(_) => message,
-    };
-    WriteError::Failed { message, left }
-}
-
-/// Copies of the paths to be saved, made while nothing writes to them. Room is looked at first.
-async fn save(
-    host: &Target,
-    want: &ContainerWant,
-    from: &ContainerState,
-) -> Result<Vec<String>, WriteError> {
-    let mut saved = Vec::new();
-    for path in &want.save {
-        let copy = format!(
-            "{}.runbook-{}",
-            path.trim_end_matches('/'),
-            from.id.get(..8).unwrap_or("before")
-        );
-        let (p, c) = (word(path), word(&copy));
-        let script = format!(
-            "[ -e {p} ] || exit 3; [ ! -e {c} ] || exit 4; n=$(du -sk {p} | cut -f1); \
-             f=$(df -Pk {p} | awk 'NR==2{{print $4}}'); [ \"$f\" -gt \"$n\" ] || {{ echo \"needs $n KiB, free are $f KiB\"; exit 5; }}; \
-             cp -a --reflink=auto {p} {c} 2>/dev/null || {{ rm -rf {c}; cp -a {p} {c}; }}"
-        );
-        let reply = host.script(&script, None).await?;
-        match reply.status {
-            0 => saved.push(copy),
-            // Nothing there to be saved.
-            3 => {}
-            4 => saved.push(copy),
-            _ => {
-                let said = format!(
-                    "{}{}",
-                    String::from_utf8_lossy(&reply.stdout),
-                    String::from_utf8_lossy(&reply.stderr)
-                );
-                return Err(WriteError::failed(format!(
-                    "no copy of {path} could be kept: {}",
-                    said.trim()
-                )));
-            }
-        }
-    }
-    Ok(saved)
-}
-
-/// The saved copies take the place of what the failed container may have written.
-async fn restore(host: &Target, kept: &[Kept]) {
-    for copy in kept.iter().filter_map(|k| k.place.strip_prefix("copy:")) {
-        let Some((path, _)) = copy.rsplit_once(".runbook-") else {
-            continue;
-        };
-        let (p, c) = (word(path), word(copy));
-        let script = format!("mv {p} {c}.failed && mv {c} {p} && rm -rf {c}.failed");
-        let _ = host.script(&script, None).await;
     }
 }
 

@@ -56,7 +56,7 @@ pub(super) fn through(name: &str, world: &Predicted<'_>) -> Through {
 
 /// The source of the mount that the data directory lies in, where it outlives the container.
 fn data_mount(state: &ContainerState) -> Option<String> {
-    let environment = state.env();
+    let environment = state.environment();
     let data = environment.get("PGDATA").map_or(DATA, String::as_str);
     state
         .mounts

@@ -372,6 +372,7 @@ mod tests {
             target: target.to_owned(),
             read_only: target.starts_with("/etc"),
             anonymous: source.is_empty(),
+            options: String::new(),
         };
         let container_of = |id: &str, running: bool, source: Option<&str>| {
             let mut mounts = vec![mount("/etc/localtime", "/etc/localtime")];

@@ -1,0 +1,115 @@
+//! Copies of what a container mounts, made while it is stopped.
+
+use runbook_engine::host::Target;
+use runbook_engine::resource::{Kept, WriteError};
+use runbook_engine::transport::quote::word;
+
+use super::aside;
+use super::state::{ContainerState, ContainerWant};
+
+/// How a copy is named among the things kept.
+pub(super) const COPY: &str = "copy:";
+
+fn place(path: &str, from: &ContainerState) -> String {
+    aside::old_name(path.trim_end_matches('/'), &from.id)
+}
+
+/// Is there room for the copies? Asked while the container still runs. A copy needs its room and a tenth more.
+pub(super) async fn room(
+    host: &Target,
+    want: &ContainerWant,
+    from: &ContainerState,
+) -> Result<(), WriteError> {
+    for path in &want.save {
+        let (p, c) = (word(path), word(&place(path, from)));
+        let script = format!(
+            "[ -e {p} ] || exit 0; [ ! -e {c} ] || {{ echo {c} 'is in the way'; exit 1; }}; \
+             n=$(du -sk {p} | cut -f1) && f=$(df -Pk {p} | awk 'NR==2{{print $4}}') || exit 1; \
+             [ \"$f\" -gt \"$((n + n / 10))\" ] || {{ echo \"it needs $n KiB, free are $f KiB\"; exit 1; }}"
+        );
+        let reply = host.script(&script, None).await?;
+        if reply.status != 0 {
+            return Err(cannot(path, &reply));
+        }
+    }
+    Ok(())
+}
+
+/// Makes the copies. Nothing writes to the paths meanwhile.
+pub(super) async fn save(
+    host: &Target,
+    name: &str,
+    want: &ContainerWant,
+    from: &ContainerState,
+) -> Result<Vec<Kept>, WriteError> {
+    let mut saved = Vec::new();
+    for path in &want.save {
+        let copy = place(path, from);
+        let (p, c) = (word(path), word(&copy));
+        let script = format!(
+            "[ -e {p} ] || exit 0; cp -a --reflink=auto {p} {c} 2>/dev/null || {{ rm -rf {c}; cp -a {p} {c}; }} || \
+             {{ rm -rf {c}; exit 1; }}; du -sk {c} | cut -f1"
+        );
+        let reply = host.script(&script, None).await;
+        let reply = match reply {
+            Ok(reply) if reply.status == 0 => reply,
+            other => {
+                drop_copies(host, &saved).await;
+                return Err(match other {
+                    Ok(reply) => cannot(path, &reply),
+                    Err(error) => error.into(),
+                });
+            }
+        };
+        let size: Option<u64> = String::from_utf8_lossy(&reply.stdout).trim().parse().ok();
+        if let Some(size) = size {
+            saved.push(aside::kept(
+                name,
+                format!("{COPY}{copy}"),
+                Some(size.saturating_mul(1024)),
+            ));
+        }
+    }
+    Ok(saved)
+}
+
+fn cannot(path: &str, reply: &runbook_engine::host::Reply) -> WriteError {
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&reply.stdout),
+        String::from_utf8_lossy(&reply.stderr)
+    );
+    WriteError::failed(format!("no copy of {path} can be kept: {}", said.trim()))
+}
+
+async fn drop_copies(host: &Target, saved: &[Kept]) {
+    for copy in saved.iter().filter_map(|k| k.place.strip_prefix(COPY)) {
+        let _ = host
+            .script(&format!("rm -rf -- {}", word(copy)), None)
+            .await;
+    }
+}
+
+/// The copies take the place of what a failed container may have written. What stays undone is named.
+pub(super) async fn restore(host: &Target, saved: &[Kept]) -> Option<String> {
+    let mut left = Vec::new();
+    for copy in saved.iter().filter_map(|k| k.place.strip_prefix(COPY)) {
+        let Some((path, _)) = copy.rsplit_once(".runbook-") else {
+            continue;
+        };
+        let (p, c) = (word(path), word(copy));
+        // A mount point cannot be renamed: then its content is replaced.
+        let script = format!(
+            "f={c}.failed; if mv {p} \"$f\" 2>/dev/null; then mv {c} {p} && rm -rf \"$f\"; \
+             elif [ -d {p} ]; then find {p} -mindepth 1 -maxdepth 1 -exec rm -rf {{}} + && cp -a {c}/. {p}/ && rm -rf {c}; \
+             else cp -a {c} {p} && rm -f {c}; fi"
+        );
+        match host.script(&script, None).await {
+            Ok(reply) if reply.status == 0 => {}
+            _ => left.push(format!(
+                "{path} is as the new container left it; its copy is {copy}"
+            )),
+        }
+    }
+    (!left.is_empty()).then(|| left.join("; "))
+}
