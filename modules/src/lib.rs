@@ -20,6 +20,7 @@ pub fn registry() -> Registry {
         .kind(command::matches::GlobKind)
         .kind(command::query::CommandOutput)
         .kind(docker::Container)
+        .kind(docker::archive::ImageArchive)
         .kind(docker::exec::ExecOutput)
         .kind(docker::image::Image)
         .kind(docker::image::ImageFiles)

@@ -4,7 +4,8 @@
 //! so that fields which no client library knows yet survive. [`Reader`] has the requests that change nothing, and
 //! only [`Writer`], which is made from a target, has the others.
 
-use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -112,6 +113,11 @@ impl Reader {
         }
     }
 
+    /// What it reads through.
+    pub(super) fn probe(&self) -> &Probe {
+        &self.probe
+    }
+
     async fn connect(&self) -> Result<SendRequest<Body>, HostError> {
         let socket = Address::Unix(SOCKET.to_owned());
         let opened = self.probe.open(&socket).await;
@@ -157,7 +163,7 @@ impl Reader {
         Ok(answer)
     }
 
-    async fn idle(&self) -> Result<std::sync::Arc<Idle>, HostError> {
+    async fn idle(&self) -> Result<Arc<Idle>, HostError> {
         let name = format!("{:?}", self.probe.user());
         self.probe
             .session(&name, || async { Ok(Idle::default()) })
@@ -223,11 +229,13 @@ impl Reader {
     ) -> Result<Option<Bytes>, HostError> {
         let body = serde_json::json!({
             "Image": image, "Cmd": ["never-started"], "Entrypoint": ["never-started"],
-            "Labels": {"org.runbook.look": "1"},
+            "Labels": {"org.runbook.look": "1"}, "HostConfig": {"NetworkMode": "none"},
         });
-        let created = self
-            .ask(Method::POST, "/containers/create", Some(&body))
-            .await?;
+        let path = format!(
+            "/containers/create?name=runbook-look-{:016x}",
+            rand::random::<u64>()
+        );
+        let created = self.ask(Method::POST, &path, Some(&body)).await?;
         let created = created.map_err(|refused| failed(&format!("image {image}"), &refused))?;
         let id = created
             .get("Id")
@@ -365,18 +373,34 @@ impl Writer {
     }
 
     /// Sends a stream (an image to load) and gives the whole answer as text.
+    ///
+    /// There is no limit to how long it may take, only to how long nothing moves.
     pub async fn pour<S>(&self, path: &str, stream: S) -> Result<Result<String, Refused>, HostError>
     where
         S: futures::Stream<Item = std::io::Result<Bytes>> + Send + Sync + 'static,
     {
         use futures::StreamExt;
+        let moved = Arc::new(AtomicU64::new(0));
+        let counted = moved.clone();
+        let stream = stream.inspect(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
         let body = BodyExt::boxed(StreamBody::new(stream.map(|r| r.map(Frame::data))));
         let mut request = request(Method::POST, path, body, false)?;
         request.headers_mut().insert(
             hyper::header::CONTENT_TYPE,
             hyper::header::HeaderValue::from_static("application/x-tar"),
         );
-        let response = self.send(request).await?;
+        let mut sender = self.connect().await?;
+        let mut sending = Box::pin(sender.send_request(request));
+        let response = loop {
+            let before = moved.load(Ordering::Relaxed);
+            match tokio::time::timeout(DEADLINE, &mut sending).await {
+                Ok(response) => break response.map_err(|e| broken(&e))?,
+                Err(_) if moved.load(Ordering::Relaxed) > before => {}
+                Err(_) => return Err(HostError::failed("the Docker daemon takes no more data")),
+            }
+        };
         let status = response.status().as_u16();
         let collected = response.into_body().collect().await;
         let bytes = collected

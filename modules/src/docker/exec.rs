@@ -18,6 +18,8 @@ use serde_json::{Value as Json, json};
 
 use super::client::{Reader, Writer, encode, failed};
 use super::health::demultiplexed;
+use super::kind::Container;
+use super::state::ContainerKey;
 
 /// The module.
 pub struct DockerExec;
@@ -298,6 +300,18 @@ A Docker daemon, as for `docker_container`.
 
     fn want(args: &Args, world: &View<'_>) -> Result<Wanted, Stop> {
         let call = args.call();
+        let key = ContainerKey {
+            name: args.container.clone(),
+        };
+        let container = world.get::<Container>(&key)?;
+        if !container.exists || !container.running {
+            let what = if container.exists {
+                "does not run"
+            } else {
+                "is not there"
+            };
+            return Err(Stop::refuse(format!("container {key} {what}")));
+        }
         if args.reads_only {
             let said = world.get::<ExecOutput>(&call)?;
             let mut wanted = Wanted::nothing();

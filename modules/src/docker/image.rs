@@ -63,8 +63,10 @@ pub struct ImageWant {
     pub present: bool,
     /// How it gets there.
     pub source: ImageSource,
-    /// The id that the archive holds, where that is known.
-    pub id: Option<String>,
+    /// The ids that the archive's image may have, the likeliest first; empty where that is not known.
+    pub ids: Vec<String>,
+    /// Its `Config`, where that is known.
+    pub config: Json,
     /// Remove it though stopped containers use it.
     pub force: bool,
 }
@@ -124,12 +126,13 @@ impl Kind for Image {
     }
 
     fn differences(&self, want: &ImageWant, read: &ImageState) -> Vec<String> {
-        match (want.present, &read.id, &want.id) {
-            (true, None, _) => vec!["absent → present".to_owned()],
-            (true, Some(is), Some(shall)) if is != shall => {
+        let known = !want.ids.is_empty();
+        match (want.present, &read.id) {
+            (true, None) => vec!["absent → present".to_owned()],
+            (true, Some(is)) if known && !want.ids.contains(is) => {
                 vec!["other content under the same tag".to_owned()]
             }
-            (false, Some(_), _) => vec![format!("removed, {} MiB", read.size >> 20)],
+            (false, Some(_)) => vec![format!("removed, {} MiB", read.size >> 20)],
             _ => Vec::new(),
         }
     }
@@ -138,12 +141,13 @@ impl Kind for Image {
         if !want.present {
             return ImageState::default();
         }
-        if from.id.is_some() && (want.id.is_none() || want.id == from.id) {
+        if self.differences(want, from).is_empty() {
             return from.clone();
         }
         // The id of an image that is pulled is known only after; its settings too.
         ImageState {
-            id: want.id.clone().or_else(|| Some(String::new())),
+            id: Some(want.ids.first().cloned().unwrap_or_default()),
+            config: want.config.clone(),
             ..ImageState::default()
         }
     }
@@ -261,6 +265,9 @@ impl std::fmt::Display for ImageFilesKey {
 /// The files below the directory, by relative path.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ImageFilesState {
+    /// Id of the image; empty where it was not read.
+    #[serde(default)]
+    pub image_id: String,
     /// Contents in base64.
     pub files: BTreeMap<String, String>,
 }
@@ -276,47 +283,96 @@ impl ImageFilesState {
     }
 }
 
+/// Where a relative link leads; `None` where that is outside of the directory.
+fn within(link: &str, to: &str) -> Option<String> {
+    if to.starts_with('/') {
+        return None;
+    }
+    let mut parts: Vec<&str> = link.split('/').collect();
+    parts.pop();
+    for part in to.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            name => parts.push(name),
+        }
+    }
+    Some(parts.join("/"))
+}
+
 /// Files larger than this are not what anybody looks for in an image.
 const LARGEST: u64 = 16 << 20;
 
 async fn files(daemon: &Reader, key: &ImageFilesKey) -> Result<ImageFilesState, HostError> {
-    if daemon
+    let image = daemon
         .find(&format!("/images/{}/json", encode(&key.image)))
-        .await?
-        .is_none()
-    {
+        .await?;
+    let Some(image) = image else {
         return Err(HostError::failed(format!(
             "image {} is not on the host; bring it with `docker_image` (tag `stage` of the upgrade)",
             key.image
         )));
-    }
-    let Some(archive) = daemon.look_into(&key.image, &key.directory).await? else {
-        return Err(HostError::failed(format!(
-            "image {} has no {}",
-            key.image, key.directory
-        )));
     };
-    unpack(&archive)
-        .map_err(|e| HostError::failed(format!("{} of image {}: {e}", key.directory, key.image)))
+    // An image of an id never changes, so it is looked into once.
+    let id = image.get("Id").and_then(Json::as_str).unwrap_or_default();
+    let look = || async {
+        let archive = daemon.look_into(&key.image, &key.directory).await?;
+        let archive = archive.ok_or_else(|| {
+            HostError::failed(format!("image {} has no {}", key.image, key.directory))
+        })?;
+        let mut state = unpack(&archive).map_err(|e| {
+            HostError::failed(format!("{} of image {}: {e}", key.directory, key.image))
+        })?;
+        state.image_id = id.to_owned();
+        Ok(state)
+    };
+    let name = format!("{id} {}", key.directory);
+    let known = daemon
+        .probe()
+        .session::<ImageFilesState, _, _>(&name, look)
+        .await?;
+    Ok(known.as_ref().clone())
 }
 
+/// Files by their path within the directory; links within it are followed.
 fn unpack(archive: &[u8]) -> std::io::Result<ImageFilesState> {
     use std::io::Read;
     let mut state = ImageFilesState::default();
+    let mut links: Vec<(String, String)> = Vec::new();
     for entry in tar::Archive::new(archive).entries()? {
         let mut entry = entry?;
-        if !entry.header().entry_type().is_file() || entry.size() > LARGEST {
-            continue;
-        }
         let path = entry.path()?.to_string_lossy().into_owned();
         // The archive begins with the directory's own name.
         let Some((_, relative)) = path.split_once('/') else {
             continue;
         };
         let relative = relative.to_owned();
-        let mut content = Vec::new();
-        entry.read_to_end(&mut content)?;
-        state.files.insert(relative, STANDARD.encode(content));
+        let kind = entry.header().entry_type();
+        if kind.is_file() && entry.size() <= LARGEST {
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content)?;
+            state.files.insert(relative, STANDARD.encode(content));
+        } else if let Some(to) = entry.link_name()? {
+            let to = to.to_string_lossy();
+            let target = if kind.is_hard_link() {
+                to.split_once('/').map(|(_, rest)| rest.to_owned())
+            } else {
+                within(&relative, &to)
+            };
+            links.extend(target.map(|target| (relative, target)));
+        }
+    }
+    // A link may lead to a link.
+    for _ in 0..8 {
+        links.retain(|(path, target)| match state.files.get(target).cloned() {
+            Some(content) => {
+                state.files.insert(path.clone(), content);
+                false
+            }
+            None => true,
+        });
     }
     Ok(state)
 }

@@ -1,7 +1,5 @@
 //! The module `docker_image`.
 
-use std::path::Path;
-
 use indexmap::IndexMap;
 use runbook_engine::module::{Footprint, Module, Stop, Wanted};
 use runbook_engine::resource::Kind;
@@ -10,6 +8,7 @@ use runbook_engine::world::View;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::archive::{ArchiveKey, ArchivedImage, ImageArchive};
 use super::image::{Image, ImageKey, ImageSource, ImageWant};
 
 /// The module.
@@ -28,7 +27,8 @@ pub struct Args {
     /// `docker save` on the controller). Without it: `load` where `load_path` is given, else `local`.
     #[serde(default)]
     pub source: Option<Source>,
-    /// The archive on the controller, looked up in `files/`. Only loaded where the image is not there yet.
+    /// The archive on the controller, looked up in `files/`. Loaded where the image is not there yet, or where another
+    /// one has its name (images are compared by id).
     #[serde(default)]
     pub load_path: Option<String>,
     /// With `absent`: though containers that do not run were made from it.
@@ -95,7 +95,11 @@ impl Module for DockerImage {
     }
 
     fn touches(args: &Args) -> Footprint {
-        Footprint::nothing().writes(Image::NAME, args.key().reference)
+        let footprint = Footprint::nothing().writes(Image::NAME, args.key().reference);
+        match args.load_path {
+            Some(_) => footprint.reads(ImageArchive::NAME, "*"),
+            None => footprint,
+        }
     }
 
     fn want(args: &Args, world: &View<'_>) -> Result<Wanted, Stop> {
@@ -108,6 +112,7 @@ impl Module for DockerImage {
                 state.used_by.join(", ")
             )));
         }
+        let mut archived = ArchivedImage::default();
         let source = match args.source() {
             Source::Local if present && state.id.is_none() => {
                 return Err(Stop::refuse(format!(
@@ -118,13 +123,29 @@ impl Module for DockerImage {
             Source::Pull => ImageSource::Pull,
             Source::Load => {
                 let name = args.load_path.as_deref().unwrap_or_default();
-                ImageSource::Load(Path::new(&world.local(name)?.path).to_owned())
+                let path = world.local(name)?.path.clone();
+                if present {
+                    let archive = ArchiveKey { path: path.clone() };
+                    let content = world.get::<ImageArchive>(&archive)?;
+                    if let Some(images) = content.images {
+                        let found = images.get(&key.reference).cloned();
+                        archived = found.ok_or_else(|| {
+                            let holds: Vec<&str> = images.keys().map(String::as_str).collect();
+                            Stop::refuse(format!(
+                                "the archive {archive} does not hold {key}, but {}",
+                                holds.join(", ")
+                            ))
+                        })?;
+                    }
+                }
+                ImageSource::Load(path)
             }
         };
         let want = ImageWant {
             present,
             source,
-            id: None,
+            ids: archived.ids,
+            config: archived.config,
             force: args.force_absent,
         };
         Ok(Wanted::one::<Image>(&key, &want))

@@ -1,5 +1,6 @@
 //! Docker: containers, images and networks as resources, commands in containers.
 
+pub mod archive;
 mod aside;
 pub mod body;
 pub mod client;
@@ -21,4 +22,4 @@ pub mod state;
 mod write;
 
 pub use kind::{Container, address_in, address_of};
-pub use state::{ContainerKey, ContainerState};
+pub use state::{ContainerKey, ContainerState, ContainerWant};

@@ -376,7 +376,7 @@ pub fn kept(want: &ContainerWant, from: &ContainerState) -> String {
     }
     if want.volumes.is_none() && !from.mounts.is_empty() {
         let binds = from.mounts.iter().filter(|m| m.kind == "bind").count();
-        let volumes = from.mounts.len() - binds;
+        let volumes = from.mounts.iter().filter(|m| m.kind == "volume").count();
         if binds > 0 {
             parts.push(format!("{binds} bind{}", if binds == 1 { "" } else { "s" }));
         }

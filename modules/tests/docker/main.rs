@@ -1,0 +1,13 @@
+//! The Docker modules against a real daemon. Where there is none, each test says that it is skipped.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr
+)]
+
+mod daemon;
+mod images;
+mod keeping;
+mod replacing;

@@ -1,0 +1,258 @@
+//! What happens to the old container, whatever happens to the new one.
+
+use runbook_engine::resource::{Kind, Reversible, WriteError};
+use runbook_modules::docker::Container;
+use serde_json::json;
+
+use super::daemon::{BROKEN, Host, NEW, OLD, docker, healthy, inspect, outside, want_of};
+
+#[tokio::test]
+async fn an_image_that_does_not_get_healthy_brings_the_old_container_back() {
+    let Some(host) = Host::new("an_image_that_does_not_get_healthy") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("kept");
+    std::fs::create_dir(&kept).unwrap();
+    std::fs::write(kept.join("file"), "as it was").unwrap();
+    let bind = format!("{}:/kept", kept.display());
+    let name = host.by_hand(
+        "arc",
+        &[
+            "-v",
+            &bind,
+            "-e",
+            "DB_PASSWORD=geheim-2",
+            "--restart",
+            "always",
+            OLD,
+        ],
+    );
+    let before = inspect(&name);
+    let mut args = healthy(&name, BROKEN);
+    args["save"] = json!([kept]);
+    args["healthy"]["within"] = json!("5s");
+    let error = host.run(&args).await.unwrap_err();
+    assert!(error.contains("the configuration is wrong"), "{error}");
+    assert!(error.contains("is back and runs"), "{error}");
+    assert!(!error.contains("geheim"), "{error}");
+    let after = inspect(&name);
+    assert_eq!(before["Id"], after["Id"]);
+    assert_eq!(after["State"]["Running"], true);
+    assert_eq!(before["HostConfig"], after["HostConfig"]);
+    assert_eq!(
+        std::fs::read_to_string(kept.join("file")).unwrap(),
+        "as it was"
+    );
+    // Nothing is left over, on disk or in the daemon.
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    let all = docker(&[
+        "ps",
+        "-a",
+        "--format",
+        "{{.Names}}",
+        "--filter",
+        &format!("name={name}"),
+    ]);
+    assert_eq!(all, name);
+}
+
+#[tokio::test]
+async fn settings_that_the_daemon_refuses_are_found_while_the_old_one_runs() {
+    let Some(host) = Host::new("settings_that_the_daemon_refuses") else {
+        return;
+    };
+    let name = host.by_hand("db", &[OLD]);
+    let before = inspect(&name);
+    let mut args = healthy(&name, NEW);
+    args["memory"] = json!("1M");
+    let error = host.run(&args).await.unwrap_err();
+    assert!(error.to_lowercase().contains("memory"), "{error}");
+    let after = inspect(&name);
+    assert_eq!(before["State"]["StartedAt"], after["State"]["StartedAt"]);
+    let all = docker(&[
+        "ps",
+        "-a",
+        "--format",
+        "{{.Names}}",
+        "--filter",
+        &format!("name={name}"),
+    ]);
+    assert_eq!(all, name);
+}
+
+#[tokio::test]
+async fn no_room_for_a_copy_is_found_while_the_old_one_runs() {
+    let Some(host) = Host::new("no_room_for_a_copy") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let name = host.by_hand("db", &[OLD]);
+    let before = inspect(&name);
+    let id = before["Id"].as_str().unwrap();
+    let kept = folder.path().join("kept");
+    std::fs::create_dir(&kept).unwrap();
+    // Something of another program is where the copy would go.
+    std::fs::write(
+        folder.path().join(format!("kept.runbook-{}", &id[..8])),
+        "mine",
+    )
+    .unwrap();
+    let mut args = healthy(&name, NEW);
+    args["save"] = json!([kept]);
+    let error = host.run(&args).await.unwrap_err();
+    assert!(error.contains("is in the way"), "{error}");
+    assert_eq!(
+        inspect(&name)["State"]["StartedAt"],
+        before["State"]["StartedAt"]
+    );
+}
+
+#[tokio::test]
+async fn a_replacement_that_was_cut_off_is_carried_on() {
+    let Some(host) = Host::new("a_replacement_that_was_cut_off") else {
+        return;
+    };
+    let name = host.by_hand("arc", &["-e", "SITE=1", "--restart", "always", OLD]);
+    let id = inspect(&name)["Id"].as_str().unwrap().to_owned();
+    let (aside, new) = (
+        format!("{name}.runbook-{}", &id[..8]),
+        format!("{name}.runbook-new"),
+    );
+    // Killed between the two renamings.
+    let label = format!("org.runbook.replaces={id}");
+    docker(&["create", "--name", &new, "--label", &label, NEW]);
+    docker(&["stop", "-t", "1", &name]);
+    docker(&["rename", &name, &aside]);
+    let state = host.state(&name).await;
+    assert!(state.exists && !state.running);
+    assert_eq!(state.id, id);
+    let run = host.run(&healthy(&name, NEW)).await.unwrap();
+    assert_eq!(run.kept[0].place, aside);
+    let after = inspect(&name);
+    assert!(after["Config"]["Env"].to_string().contains("SITE=1"));
+    assert_eq!(after["HostConfig"]["RestartPolicy"]["Name"], "always");
+    assert!(outside("docker", &["inspect", &new]).is_err());
+    // Killed after the new one was made: it is removed, and the old one is still the one.
+    docker(&["create", "--name", &new, "--label", &label, OLD]);
+    assert!(
+        host.run(&json!({"name": name, "state": "stopped", "stop_timeout": 1}))
+            .await
+            .unwrap()
+            .changed
+    );
+    assert!(outside("docker", &["inspect", &new]).is_err());
+}
+
+#[tokio::test]
+async fn a_container_made_to_be_removed_is_replaced_and_made_again() {
+    let Some(host) = Host::new("a_container_made_to_be_removed") else {
+        return;
+    };
+    let name = host.by_hand("tmp", &["--rm", "-e", "SITE=1", OLD]);
+    docker(&["exec", &name, "sh", "-c", "echo precious > /data/file"]);
+    let change = host.container_change(&healthy(&name, NEW)).await;
+    assert!(matches!(
+        Container.reversible(&change.change, &change.key),
+        Reversible::Loses(_)
+    ));
+    let mut args = healthy(&name, BROKEN);
+    args["healthy"]["within"] = json!("3s");
+    let error = host.run(&args).await.unwrap_err();
+    assert!(error.contains("did not become healthy"), "{error}");
+    assert!(!error.contains("LEFT"), "{error}");
+    let after = inspect(&name);
+    assert_eq!(after["State"]["Running"], true, "{error}");
+    assert_eq!(after["HostConfig"]["AutoRemove"], true);
+    assert!(after["Config"]["Env"].to_string().contains("SITE=1"));
+    assert_eq!(docker(&["exec", &name, "cat", "/data/file"]), "precious");
+    host.run(&healthy(&name, NEW)).await.unwrap();
+    assert_eq!(docker(&["exec", &name, "cat", "/data/file"]), "precious");
+}
+
+#[tokio::test]
+async fn a_container_that_someone_changed_meanwhile_is_not_touched() {
+    let Some(host) = Host::new("a_container_that_someone_changed") else {
+        return;
+    };
+    let name = host.by_hand("arc", &[OLD]);
+    let change = host.container_change(&healthy(&name, NEW)).await;
+    assert_eq!(want_of(&change).within, 20);
+    docker(&["update", "--restart", "always", &name]);
+    let before = inspect(&name);
+    let error = Container.write(&host.target, &[change]).await.unwrap_err();
+    assert!(
+        matches!(&error, WriteError::Moved { found, .. } if found.contains("other settings")),
+        "{error}"
+    );
+    assert_eq!(before, inspect(&name));
+}
+
+#[tokio::test]
+async fn a_removed_container_can_come_back() {
+    let Some(host) = Host::new("a_removed_container_can_come_back") else {
+        return;
+    };
+    let name = host.by_hand("db", &["--restart", "always", OLD]);
+    let args = json!({"name": name, "state": "absent", "stop_timeout": 1});
+    let run = host.run(&args).await.unwrap();
+    assert!(outside("docker", &["inspect", &name]).is_err());
+    let aside = inspect(&run.kept[0].place);
+    assert_eq!(aside["State"]["Running"], false);
+    assert_eq!(aside["HostConfig"]["RestartPolicy"]["Name"], "no");
+    assert!(!host.run(&args).await.unwrap().changed);
+    Container.discard(&host.target, &run.kept[0]).await.unwrap();
+    assert!(outside("docker", &["inspect", &run.kept[0].place]).is_err());
+    // Only what was put aside is ever discarded.
+    let other = host.by_hand("other", &[OLD]);
+    let mut kept = run.kept[0].clone();
+    kept.place.clone_from(&other);
+    assert!(Container.discard(&host.target, &kept).await.is_err());
+    assert_eq!(inspect(&other)["State"]["Running"], true);
+}
+
+#[tokio::test]
+async fn started_stopped_made_anew_and_refused() {
+    let Some(host) = Host::new("started_stopped_made_anew") else {
+        return;
+    };
+    let name = host.by_hand("arc", &[OLD]);
+    let id = inspect(&name)["Id"].clone();
+    let stopped = json!({"name": name, "state": "stopped", "stop_timeout": 1});
+    assert!(host.run(&stopped).await.unwrap().changed);
+    assert!(!host.run(&stopped).await.unwrap().changed);
+    assert!(host.run(&json!({"name": name})).await.unwrap().changed);
+    assert_eq!(inspect(&name)["Id"], id);
+    docker(&["pause", &name]);
+    assert!(host.run(&json!({"name": name})).await.unwrap().changed);
+    assert_eq!(inspect(&name)["State"]["Status"], "running");
+    // Made anew although nothing differs, once.
+    let mut anew = healthy(&name, OLD);
+    anew["recreate"] = json!(true);
+    assert!(host.run(&anew).await.unwrap().changed);
+    assert_ne!(inspect(&name)["Id"], id);
+    // An image that is not there, a container that is not there, one of a compose project.
+    let error = host
+        .run(&healthy(&name, "runbook-test/none:1"))
+        .await
+        .unwrap_err();
+    assert!(error.contains("docker_image"), "{error}");
+    let error = host
+        .run(&json!({"name": host.name("none")}))
+        .await
+        .unwrap_err();
+    assert!(error.contains("name its `image`"), "{error}");
+    let composed = host.by_hand(
+        "composed",
+        &["--label", "com.docker.compose.project=arc", OLD],
+    );
+    let error = host.run(&healthy(&composed, NEW)).await.unwrap_err();
+    assert!(error.contains("docker_compose"), "{error}");
+    assert!(
+        host.run(&json!({"name": composed, "state": "stopped", "stop_timeout": 1}))
+            .await
+            .unwrap()
+            .changed
+    );
+}
