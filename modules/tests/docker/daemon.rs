@@ -46,11 +46,29 @@ pub const OLD: &str = "runbook-test/server:1";
 pub const NEW: &str = "runbook-test/server:2";
 pub const BROKEN: &str = "runbook-test/server:broken";
 
-/// Makes the images once, out of the machine's own busybox. `Err`: why there are none.
+/// Which making of the images this is: images of another making are made anew.
+const MAKING: &str = "org.runbook.test.making=2";
+
+/// Makes the images, out of the machine's own busybox, where they are not there from an earlier test. Tests may be
+/// processes of their own: one makes them and the others wait, since a name that moves to another image is a
+/// difference. `Err`: why there are none.
 fn images() -> Result<(), String> {
     static MADE: OnceLock<Result<(), String>> = OnceLock::new();
     MADE.get_or_init(|| {
         outside("docker", &["info"])?;
+        let lock = std::env::temp_dir().join("runbook-test-images.lock");
+        let lock = std::fs::File::create(lock).map_err(|e| e.to_string())?;
+        lock.lock().map_err(|e| e.to_string())?;
+        let filter = format!("label={MAKING}");
+        let list = ["images", "-q", "--filter", &filter, "--filter"];
+        let made = |name: &str| {
+            let reference = format!("reference={name}");
+            let args = [&list[..], &[reference.as_str()]].concat();
+            outside("docker", &args).is_ok_and(|ids| !ids.is_empty())
+        };
+        if [OLD, NEW, BROKEN].into_iter().all(made) {
+            return Ok(());
+        }
         let busybox = outside("sh", &["-c", "command -v busybox"])
             .map_err(|_| "no busybox on this machine".to_owned())?;
         let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
@@ -65,7 +83,8 @@ fn images() -> Result<(), String> {
         outside("sh", &["-c", &script])?;
         let archive = format!("{root}/all.tar");
         let import = |reference: &str, changes: &[&str]| {
-            let mut args = vec!["import"];
+            let label = format!("LABEL {MAKING}");
+            let mut args = vec!["import", "--change", &label];
             for change in changes {
                 args.extend(["--change", change]);
             }
