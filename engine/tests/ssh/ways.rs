@@ -433,6 +433,42 @@ async fn echoes(host: &Arc<dyn Connection>, user: &User, path: &std::path::Path)
     assert!(back == sent);
 }
 
+/// Answers once and goes, without waiting for its client to go.
+fn farewell(path: &std::path::Path) {
+    let listener = tokio::net::UnixListener::bind(path).unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut word = [0; 2];
+            let _ = stream.read_exact(&mut word).await;
+            let _ = stream.write_all(b"bye").await;
+        }
+    });
+}
+
+#[tokio::test]
+async fn a_server_that_goes_is_seen_to_go() {
+    if !server::possible("ssh: the end of a socket") {
+        return;
+    }
+    let _one = USERS.lock().await;
+    for more in ["", "AllowStreamLocalForwarding no"] {
+        let server = Server::start(more);
+        let socket = server.path("farewell");
+        farewell(&socket);
+        let host = ssh::connect(server.settings()).await.unwrap();
+        let address = Address::Unix(socket.to_str().unwrap().to_owned());
+        let mut stream = host.open(&User::Login, &address).await.unwrap();
+        stream.write_all(b"hi").await.unwrap();
+        let mut said = String::new();
+        tokio::time::timeout(Duration::from_secs(10), stream.read_to_string(&mut said))
+            .await
+            .unwrap_or_else(|_| panic!("the end does not come ({more})"))
+            .unwrap();
+        assert_eq!(said, "bye");
+        host.close().await;
+    }
+}
+
 #[tokio::test]
 async fn sockets_are_opened_directly_or_by_a_bridge() {
     if !server::possible("ssh sockets") {

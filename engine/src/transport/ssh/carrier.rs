@@ -189,7 +189,7 @@ fn attach(channel: Channel<Msg>) -> Process {
     let (err_in, err) = pipe();
     let write = Arc::new(write);
     let writer = write.clone();
-    let sending = tokio::spawn(async move {
+    let mut sending = tokio::spawn(async move {
         loop {
             let mut part = BytesMut::with_capacity(32 * 1024);
             match input.read_buf(&mut part).await {
@@ -204,7 +204,7 @@ fn attach(channel: Channel<Msg>) -> Process {
         let _ = writer.eof().await;
     });
     tokio::spawn(async move {
-        loop {
+        let ended = loop {
             let message = tokio::select! {
                 message = read.wait() => message,
                 () = async { tokio::join!(out_in.closed(), err_in.closed()); } => None,
@@ -212,9 +212,19 @@ fn attach(channel: Channel<Msg>) -> Process {
             match message {
                 Some(ChannelMsg::Data { data }) => out_in.put(data).await,
                 Some(ChannelMsg::ExtendedData { data, .. }) => err_in.put(data).await,
-                Some(ChannelMsg::Close) | None => break,
-                // Success and failure of the request, exit status, end of output: the streams' ends say it.
+                Some(ChannelMsg::Eof) => break true,
+                Some(ChannelMsg::Close) | None => break false,
+                // Success and failure of the request, exit status: the streams' ends say it.
                 Some(_) => {}
+            }
+        };
+        drop((out_in, err_in));
+        if ended {
+            // A server behind a forwarded socket has nothing more to say, but may still be told something; sshd
+            // leaves the end of the channel to us.
+            tokio::select! {
+                () = async { while !matches!(read.wait().await, Some(ChannelMsg::Close) | None) {} } => {}
+                _ = &mut sending => {}
             }
         }
         sending.abort();
