@@ -1,0 +1,218 @@
+//! A folder with playbooks and inventories, and calls of the program in it.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::program;
+
+/// No call of a test takes longer than this.
+const DEADLINE: Duration = Duration::from_secs(90);
+
+/// A folder of its own, with a state and a journal key of its own. It goes when this is dropped.
+pub struct Scene {
+    folder: tempfile::TempDir,
+}
+
+/// What a call has printed, and how it ended.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// Exit code.
+    pub code: i32,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Scene {
+    /// An empty one.
+    ///
+    /// # Errors
+    /// No folder can be made.
+    pub fn new() -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        // So that names are looked up here, and not in the project that holds the tests.
+        fs::create_dir(folder.path().join("playbooks"))?;
+        Ok(Self { folder })
+    }
+
+    /// Its path.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A path in it.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file, and the folders above it.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
+        let path = self.path(name);
+        if let Some(above) = path.parent() {
+            fs::create_dir_all(above)?;
+        }
+        fs::write(&path, text).with_context(|| path.display().to_string())?;
+        Ok(path)
+    }
+
+    /// Calls the program in the folder, without a terminal. Whatever the call, what it prints has to be fit for
+    /// people: see [`Run::is_fit_for_people`].
+    ///
+    /// # Errors
+    /// It does not start, does not end within 90 s, is ended by a signal, or prints what is not fit for people.
+    pub fn runbook(&self, args: &[&str]) -> Result<Run> {
+        let begin = Instant::now();
+        let mut child = Command::new(program()?)
+            .args(args)
+            .current_dir(self.folder())
+            .env("RUNBOOK_STATE", self.path("state"))
+            .env("RUNBOOK_KEY_FILE", self.path("journal.key"))
+            .env("HOME", self.folder())
+            .env("NO_COLOR", "1")
+            .env_remove("SSH_AUTH_SOCK")
+            .env_remove("RUNBOOK_LOG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut out = child.stdout.take().context("no standard output")?;
+        let mut err = child.stderr.take().context("no standard error")?;
+        let read_out = std::thread::spawn(move || {
+            let mut text = Vec::new();
+            out.read_to_end(&mut text).map(|_| text)
+        });
+        let read_err = std::thread::spawn(move || {
+            let mut text = Vec::new();
+            err.read_to_end(&mut text).map(|_| text)
+        });
+        let status = loop {
+            if let Some(status) = child.try_wait()? {
+                break status;
+            }
+            if begin.elapsed() > DEADLINE {
+                child.kill()?;
+                child.wait()?;
+                bail!("runbook {args:?} did not end within {DEADLINE:?}");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        let took = begin.elapsed();
+        let text = |thread: std::thread::JoinHandle<std::io::Result<Vec<u8>>>| -> Result<String> {
+            let bytes = thread
+                .join()
+                .map_err(|_| anyhow::anyhow!("the reader has panicked"))??;
+            Ok(String::from_utf8_lossy(&bytes).into_owned())
+        };
+        let run = Run {
+            code: status
+                .code()
+                .with_context(|| format!("runbook {args:?}: {status}"))?,
+            out: text(read_out)?,
+            err: text(read_err)?,
+            took,
+        };
+        run.is_fit_for_people()?;
+        Ok(run)
+    }
+}
+
+impl Run {
+    /// All that was printed.
+    #[must_use]
+    pub fn text(&self) -> String {
+        format!("{}{}", self.out, self.err)
+    }
+
+    /// The events of `--output json`.
+    ///
+    /// # Errors
+    /// A line is no JSON.
+    pub fn events(&self) -> Result<Vec<Value>> {
+        let lines = self.out.lines();
+        lines
+            .map(|line| serde_json::from_str(line).with_context(|| line.to_owned()))
+            .collect()
+    }
+
+    /// The events of finished tasks of a host.
+    ///
+    /// # Errors
+    /// A line is no JSON.
+    pub fn tasks(&self, host: &str) -> Result<Vec<Value>> {
+        let mut events = self.events()?;
+        events.retain(|e| e["event"] == "task-finished" && e["host"] == host);
+        Ok(events)
+    }
+
+    /// Places of all diagnostics on standard error, in order: id, file, line, column.
+    #[must_use]
+    pub fn places(&self) -> Vec<(String, String, usize, usize)> {
+        let mut found = Vec::new();
+        let mut id = None;
+        for line in self.err.lines() {
+            let head = line
+                .strip_prefix("error[")
+                .or_else(|| line.strip_prefix("warning["));
+            if let Some((name, _)) = head.and_then(|rest| rest.split_once(']')) {
+                id = Some(name.to_owned());
+            } else if let Some(place) = line.trim_start().strip_prefix("--> ") {
+                // Only the first place after a head is that of the mistake; others explain it.
+                let mut parts = place.rsplitn(3, ':');
+                let column = parts.next().and_then(|p| p.parse().ok());
+                let number = parts.next().and_then(|p| p.parse().ok());
+                let file = parts.next();
+                if let (Some(id), Some(file), Some(number), Some(column)) =
+                    (id.take(), file, number, column)
+                {
+                    found.push((id, file.to_owned(), number, column));
+                }
+            }
+        }
+        found
+    }
+
+    /// Neither a panic nor a value as only its programmer would write it.
+    ///
+    /// # Errors
+    /// What was found.
+    pub fn is_fit_for_people(&self) -> Result<()> {
+        let text = self.text();
+        for dump in [
+            "panicked at",
+            "RUST_BACKTRACE",
+            "stack backtrace",
+            "called `Option",
+            "called `Result",
+            "Os {",
+            "Custom {",
+            "Error {",
+            "Error(",
+            "Err(",
+            "Ok(",
+            "Some(",
+            "PathBuf",
+            "kind: ",
+            "Elapsed(",
+        ] {
+            ensure!(
+                !text.contains(dump),
+                "`{dump}` is nothing for people:\n{text}"
+            );
+        }
+        Ok(())
+    }
+}
