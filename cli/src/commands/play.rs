@@ -11,7 +11,7 @@ use runbook_engine::run::hosts::Fleet;
 use runbook_engine::run::redact::Redactor;
 use runbook_engine::run::shared::{Options, Parts, Shared};
 use runbook_engine::run::{Runner, exit};
-use runbook_engine::source::Sources;
+use runbook_engine::source::{Sources, truth_of};
 
 use crate::call::{self, ChoiceArgs, HostArgs, Ready};
 use crate::connect::Ways;
@@ -248,11 +248,7 @@ fn warm_users(
             item.each(&mut |item| {
                 if let Item::Task(task) = item {
                     let plain_root = task.become_user.is_none();
-                    becomes |= plain_root
-                        && task
-                            .become_
-                            .as_ref()
-                            .is_some_and(|b| matches!(b.text(), Some("true" | "yes" | "True")));
+                    becomes |= plain_root && task.become_.as_ref().and_then(truth_of) == Some(true);
                 }
             });
         }

@@ -96,15 +96,15 @@ impl<'a> Reader<'a> {
                         .byte_offset()
                         .unwrap_or(self.text.len())
                         .min(self.text.len());
-                    let at = u32::try_from(at).unwrap_or(u32::MAX);
-                    let span = Span {
-                        file: self.file,
-                        start: at,
-                        end: at,
+                    let at = if error.info().contains("found a tab") {
+                        self.indenting_tab(at).unwrap_or(at)
+                    } else {
+                        at
                     };
+                    let span = self.span_at(at);
                     let message = format!("this is not YAML: {}", error.info());
                     let wrong = Diagnostic::error("yaml", message).at(span, "here");
-                    self.errors.push(match self.likely(at as usize) {
+                    self.errors.push(match self.likely(at) {
                         Some(help) => wrong.help(help),
                         None => wrong,
                     });
@@ -112,6 +112,27 @@ impl<'a> Reader<'a> {
                 }
             }
         }
+    }
+
+    fn span_at(&self, at: usize) -> Span {
+        let at = u32::try_from(at).unwrap_or(u32::MAX);
+        Span {
+            file: self.file,
+            start: at,
+            end: at,
+        }
+    }
+
+    /// The first tab that indents a line from `at` on: the parser names the text before it, lines above perhaps.
+    fn indenting_tab(&self, at: usize) -> Option<usize> {
+        let rest = &self.text[at..];
+        let lines = rest.match_indices('\n').map(|(end, _)| end + 1);
+        let tabs = lines.filter_map(|start| {
+            let line = rest[start..].lines().next().unwrap_or_default();
+            let indent = &line[..line.len() - line.trim_start().len()];
+            indent.find('\t').map(|tab| at + start + tab)
+        });
+        tabs.min()
     }
 
     /// What is mostly meant where YAML breaks off: the three slips that everybody makes.

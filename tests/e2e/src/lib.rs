@@ -19,3 +19,8 @@ pub fn skip(test: &str, reason: &str) {
     // Nobody reads it when standard error is closed. Written past the capture of the test runner, so that it is seen.
     drop(writeln!(std::io::stderr(), "skipped: {test}: {reason}"));
 }
+
+/// Says what was measured; seen with `--nocapture`.
+pub fn tell(text: &str) {
+    drop(writeln!(std::io::stderr(), "{text}"));
+}

@@ -73,7 +73,9 @@ fn is_newer_than_sources(program: &Path) -> Result<bool> {
         open.push(project.join(part).join("src"));
     }
     while let Some(path) = open.pop() {
-        let about = path.metadata().with_context(|| path.display().to_string())?;
+        let about = path
+            .metadata()
+            .with_context(|| path.display().to_string())?;
         if about.is_dir() {
             for entry in path.read_dir()? {
                 open.push(entry?.path());

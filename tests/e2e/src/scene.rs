@@ -75,8 +75,9 @@ impl Scene {
     /// # Errors
     /// It does not start, does not end within 90 s, is ended by a signal, or prints what is not fit for people.
     pub fn runbook(&self, args: &[&str]) -> Result<Run> {
+        let program = program()?;
         let begin = Instant::now();
-        let mut child = Command::new(program()?)
+        let mut child = Command::new(program)
             .args(args)
             .current_dir(self.folder())
             .env("RUNBOOK_STATE", self.path("state"))
