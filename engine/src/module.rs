@@ -47,6 +47,13 @@ pub trait Module: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Checks the content of a file that `argument`, one of [`Module::LOCAL_FILES`], names. Runs before the first
+    /// connection; each text is one mistake, with its line. `content` reads the file, which may be large; it gives none
+    /// where that is not possible, which the task itself tells of.
+    fn validate_file(_argument: &str, _content: &dyn Fn() -> Option<Vec<u8>>) -> Vec<String> {
+        Vec::new()
+    }
+
     /// An upper bound of what is read and written.
     fn touches(args: &Self::Args) -> Footprint;
 

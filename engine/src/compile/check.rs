@@ -564,11 +564,23 @@ impl Check<'_> {
             };
             for (span, name) in texts {
                 let folders: [PathBuf; 1] = [self.play.folder.clone()];
-                if let Err(message) = store.find(&name, subfolder, &folders)
-                    && seen.insert(format!("{span:?}{message}"))
-                {
-                    self.found
-                        .push(Diagnostic::error("missing-file", message).at(span, ""));
+                let path = match store.find(&name, subfolder, &folders) {
+                    Ok(path) => path,
+                    Err(message) => {
+                        if seen.insert(format!("{span:?}{message}")) {
+                            self.found
+                                .push(Diagnostic::error("missing-file", message).at(span, ""));
+                        }
+                        continue;
+                    }
+                };
+                let content = || std::fs::read(&path).ok();
+                for wrong in task.module.validate_file(argument, &content) {
+                    let message = format!("{}, {wrong}", path.display());
+                    if seen.insert(format!("{span:?}{message}")) {
+                        self.found
+                            .push(Diagnostic::error("bad-argument", message).at(span, ""));
+                    }
                 }
             }
         }

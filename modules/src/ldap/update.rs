@@ -230,6 +230,14 @@ impl Module for LdapUpdate {
         Ok(())
     }
 
+    fn validate_file(argument: &str, content: &dyn Fn() -> Option<Vec<u8>>) -> Vec<String> {
+        if argument != "ldif" {
+            return Vec::new();
+        }
+        let problems = content().and_then(|text| super::ldif::parse(&text).err());
+        problems.iter().flatten().map(ToString::to_string).collect()
+    }
+
     fn touches(args: &Self::Args) -> Footprint {
         let Ok(server) = args.server() else {
             return Footprint::everything();

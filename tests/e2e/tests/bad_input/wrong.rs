@@ -134,3 +134,29 @@ fn a_wrong_option() -> Result<()> {
     says(&run, &["--chek", "--check"]);
     Ok(())
 }
+
+#[test]
+fn malformed_ldif() -> Result<()> {
+    let scene = Scene::new()?;
+    let counter = Counter::start()?;
+    let hosts = format!(
+        "h1 ansible_host=127.0.0.1 ansible_port={}\n",
+        counter.port()
+    );
+    scene.write("hosts.ini", &hosts)?;
+    scene.write(
+        "change.ldif",
+        "dn: cn=a,dc=x\nchangetype: modify\nadd: description\ndescription: x\n\n\
+         cn: b,dc=x\nchangetype: modify\nadd: description\ndescription: y\n",
+    )?;
+    scene.write(
+        "site.yaml",
+        "- hosts: all\n  tasks:\n    - command: 'true'\n    - ldap_update:\n        server: localhost:389\n        \
+         bind_dn: cn=admin\n        password: x\n        ldif: [change.ldif]\n",
+    )?;
+    let run = scene.runbook(&["play", "site.yaml", "-i", "hosts.ini"])?;
+    assert_eq!(run.code, 1, "{}", run.text());
+    says(&run, &["site.yaml:8:16", "change.ldif, line 6:", "dn"]);
+    assert_eq!(counter.connections()?, 0, "somebody was connected");
+    Ok(())
+}
