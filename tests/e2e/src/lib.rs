@@ -2,6 +2,7 @@
 //!
 //! The tests look at `runbook` as a user does: what it prints, its exit code, and what other programs then see.
 
+pub mod archive;
 mod counter;
 mod program;
 mod proxy;

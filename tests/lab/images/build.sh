@@ -18,7 +18,7 @@ build() { # TAG FOLDER ARG…
     local args=(--build-arg "BASE=$3")
     case $2 in
     slapd | archive) args+=(--build-arg "VERSION=$4") ;;
-    postgres) args+=(--build-arg "MAJOR=$4") ;;
+    postgres) args+=(--build-arg "MAJOR=$4" --build-arg "RELEASE=$5") ;;
     host) args+=(--build-arg "EXTRA=$4") ;;
     esac
     echo "building $tag"
@@ -36,10 +36,9 @@ image() { # TAG FOLDER ARG…
 }
 image dcm4che/slapd-dcm4chee:2.6.5-31.2 slapd 12 5.31.2
 image dcm4che/slapd-dcm4chee:2.6.6-32.0 slapd 13 5.32.0
-image dcm4che/postgres-dcm4chee:15.4-31 postgres 12 15
-image dcm4che/postgres-dcm4chee:17.2-32 postgres 13 17
-# The same server under the newer tag, as the real ones of one major version differ in nothing that matters here.
-docker tag dcm4che/postgres-dcm4chee:15.4-31 dcm4che/postgres-dcm4chee:15.6-32
+image dcm4che/postgres-dcm4chee:15.4-31 postgres 12 15 31
+image dcm4che/postgres-dcm4chee:15.6-32 postgres 12 15 32
+image dcm4che/postgres-dcm4chee:17.2-32 postgres 13 17 32
 image dcm4che/dcm4chee-arc-psql:5.31.2 archive 12 5.31.2
 image dcm4che/dcm4chee-arc-psql:5.32.0 archive 12 5.32.0
 image runbook-lab/host:12 host 12 ''

@@ -72,6 +72,22 @@ impl Lab {
         Ok(lab)
     }
 
+    /// The lab where it is up; nothing is started or installed.
+    ///
+    /// # Errors
+    /// What is missing, and how to have it.
+    pub fn ready() -> Result<Self> {
+        let lab = Self::here();
+        let up = "bring the lab up: cargo xtask lab up";
+        if !Command::docker(["info"]).succeeds() {
+            bail!("Docker does not answer; {up}");
+        }
+        if !Command::docker(["network", "inspect", NETWORK]).succeeds() || !lab.key().exists() {
+            bail!("there is no lab; {up}");
+        }
+        Ok(lab)
+    }
+
     /// Removes everything that the lab has made, Docker too where the lab has started it. Installed packages stay.
     ///
     /// # Errors

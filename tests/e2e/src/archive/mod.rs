@@ -1,0 +1,153 @@
+//! An archive site of the lab and the upgrade of it: what the demo shows and the end-to-end tests demand.
+//!
+//! Whatever is claimed is looked at with other programs than ours: `docker`, `slapcat`, `ldapmodify`, `psql`, `pg_dump`,
+//! `curl`, `sha256sum`, each run on the host without SSH.
+
+mod by_hand;
+mod damage;
+mod played;
+mod snapshot;
+mod story;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+use runbook_lab::{Lab, Site};
+
+pub use by_hand::Settings;
+pub use played::{Finished, Played, Span};
+pub use snapshot::Snapshot;
+
+/// A site with an archive, and the program that upgrades it.
+pub struct Archive {
+    site: Site,
+    program: PathBuf,
+    inventory: PathBuf,
+    state: tempfile::TempDir,
+    tell: fn(&str),
+}
+
+impl Archive {
+    /// `tell` gets every command and what came of it, for people to read.
+    ///
+    /// # Errors
+    /// The inventory cannot be written.
+    pub fn new(site: Site, program: PathBuf, tell: fn(&str)) -> Result<Self> {
+        Ok(Self {
+            inventory: site.inventory()?,
+            state: tempfile::tempdir()?,
+            site,
+            program,
+            tell,
+        })
+    }
+
+    /// The site.
+    #[must_use]
+    pub fn site(&self) -> &Site {
+        &self.site
+    }
+
+    fn say(&self, text: &str) {
+        (self.tell)(text);
+    }
+
+    /// Runs a playbook of the project as its users do, by its name.
+    ///
+    /// # Errors
+    /// It ends with another exit code, or prints what is no event.
+    pub fn play(&self, playbook: &str, more: &[&str], code: i32) -> Result<Played> {
+        self.say(&format!(
+            "$ runbook play {playbook} -i {} {}",
+            self.inventory.display(),
+            more.join(" ")
+        ));
+        let output = Command::new(&self.program)
+            .args(["play", playbook, "--output", "json", "-i"])
+            .arg(&self.inventory)
+            .args(more)
+            .current_dir(Lab::project())
+            .env("RUNBOOK_STATE", self.state.path())
+            .env("RUNBOOK_KEY_FILE", self.state.path().join("journal.key"))
+            .stdin(Stdio::null())
+            .output()
+            .with_context(|| format!("{} could not be started", self.program.display()))?;
+        let played = Played::read(
+            output.status.code().unwrap_or(-1),
+            &String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )?;
+        for line in played.lines() {
+            self.say(&line);
+        }
+        ensure!(
+            played.code == code,
+            "exit code {}, not {code}: {}\n{}",
+            played.code,
+            played.said,
+            played.lines().join("\n")
+        );
+        Ok(played)
+    }
+
+    /// The host that has a part: ldap, db or arc.
+    fn host_of(&self, part: &str) -> Result<&str> {
+        let host = self
+            .site
+            .hosts
+            .iter()
+            .find(|h| h.groups.iter().any(|g| g == part));
+        Ok(&host
+            .with_context(|| format!("no host of {} has {part}", self.site.name))?
+            .name)
+    }
+
+    /// Runs a shell command where a part is; its output.
+    ///
+    /// # Errors
+    /// It fails.
+    pub fn on(&self, part: &str, script: &str) -> Result<String> {
+        let output = self.site.exec(self.host_of(part)?, script)?;
+        ensure!(
+            output.status == Some(0),
+            "status {:?} of {script}\n{}{}",
+            output.status,
+            output.stdout,
+            output.stderr
+        );
+        Ok(output.stdout)
+    }
+
+    /// Prints a command of the host with its answer, which has to be this.
+    ///
+    /// # Errors
+    /// It is another one.
+    pub fn confirm(&self, part: &str, script: &str, expected: &str) -> Result<()> {
+        let answer = self.on(part, script)?;
+        self.say(&format!("# {script}\n{}", answer.trim_end()));
+        ensure!(
+            answer.trim() == expected,
+            "`{script}` says `{}`, not `{expected}`",
+            answer.trim()
+        );
+        Ok(())
+    }
+}
+
+/// Both have the same tasks with the same outcome.
+///
+/// # Errors
+/// Where they differ.
+pub fn equal(check: &Played, run: &Played) -> Result<usize> {
+    let (check, run) = (check.finished(), run.finished());
+    let differs: Vec<&Finished> = check.symmetric_difference(&run).collect();
+    ensure!(differs.is_empty(), "check and run differ: {differs:#?}");
+    Ok(run.len())
+}
+
+/// A set of names.
+fn names(of: &[&str]) -> BTreeSet<String> {
+    of.iter().map(|n| (*n).to_owned()).collect()
+}

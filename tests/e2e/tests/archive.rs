@@ -1,0 +1,52 @@
+//! The upgrade of an archive on real servers: one host, and directory, database and archive on three.
+
+use anyhow::Result;
+use runbook_e2e::archive::Archive;
+use runbook_e2e::{program, skip, tell};
+use runbook_lab::{Hosts, Lab};
+
+/// A fresh site of the lab; none, said by name, where the lab is not up.
+fn site(test: &str, name: &str, hosts: Hosts) -> Result<Option<Archive>> {
+    let lab = match Lab::ready() {
+        Ok(lab) => lab,
+        Err(why) => {
+            skip(test, &format!("{why:#}"));
+            return Ok(None);
+        }
+    };
+    Ok(Some(Archive::new(
+        lab.new_site(name, hosts)?,
+        program()?,
+        tell,
+    )?))
+}
+
+#[test]
+fn one_host_is_upgraded_damaged_mended_and_finished() -> Result<()> {
+    let Some(archive) = site("one_host_is_upgraded", "e2e-one", Hosts::One)? else {
+        return Ok(());
+    };
+    let check = archive.check_changes_nothing()?;
+    let (run, done) = archive.run_does_what_the_check_said(&check)?;
+    archive.branches_overlap(&run)?;
+    archive.second_run_is_quiet(&done)?;
+    archive.damages_are_mended(&done)?;
+    archive.bad_image_goes_back()?;
+    archive.mistakes_stop_at_once()?;
+    archive.finishes()?;
+    archive.site().destroy()
+}
+
+#[test]
+fn three_hosts_are_upgraded_and_fall_back() -> Result<()> {
+    let Some(archive) = site("three_hosts_are_upgraded", "e2e-three", Hosts::Three)? else {
+        return Ok(());
+    };
+    let check = archive.check_changes_nothing()?;
+    let (run, done) = archive.run_does_what_the_check_said(&check)?;
+    archive.branches_overlap(&run)?;
+    archive.second_run_is_quiet(&done)?;
+    archive.damages_are_mended(&done)?;
+    archive.falls_back_and_forward()?;
+    archive.site().destroy()
+}
