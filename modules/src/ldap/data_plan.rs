@@ -12,6 +12,7 @@ use super::dn::{Dn, Rdn};
 use super::entry_kind::{EntryKey, LdapEntry};
 use super::evidence::{Evidence, evidence};
 use super::ldif::Problem;
+use super::mending;
 use super::names::{Names, WRITTEN_BASE};
 use super::planning::{Planned, ask, directory, known_schema, link, refuse};
 use super::schema::Schema;
@@ -142,6 +143,7 @@ pub(super) fn data(
         return Err(refuse(&problems));
     }
     let mut recorded = 0;
+    let mut applied = Vec::new();
     loaded.retain(|one| {
         let earlier = done
             .files
@@ -149,7 +151,9 @@ pub(super) fn data(
             .find(|f| f.is(&one.file.version, &one.file.component, &one.names));
         let Some(earlier) = earlier else { return true };
         recorded += 1;
-        if earlier.hash != one.hash {
+        if earlier.hash == one.hash {
+            applied.extend(one.links.iter().cloned());
+        } else {
             notes.push(format!(
                 "{} was applied with another content; it is not applied again",
                 one.shown
@@ -164,18 +168,25 @@ pub(super) fn data(
         false
     });
     let ranges: Vec<usize> = loaded.iter().map(|l| l.links.len()).collect();
-    let links: Vec<Link> = loaded
-        .iter()
-        .flat_map(|l| l.links.iter().cloned())
-        .collect();
-    let directory = directory(server, &links, &known, world)?;
+    let coming = loaded.iter().flat_map(|l| l.links.iter().cloned());
+    let all: Vec<Link> = applied.iter().cloned().chain(coming.clone()).collect();
+    let directory = directory(server, &all, &known, world)?;
+    let mut links = mending::missing(&applied, &directory, &known);
+    notes.extend(links.iter().map(|link| {
+        format!(
+            "{} lacks what {} has brought; it is added again",
+            link.dn, link.file
+        )
+    }));
+    let mended = links.len();
+    links.extend(coming);
     let net = chain::net(&links, &directory, &known, args.existing);
 
     let mut new = Applied::default();
     if !done.baselines.contains_key(&device) {
         new.baselines.insert(device, from.clone());
     }
-    let mut at = 0;
+    let mut at = mended;
     for (one, length) in loaded.iter().zip(ranges) {
         let verdicts = &net.verdicts[at..at + length];
         at += length;
@@ -217,6 +228,10 @@ pub(super) fn data(
             ("to", Value::from(to.to_string())),
             ("versions", Value::List(chain)),
             ("recorded", Value::Int(recorded)),
+            (
+                "mended",
+                Value::Int(i64::try_from(mended).unwrap_or(i64::MAX)),
+            ),
         ],
     })
 }

@@ -13,6 +13,7 @@ pub mod image;
 pub mod ldif;
 pub mod listing;
 pub mod matching;
+mod mending;
 mod model;
 pub mod names;
 pub mod octets;
