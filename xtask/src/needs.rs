@@ -18,6 +18,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("dash", "dash"),
     ("dockerd", "docker.io"),
     ("debootstrap", "debootstrap"),
+    ("iptables", "iptables"),
 ];
 
 /// PostgreSQL's server programs lie outside the search path.
@@ -46,8 +47,18 @@ fn missing() -> Vec<&'static str> {
     packages
 }
 
+/// What would be installed, for people.
+pub fn announcement() -> String {
+    let packages = missing();
+    if packages.is_empty() {
+        "  (none is missing)".to_owned()
+    } else {
+        format!("  {}", packages.join(" "))
+    }
+}
+
 /// Installs what is missing where it may; says what stays missing, and so which tests will be skipped.
-pub fn install(ask: bool) -> Result<()> {
+pub fn install() -> Result<()> {
     let packages = missing();
     if packages.is_empty() {
         return Ok(());
@@ -65,9 +76,6 @@ pub fn install(ask: bool) -> Result<()> {
         return Ok(());
     }
     say(&format!("installing: {command}"));
-    if ask && !agreed() {
-        return Ok(());
-    }
     // Servers are started by the tests themselves, on their own ports and folders.
     let policy = std::path::Path::new("/usr/sbin/policy-rc.d");
     let ours = !policy.exists();
@@ -89,7 +97,8 @@ pub fn install(ask: bool) -> Result<()> {
     outcome
 }
 
-fn agreed() -> bool {
+/// Asks on the terminal; without an answer it is no.
+pub fn agreed() -> bool {
     say("Go on? [y/N]");
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).is_ok() && matches!(line.trim(), "y" | "yes")

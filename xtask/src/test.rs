@@ -1,6 +1,7 @@
 //! Tests everything.
 
 use anyhow::Result;
+use runbook_lab::Lab;
 
 use crate::needs;
 use crate::run::{has, run as command, say};
@@ -14,7 +15,11 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    needs::install(false)?;
+    needs::install()?;
+    // The tests that need the lab say by name that they are skipped where it is not up.
+    if let Err(why) = Lab::up(true) {
+        say(&format!("the lab cannot be had here: {why:#}"));
+    }
     command("cargo", &["fmt", "--all", "--check"])?;
     command(
         "cargo",

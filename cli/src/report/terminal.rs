@@ -118,6 +118,11 @@ impl Terminal {
                 if report.message.as_deref() != Some(&text) {
                     line.push_str(&indented(&text, 4));
                 }
+            } else {
+                // `var: NAME`
+                for (name, value) in &report.output {
+                    line.push_str(&indented(&format!("{name}: {value:#}"), 4));
+                }
             }
         } else if self.verbose > 0 || report.status == NodeStatus::Failed {
             for (key, value) in &report.output {

@@ -18,6 +18,10 @@ const STEADY: Duration = Duration::from_secs(2);
 /// One look may take this long.
 const LOOK: Duration = Duration::from_secs(10);
 
+/// One that waits for its servers may end a few times before they are there. Docker pauses twice as long each time; this
+/// often is after more than six seconds of pauses.
+const RESTARTS: i64 = 6;
+
 /// Waits until it is healthy and stays so. `Err`: why not, with the end of its log.
 pub(super) async fn wait(
     probe: &Probe,
@@ -29,15 +33,28 @@ pub(super) async fn wait(
     let limit = Duration::from_secs(want.within.max(1));
     let mut since: Option<Instant> = None;
     let mut restarts: Option<i64> = None;
+    let mut first: Option<i64> = None;
     let mut last = "it has not been looked at".to_owned();
     loop {
         let state = read(daemon, name).await.map_err(|e| e.to_string())?;
         let restarted = restarts
             .replace(state.restart_count)
             .is_some_and(|before| state.restart_count > before);
-        let healthy = if !state.running || state.status == "restarting" {
+        let often = state.restart_count - *first.get_or_insert(state.restart_count) >= RESTARTS
+            && state.exit_code != 0;
+        let healthy = if often {
             Err(format!(
-                "it {} (exit code {})",
+                "Docker has restarted it {RESTARTS} times, and it has ended with exit code {} each time",
+                state.exit_code
+            ))
+        } else if !state.running || state.status == "restarting" {
+            let verb = if state.status == "exited" {
+                "has"
+            } else {
+                "is"
+            };
+            Err(format!(
+                "it {verb} {} (exit code {})",
                 state.status, state.exit_code
             ))
         } else if restarted {
@@ -75,8 +92,8 @@ pub(super) async fn wait(
             .pointer("/RestartPolicy/Name")
             .and_then(Json::as_str)
             .unwrap_or("no");
-        let given_up =
-            ended && matches!(policy, "no" | "") && begin.elapsed() > Duration::from_secs(1);
+        let given_up = often
+            || ended && matches!(policy, "no" | "") && begin.elapsed() > Duration::from_secs(1);
         if given_up || begin.elapsed() >= limit {
             let log = tail(daemon, name).await;
             return Err(format!(

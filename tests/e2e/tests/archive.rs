@@ -38,7 +38,7 @@ fn one_host_is_upgraded_damaged_mended_and_finished() -> Result<()> {
 }
 
 #[test]
-fn three_hosts_are_upgraded_and_fall_back() -> Result<()> {
+fn three_hosts_are_upgraded_fall_back_and_finish() -> Result<()> {
     let Some(archive) = site("three_hosts_are_upgraded", "e2e-three", Hosts::Three)? else {
         return Ok(());
     };
@@ -48,5 +48,6 @@ fn three_hosts_are_upgraded_and_fall_back() -> Result<()> {
     archive.second_run_is_quiet(&done)?;
     archive.damages_are_mended(&done)?;
     archive.falls_back_and_forward()?;
+    archive.finishes()?;
     archive.site().destroy()
 }

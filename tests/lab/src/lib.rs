@@ -180,6 +180,14 @@ impl Lab {
         Ok(out.stdout)
     }
 
+    /// Held while addresses are taken and host keys noted, so that tests in other processes take others.
+    fn alone(&self) -> Result<fs::File> {
+        let path = std::env::temp_dir().join("runbook-lab.lock");
+        let lock = fs::File::create(&path).with_context(|| path.display().to_string())?;
+        lock.lock().with_context(|| path.display().to_string())?;
+        Ok(lock)
+    }
+
     fn packages(&self, yes: bool) -> Result<()> {
         let missing: Vec<&str> = PACKAGES
             .into_iter()

@@ -176,6 +176,7 @@ impl Site {
     /// # Errors
     /// What could not be removed.
     pub fn destroy(&self) -> Result<()> {
+        let _alone = self.lab.alone()?;
         for host in &self.hosts {
             Command::docker(["rm", "-fv", &self.container(host)]).run()?;
             let path = self.lab.known_hosts();
@@ -195,6 +196,7 @@ impl Site {
             old.destroy()?;
         }
         let key = fs::read_to_string(lab.key().with_extension("pub"))?;
+        let _alone = lab.alone()?;
         let mut site = Self {
             name: name.to_owned(),
             hosts: Vec::new(),

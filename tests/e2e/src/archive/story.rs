@@ -303,6 +303,8 @@ impl Archive {
         for word in ["deployment failed", "is back"] {
             ensure!(message.contains(word), "nothing of `{word}` in: {message}");
         }
+        let said = failures.get("Not upgraded").map_or("", String::as_str);
+        ensure!(said.contains(NEW_ARCHIVE), "it ends with {failures:?}");
         self.confirm("arc", id, before.trim())?;
         self.confirm(
             "arc",
@@ -335,7 +337,7 @@ impl Archive {
         let played = self.play(&path, &[], 1)?;
         self.say(&played.said);
         ensure!(played.finished().is_empty(), "tasks were begun");
-        for place in ["3:7", "4:26", "5:20"] {
+        for place in ["3:7", "4:25", "4:26", "5:24"] {
             ensure!(
                 played.said.contains(&format!("wrong.yaml:{place}")),
                 "nothing is said of {place}:\n{}",
