@@ -32,8 +32,8 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
             .map(|n| format!("; did you mean `{n}`?"))
             .unwrap_or_default();
         report::say_error(&format!("there is no module `{name}`{hint}"));
-        if let Some(instead) = runbook_engine::playbook::other_name(short) {
-            report::note(instead);
+        if let Some(instead) = runbook_engine::playbook::other_name(short, &names) {
+            report::note(&instead);
         }
         return Ok(exit::WRONG);
     };

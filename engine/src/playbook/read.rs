@@ -497,7 +497,7 @@ impl Reader<'_> {
         }
         let id = "unknown-module";
         let at = |d: Diagnostic| d.at(key.span, "");
-        if let Some(instead) = other_name(short) {
+        if let Some(instead) = other_name(short, names) {
             return at(Diagnostic::error(
                 id,
                 format!("there is no module `{short}`"),
