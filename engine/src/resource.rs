@@ -123,6 +123,17 @@ pub trait Kind: Send + Sync + 'static {
     /// Can the change be taken back by writing `from` again?
     fn reversible(&self, change: &Change<Self::State, Self::Want>, key: &Self::Key) -> Reversible;
 
+    /// What to want so that writing it over what the change made brings the state before it again, for a change that
+    /// `reversible` does not call impossible. `None`: this kind cannot say it, the engine has to bring back what was
+    /// kept aside.
+    fn back(
+        &self,
+        _key: &Self::Key,
+        _change: &Change<Self::State, Self::Want>,
+    ) -> Option<Self::Want> {
+        None
+    }
+
     /// Named when the prediction rests on something that only the run can show.
     fn assumes(&self, _key: &Self::Key, _change: &Change<Self::State, Self::Want>) -> Vec<String> {
         Vec::new()

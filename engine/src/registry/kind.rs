@@ -39,6 +39,8 @@ pub trait AnyKind: Send + Sync {
     fn secrets(&self, state: &Json) -> Vec<String>;
     /// See [`Kind::reversible`].
     fn reversible(&self, change: &ErasedChange) -> Reversible;
+    /// See [`Kind::back`].
+    fn back(&self, change: &ErasedChange) -> Option<Json>;
     /// See [`Kind::assumes`].
     fn assumes(&self, change: &ErasedChange) -> Vec<String>;
     /// See [`Kind::touched_by`].
@@ -140,6 +142,11 @@ impl<K: Kind> AnyKind for Erased<K> {
             Ok((key, typed_change)) => self.0.reversible(&typed_change, &key),
             Err(e) => Reversible::Never(e),
         }
+    }
+
+    fn back(&self, change: &ErasedChange) -> Option<Json> {
+        let (key, change) = Self::change(change).ok()?;
+        Some(json(&self.0.back(&key, &change)?))
     }
 
     fn assumes(&self, change: &ErasedChange) -> Vec<String> {

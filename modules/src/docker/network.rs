@@ -142,6 +142,19 @@ impl Kind for Network {
         Reversible::Yes
     }
 
+    fn back(
+        &self,
+        _: &NetworkKey,
+        change: &Change<NetworkState, NetworkWant>,
+    ) -> Option<NetworkWant> {
+        let from = &change.from;
+        Some(NetworkWant {
+            present: from.exists,
+            driver: from.exists.then(|| from.driver.clone()),
+            subnet: from.subnet.clone(),
+        })
+    }
+
     fn touched_by(&self, key: &NetworkKey, written: &Ref) -> bool {
         (written.kind == Self::NAME && written.id == key.name) || written.kind == "container"
     }

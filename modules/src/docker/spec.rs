@@ -315,16 +315,23 @@ pub fn text(state: &ContainerState) -> String {
         };
         lines.push(format!("env: {name}={value}"));
     }
-    lines.extend(
-        mounts_of(&state.mounts)
-            .into_iter()
-            .map(|m| format!("mount: {m}")),
-    );
+    // The name of a volume without one comes from the daemon and says nothing.
+    let named: Vec<_> = state
+        .mounts
+        .iter()
+        .filter(|m| !m.anonymous)
+        .cloned()
+        .collect();
+    lines.extend(mounts_of(&named).into_iter().map(|m| format!("mount: {m}")));
     if let Some(bindings) = field(&state.host, "PortBindings").as_object() {
         let ports = ports_of(bindings);
         lines.extend(ports.into_iter().map(|p| format!("port: {p}")));
     }
     for (name, settings) in &state.networks {
+        // Where every container is that was given no network.
+        if name == "bridge" {
+            continue;
+        }
         let aliases = aliases(settings);
         let known_as = if aliases.is_empty() {
             String::new()

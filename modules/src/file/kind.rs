@@ -195,6 +195,24 @@ impl Kind for FileKind {
         }
     }
 
+    fn back(&self, _key: &FileKey, change: &Change<FileState, FileWant>) -> Option<FileWant> {
+        let from = &change.from;
+        let content = match from.is {
+            // What is too large to be carried is brought back from where it was kept.
+            FileType::File => Some(super::state::Source::Bytes(from.content.clone()?)),
+            _ => None,
+        };
+        Some(FileWant {
+            is: Some(from.is),
+            content,
+            mode: from.mode.filter(|_| from.is != FileType::Link),
+            owner: from.mode.and(from.owner.clone()),
+            group: from.mode.and(from.group.clone()),
+            link: from.link.clone(),
+            ..FileWant::default()
+        })
+    }
+
     fn touched_by(&self, key: &FileKey, written: &Ref) -> bool {
         let id = key.path.as_str();
         let other = written.id.trim_end_matches('/');

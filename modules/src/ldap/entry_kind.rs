@@ -122,6 +122,13 @@ impl Kind for LdapEntry {
         }
     }
 
+    fn back(&self, _: &EntryKey, change: &Change<EntryState, EntryWant>) -> Option<EntryWant> {
+        Some(match &change.from.entry {
+            Some(entry) => EntryWant::Entry(entry.clone()),
+            None => EntryWant::Absent,
+        })
+    }
+
     fn touched_by(&self, key: &EntryKey, written: &Ref) -> bool {
         (written.kind == Self::NAME && along(&key.to_string(), &written.id))
             || key.server.is_container(written)

@@ -203,6 +203,13 @@ impl Kind for PgSchema {
         }
     }
 
+    fn back(&self, _: &SchemaKey, change: &Change<SchemaState, SchemaWant>) -> Option<SchemaWant> {
+        (!change.want.undo).then(|| SchemaWant {
+            undo: true,
+            ..change.want.clone()
+        })
+    }
+
     fn touched_by(&self, key: &SchemaKey, written: &Ref) -> bool {
         let id = key.server.id();
         (written.kind == Self::NAME

@@ -1,0 +1,421 @@
+//! The cases of all modules that there are.
+
+use crate::case::{Case, Needs, PLAIN};
+
+const LDAP: &str =
+    "server: 127.0.0.1:$PORT, bind_dn: \"cn=admin,dc=dcm4che,dc=org\", password: secret";
+
+/// All of them.
+pub fn all() -> Vec<Case> {
+    let mut cases = files();
+    cases.extend(commands());
+    cases.extend(flow());
+    cases.extend(docker());
+    cases.extend(directory());
+    cases.extend(database());
+    cases
+}
+
+fn files() -> Vec<Case> {
+    let conf = "printf 'a=1\\nb=2\\n' > $DIR/conf; chmod 640 $DIR/conf";
+    let elsewhere = "printf 'a=9\\n' > $DIR/conf";
+    vec![
+        Case {
+            module: "file",
+            args: "{path: $DIR/d/e, state: directory, mode: \"0750\"}",
+            foreign: "mkdir $DIR/d; printf x > $DIR/d/e",
+            ..PLAIN
+        },
+        Case {
+            module: "file",
+            args: "{path: $DIR/conf, mode: \"0600\"}",
+            before: conf,
+            foreign: "chmod 644 $DIR/conf",
+            ..PLAIN
+        },
+        Case {
+            module: "file",
+            args: "{path: $DIR/conf, state: absent}",
+            before: conf,
+            foreign: elsewhere,
+            ..PLAIN
+        },
+        Case {
+            module: "file",
+            args: "{path: $DIR/link, src: conf, state: link}",
+            before: conf,
+            foreign: "ln -s other $DIR/link",
+            ..PLAIN
+        },
+        Case {
+            module: "file",
+            args: "{path: $DIR/tree, state: absent}",
+            before: "mkdir $DIR/tree",
+            foreign: "rmdir $DIR/tree; printf x > $DIR/tree",
+            ..PLAIN
+        },
+        Case {
+            module: "file",
+            args: "{path: $DIR/tree, state: directory, recurse: true, mode: \"u+rwX,go-rwx\"}",
+            before: "mkdir -p $DIR/tree/in; printf x > $DIR/tree/in/f",
+            ..PLAIN
+        },
+        Case {
+            module: "copy",
+            args: "{dest: $DIR/new, content: \"one\\ntwo\\n\", mode: \"0640\"}",
+            foreign: "printf x > $DIR/new",
+            ..PLAIN
+        },
+        Case {
+            module: "copy",
+            args: "{dest: $DIR/conf, src: conf, mode: preserve}",
+            before: conf,
+            foreign: elsewhere,
+            files: &[("conf", "a=1\nb=3\n")],
+            ..PLAIN
+        },
+        Case {
+            module: "copy",
+            args: "{dest: $DIR/conf, content: \"a=1\\nb=2\\n\", validate: \"grep -q a %s\"}",
+            before: conf,
+            ..PLAIN
+        },
+        Case {
+            module: "copy",
+            args: "{dest: $DIR, src: tree}",
+            before: "mkdir $DIR/tree; printf old > $DIR/tree/b",
+            foreign: "printf mine > $DIR/tree/b",
+            files: &[("tree/a", "1\n"), ("tree/b", "2\n")],
+            ..PLAIN
+        },
+        Case {
+            module: "template",
+            args: "{dest: $DIR/conf, src: t.j2}",
+            before: conf,
+            foreign: elsewhere,
+            files: &[("t.j2", "a=5\n")],
+            ..PLAIN
+        },
+        Case {
+            module: "lineinfile",
+            args: "{path: $DIR/conf, regexp: \"^b=\", line: \"b=7\"}",
+            before: conf,
+            foreign: elsewhere,
+            ..PLAIN
+        },
+        Case {
+            module: "lineinfile",
+            args: "{path: $DIR/conf, line: c=3, create: true}",
+            foreign: "printf x > $DIR/conf",
+            ..PLAIN
+        },
+        Case {
+            module: "blockinfile",
+            args: "{path: $DIR/conf, block: \"x\\ny\"}",
+            before: conf,
+            foreign: elsewhere,
+            ..PLAIN
+        },
+        Case {
+            module: "replace",
+            args: "{path: $DIR/conf, regexp: \"[0-9]\", replace: \"0\"}",
+            before: conf,
+            foreign: elsewhere,
+            ..PLAIN
+        },
+        Case {
+            module: "stat",
+            args: "{path: $DIR/conf, get_checksum: true}",
+            before: conf,
+            ..PLAIN
+        },
+        Case {
+            module: "slurp",
+            args: "{src: $DIR/conf}",
+            before: conf,
+            ..PLAIN
+        },
+        Case {
+            module: "replace",
+            args: "{path: $DIR/large, regexp: \"b=2\", replace: \"b=3\"}",
+            before: "(head -c 1500000 /dev/zero | tr '\\0' x; echo; echo b=2) > $DIR/large",
+            foreign: "echo more >> $DIR/large",
+            ..PLAIN
+        },
+    ]
+}
+
+fn commands() -> Vec<Case> {
+    vec![
+        Case {
+            module: "command",
+            args: "{cmd: \"touch $DIR/x\", creates: \"$DIR/*.y\"}",
+            ..PLAIN
+        },
+        Case {
+            module: "command",
+            args: "{argv: [touch, $DIR/x], creates: $DIR/x}",
+            before: "touch $DIR/x",
+            ..PLAIN
+        },
+        Case {
+            module: "command",
+            args: "{argv: [cat, $DIR/x], reads_only: true, reads: [\"file:$DIR/x\"]}",
+            before: "echo one > $DIR/x",
+            ..PLAIN
+        },
+        Case {
+            module: "shell",
+            args: "{cmd: \"echo two >> $DIR/x\", removes: $DIR/gone}",
+            ..PLAIN
+        },
+        Case {
+            module: "shell",
+            args: "{cmd: \"echo two >> $DIR/x\"}",
+            ..PLAIN
+        },
+        Case {
+            module: "wait_for",
+            args: "{port: $PORT, timeout: 5}",
+            needs: Needs::Http,
+            ..PLAIN
+        },
+        Case {
+            module: "uri",
+            args: "{url: \"http://127.0.0.1:$PORT/\", return_content: true}",
+            needs: Needs::Http,
+            ..PLAIN
+        },
+        Case {
+            module: "uri",
+            args: "{url: \"http://127.0.0.1:$PORT/\", method: POST, body: x}",
+            needs: Needs::Http,
+            ..PLAIN
+        },
+    ]
+}
+
+fn flow() -> Vec<Case> {
+    vec![
+        Case {
+            module: "assert",
+            args: "{that: {expr: 1 == 1, value: true}}",
+            ..PLAIN
+        },
+        Case {
+            module: "debug",
+            args: "{msg: hello}",
+            ..PLAIN
+        },
+        Case {
+            module: "fail",
+            args: "{msg: it is so}",
+            ..PLAIN
+        },
+        Case {
+            module: "pause",
+            args: "{seconds: 1}",
+            ..PLAIN
+        },
+        Case {
+            module: "set_fact",
+            args: "{a: 1}",
+            ..PLAIN
+        },
+    ]
+}
+
+fn docker() -> Vec<Case> {
+    let run = "docker run -d --name $NAME -e BY_HAND=1 -e API_TOKEN=geheimes-wort runbook-test/server:1 >/dev/null";
+    let base = Case {
+        needs: Needs::Docker,
+        ..PLAIN
+    };
+    vec![
+        Case {
+            module: "docker_container",
+            args: "{name: $NAME, image: runbook-test/server:1, env: {API_TOKEN: geheimes-wort}, healthy: {tcp: 80, within: 20s}, stop_timeout: 1}",
+            foreign: run,
+            secrets: &["geheimes-wort"],
+            ..base
+        },
+        Case {
+            module: "docker_container",
+            args: "{name: $NAME, image: runbook-test/server:2, healthy: {tcp: 80, within: 20s}, stop_timeout: 1}",
+            before: run,
+            foreign: "docker stop -t 1 $NAME >/dev/null",
+            secrets: &["geheimes-wort"],
+            ..base
+        },
+        Case {
+            module: "docker_container",
+            args: "{name: $NAME, state: stopped, stop_timeout: 1}",
+            before: run,
+            foreign: "docker rm -f $NAME >/dev/null",
+            ..base
+        },
+        Case {
+            module: "docker_container",
+            args: "{name: $NAME, memory: 64M}",
+            before: run,
+            foreign: "docker rm -f $NAME >/dev/null",
+            ..base
+        },
+        Case {
+            module: "docker_exec",
+            args: "{container: $NAME, argv: [cat, /etc/data/a.ldif], reads_only: true}",
+            before: run,
+            ..base
+        },
+        Case {
+            module: "docker_exec",
+            args: "{container: $NAME, argv: [mkdir, /made]}",
+            before: run,
+            ..base
+        },
+        Case {
+            module: "docker_network",
+            args: "{name: $NAME}",
+            foreign: "docker network create $NAME >/dev/null",
+            ..base
+        },
+        Case {
+            module: "docker_network",
+            args: "{name: $NAME, state: absent}",
+            before: "docker network create $NAME >/dev/null",
+            foreign: "docker network rm $NAME >/dev/null",
+            ..base
+        },
+        Case {
+            module: "docker_image",
+            args: "{name: \"$NAME:1\", source: load, load_path: $DIR/image.tar}",
+            before: "docker tag runbook-test/server:1 $NAME:1; docker save $NAME:1 -o $DIR/image.tar; docker rmi $NAME:1 >/dev/null",
+            files: &[("$DIR/image.tar", "@$DIR/image.tar")],
+            ..base
+        },
+        Case {
+            module: "docker_image",
+            args: "{name: \"$NAME:1\", state: absent}",
+            before: "docker tag runbook-test/server:1 $NAME:1",
+            ..base
+        },
+    ]
+}
+
+fn directory() -> Vec<Case> {
+    let base = Case {
+        needs: Needs::Directory,
+        ..PLAIN
+    };
+    let modify = "printf 'dn: ou=users,dc=dcm4che,dc=org\\nchangetype: modify\\nreplace: description\\ndescription: others\\n' | \
+                  ldapmodify -x -H ldap://127.0.0.1:$PORT -D cn=admin,dc=dcm4che,dc=org -w secret >/dev/null";
+    vec![
+        Case {
+            module: "ldap_update",
+            args: leak(format!("{{{LDAP}, ldif: [change.ldif]}}")),
+            foreign: modify,
+            secrets: &["geheimes-wort", "neues-wort"],
+            files: &[(
+                "change.ldif",
+                "dn: ou=users,dc=dcm4che,dc=org\nchangetype: modify\nadd: description\ndescription: more of them\n-\nreplace: l\nl: Graz\n-\nreplace: userPassword\nuserPassword: neues-wort\n\ndn: cn=anna,ou=users,dc=dcm4che,dc=org\nobjectClass: person\ncn: anna\nsn: anna\n",
+            )],
+            ..base
+        },
+        Case {
+            module: "ldap_update",
+            args: leak(format!("{{{LDAP}, ldif: [gone.ldif]}}")),
+            before: "printf 'dn: cn=b,ou=users,dc=dcm4che,dc=org\\nobjectClass: person\\ncn: b\\nsn: b\\n' | ldapadd -x -H ldap://127.0.0.1:$PORT -D cn=admin,dc=dcm4che,dc=org -w secret >/dev/null",
+            files: &[(
+                "gone.ldif",
+                "dn: cn=b,ou=users,dc=dcm4che,dc=org\nchangetype: delete\n\ndn: ou=users,dc=dcm4che,dc=org\nchangetype: delete\n",
+            )],
+            ..base
+        },
+        Case {
+            module: "ldap_update",
+            args: "{server: 127.0.0.1:$PORT, bind_dn: \"cn=admin,cn=config\", password: config-secret, schema: 5.32.0, files: {image: \"$NAME:1\"}}",
+            needs: Needs::DirectoryAndDocker,
+            before: SCHEMA_IMAGE,
+            look: "ldapsearch -x -LLL -H ldap://127.0.0.1:$PORT -D cn=admin,cn=config -w config-secret -b cn=schema,cn=config olcAttributeTypes",
+            ..base
+        },
+        Case {
+            module: "ldap_export",
+            args: leak(format!(
+                "{{{LDAP}, base: \"dc=dcm4che,dc=org\", dest: $DIR/all.ldif}}"
+            )),
+            secrets: &["geheimes-wort"],
+            ..base
+        },
+    ]
+}
+
+/// An image with the update of one schema file of our own, laid out as in the vendor's images.
+const SCHEMA_IMAGE: &str = "\
+mkdir -p $DIR/root/etc/openldap/schema
+i=3
+for n in dicom dcm4che dcm4chee-archive dcm4chee-archive-ui; do
+printf 'dn: cn=%s,cn=schema,cn=config\\nobjectClass: olcSchemaConfig\\ncn: %s\\n' $n $n | \
+  ldapadd -x -H ldap://127.0.0.1:$PORT -D cn=admin,cn=config -w config-secret >/dev/null
+i=$((i + 1))
+printf \"dn: cn={%s}%s,cn=schema,cn=config\\nchangetype: modify\\nadd: olcAttributeTypes\\nolcAttributeTypes: ( 1.3.6.1.4.1.99999.%s NAME 'law%s' EQUALITY caseExactMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )\\n\" $i $n ${#n} ${#n} > $DIR/root/etc/openldap/schema/$n-modify.ldif
+done
+tar -C $DIR/root -c . | docker import - $NAME:1 >/dev/null
+rm -r $DIR/root";
+
+fn database() -> Vec<Case> {
+    let server =
+        "server: 127.0.0.1:$PORT, database: $DB, user: pacs, password: \"pacs'secret\\\\1\"";
+    let base = Case {
+        needs: Needs::Database,
+        before: "psql -qX -v ON_ERROR_STOP=1 -c \"create table study (pk bigint primary key, name text); insert into study select n, 'n' || n from generate_series(1, 50) n\"",
+        secrets: &["pacs'secret"],
+        ..PLAIN
+    };
+    vec![
+        Case {
+            module: "pg_schema",
+            args: leak(format!(
+                "{{{server}, files: {{path: sql}}, from: \"1.1\", to: \"1.2\", parts: [1]}}"
+            )),
+            files: &[
+                (
+                    "sql/update-1.2-1-psql.sql",
+                    "alter table study add gone boolean;\ncreate index idx_name on study (name);\n",
+                ),
+                (
+                    "sql/update-1.2-2-psql.sql",
+                    "update study set gone = false where gone is null;\n",
+                ),
+            ],
+            foreign: "psql -qX -c 'create index idx_name on study (name)'",
+            ..base
+        },
+        Case {
+            module: "pg_schema",
+            args: leak(format!(
+                "{{{server}, files: {{path: sql}}, from: \"1.1\", to: \"1.2\"}}"
+            )),
+            files: &[(
+                "sql/update-1.2-psql.sql",
+                "create index idx_name on study (name);\n",
+            )],
+            ..base
+        },
+        Case {
+            module: "pg_info",
+            args: leak(format!("{{{server}, tables: [study]}}")),
+            ..base
+        },
+        Case {
+            module: "pg_dump",
+            args: leak(format!("{{{server}, dest: $DIR/all.dump}}")),
+            ..base
+        },
+    ]
+}
+
+/// Cases live as long as the tests.
+fn leak(text: String) -> &'static str {
+    Box::leak(text.into_boxed_str())
+}

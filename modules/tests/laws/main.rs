@@ -1,0 +1,108 @@
+//! The laws of resource kinds and modules, tested over everything that is registered, with real servers; and a proof that
+//! the test sees it when a law is broken.
+
+mod broken;
+mod case;
+mod cases;
+mod laws;
+mod rig;
+
+#[path = "../postgres/cluster.rs"]
+#[expect(dead_code, reason = "the tests of the database use more of it")]
+mod cluster;
+#[path = "../docker/daemon.rs"]
+#[expect(dead_code, reason = "the tests of Docker use more of it")]
+mod daemon;
+#[path = "../ldap/slapd.rs"]
+#[expect(dead_code, reason = "the tests of the directory use more of it")]
+mod slapd;
+
+use std::collections::BTreeSet;
+
+use case::{Case, Needs};
+use laws::{Breach, Seen, judge};
+use runbook_engine::registry::Registry;
+
+/// Judges all cases; what breaks a law, and what is registered and has no case.
+async fn verdict(registry: &Registry, cases: &[Case]) -> (Vec<Breach>, Seen) {
+    let mut seen = Seen::default();
+    let mut breaches = Vec::new();
+    for case in cases {
+        for mut breach in judge(registry, case, &mut seen).await {
+            breach.how = format!("{} {}: {}", case.module, case.args, breach.how);
+            breaches.push(breach);
+        }
+    }
+    let with_cases: BTreeSet<&str> = cases.iter().map(|c| c.module).collect();
+    for module in registry.modules() {
+        if !with_cases.contains(module.name()) {
+            breaches.push(without_case(module.name()));
+        }
+    }
+    (breaches, seen)
+}
+
+fn set(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|n| (*n).to_owned()).collect()
+}
+
+fn without_case(name: &str) -> Breach {
+    Breach {
+        law: 0,
+        who: name.to_owned(),
+        how: "it has no case".to_owned(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_module_and_kind_keeps_the_laws() {
+    let registry = runbook_modules::registry();
+    let cases = cases::all();
+    let (mut breaches, seen) = verdict(&registry, &cases).await;
+    let skipped: BTreeSet<Needs> = cases
+        .iter()
+        .filter(|c| !seen.modules.contains(c.module))
+        .map(|c| c.needs)
+        .collect();
+    for kind in registry.kinds() {
+        // What needs a server that is absent was said to be skipped.
+        if !seen.read.contains(kind.name()) && skipped.is_empty() {
+            breaches.push(without_case(kind.name()));
+        }
+    }
+    if skipped.is_empty() {
+        // A law that no case reaches any more would be kept by nobody.
+        let writing = [
+            "container",
+            "file",
+            "image",
+            "ldap-entry",
+            "network",
+            "pg-schema",
+        ];
+        assert_eq!(seen.written, set(&writing));
+        let guarded = ["container", "file", "ldap-entry", "network", "pg-schema"];
+        assert_eq!(seen.moved, set(&guarded), "law 6");
+        let taken_back = ["file", "ldap-entry", "network", "pg-schema"];
+        assert_eq!(seen.restored, set(&taken_back), "law 5");
+    }
+    assert!(breaches.is_empty(), "{breaches:#?}");
+}
+
+#[tokio::test]
+async fn each_broken_law_is_seen_and_no_other() {
+    for (law, registry) in broken::registries() {
+        let (breaches, _) = verdict(&registry, &broken::cases()).await;
+        let laws: BTreeSet<u8> = breaches.iter().map(|b| b.law).collect();
+        let expected: BTreeSet<u8> = law.into_iter().collect();
+        assert_eq!(laws, expected, "{breaches:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_module_without_a_case_is_seen() {
+    for (_, registry) in broken::registries() {
+        let (breaches, _) = verdict(&registry, &[]).await;
+        assert_eq!(breaches, [without_case("note")]);
+    }
+}
