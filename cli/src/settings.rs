@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use runbook_engine::inventory::{Inventory, SshOptions};
+use runbook_engine::run::redact::Redactor;
 use runbook_engine::source::Node;
 use runbook_engine::template::{Engine, Scope};
-use runbook_engine::transport::ssh::{HostKeys, SshSettings};
+use runbook_engine::transport::ssh::{HostKeys, Passphrases, SshSettings};
 use runbook_engine::value::{Secret, Value};
 
 use crate::call::HostArgs;
+use crate::report;
 
 /// A way to a host.
 pub enum Way {
@@ -20,12 +22,40 @@ pub enum Way {
 }
 
 /// What a person has typed in when asked.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Asked {
     /// `-k`.
     pub password: Option<Secret>,
     /// `-K`.
     pub become_password: Option<Secret>,
+    /// For keys that have one: asked for when a server wants the key.
+    pub passphrases: Arc<Passphrases>,
+}
+
+impl Asked {
+    /// Asks for what `-k` and `-K` want. A passphrase is asked for on the terminal once a server wants its key; where
+    /// there is no terminal there is none, and the refusal names the key.
+    ///
+    /// # Errors
+    /// There is no terminal to ask on.
+    pub fn on_terminal(hosts: &HostArgs, redactor: &Arc<Redactor>) -> anyhow::Result<Self> {
+        let redactor = redactor.clone();
+        Ok(Self {
+            password: hosts
+                .ask_pass
+                .then(|| report::ask_secret("Password"))
+                .transpose()?,
+            become_password: hosts
+                .ask_become_pass
+                .then(|| report::ask_secret("Password for sudo"))
+                .transpose()?,
+            passphrases: Arc::new(Passphrases::new(move |key| {
+                let given = report::ask_secret(&format!("Passphrase of {key}")).ok()?;
+                redactor.add(given.expose());
+                Some(given)
+            })),
+        })
+    }
 }
 
 /// Connection variables of one host, rendered.
@@ -158,6 +188,7 @@ impl Vars {
             passphrase: self
                 .text(&["ansible_ssh_passphrase", "ansible_private_key_passphrase"])?
                 .map(Secret::new),
+            passphrases: asked.passphrases.clone(),
             password: asked.password.clone().or(password),
             become_password: self.become_password(asked)?,
             host_keys: HostKeys {

@@ -95,6 +95,18 @@ impl Value {
         }
     }
 
+    /// For people: secrets masked, and what is not known as words.
+    #[must_use]
+    pub fn shown(&self) -> serde_json::Value {
+        use serde_json::Value as J;
+        match self {
+            Self::Unknown(why) => J::String(format!("(not known {why})")),
+            Self::List(items) => J::Array(items.iter().map(Self::shown).collect()),
+            Self::Map(map) => J::Object(map.iter().map(|(k, v)| (k.clone(), v.shown())).collect()),
+            other => other.to_json(false),
+        }
+    }
+
     /// From JSON, markers of [`Value::to_json`] included.
     #[must_use]
     pub fn from_json(json: &serde_json::Value) -> Self {

@@ -82,13 +82,14 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
         return Ok(exit::WRONG);
     }
     let engine = Arc::new(Engine::new());
-    let redactor = Redactor::default();
+    let redactor = Arc::new(Redactor::default());
+    let asked = Asked::on_terminal(&args.hosts, &redactor)?;
     let ways = Ways::new(
         &inventory,
         &Arc::default(),
         &engine,
         &args.hosts,
-        &Asked::default(),
+        &asked,
         &redactor,
     );
     let fleet = Fleet::new(Box::new(ways));

@@ -102,17 +102,8 @@ pub async fn carry_out(
     run: &RunArgs,
     playbooks: Vec<String>,
 ) -> anyhow::Result<u8> {
-    let asked = Asked {
-        password: hosts
-            .ask_pass
-            .then(|| report::ask_secret("Password"))
-            .transpose()?,
-        become_password: hosts
-            .ask_become_pass
-            .then(|| report::ask_secret("Password for sudo"))
-            .transpose()?,
-    };
     let redactor = Arc::new(Redactor::default());
+    let asked = Asked::on_terminal(hosts, &redactor)?;
     let Ready {
         inventory,
         compiled,
@@ -161,6 +152,7 @@ pub async fn carry_out(
         sink.event(started);
         let tally = runner.check(sink.clone()).await?;
         let code = runner.exit_code(&tally, run.detailed_exitcode);
+        runner.warnings().into_iter().for_each(|w| sink.event(w));
         sink.event(runner.finished(&tally, None, code));
         code
     } else {
@@ -233,6 +225,7 @@ async fn apply(
     });
     let tally = runner.apply(journal, started, sink.clone()).await?;
     let code = runner.exit_code(&tally, run.detailed_exitcode);
+    runner.warnings().into_iter().for_each(|w| sink.event(w));
     sink.event(runner.finished(&tally, Some(run_id.to_owned()), code));
     Ok(code)
 }

@@ -70,11 +70,23 @@ pub fn show(plan: &Plan, diff: bool) -> String {
     for assumption in assumptions {
         text.push_str(&format!("Assuming: {assumption}\n"));
     }
+    let opaque =
+        |t: &&TaskReport| t.opaque && !matches!(t.status, NodeStatus::Ok | NodeStatus::Skipped);
     let lost: Vec<String> = plan
         .tasks
         .iter()
-        .filter(|t| !t.irreversible.is_empty())
-        .map(|t| format!("  {}: {}\n", t.task, t.irreversible.join("; ")))
+        .filter(|t| !t.irreversible.is_empty() || opaque(t))
+        .map(|t| {
+            let why = if t.irreversible.is_empty() {
+                format!(
+                    "`{}` may do anything, so nothing is known of a way back",
+                    t.module
+                )
+            } else {
+                t.irreversible.join("; ")
+            };
+            format!("  {}: {why}\n", t.task)
+        })
         .collect();
     if lost.is_empty() {
         text.push_str("Way back: all of it. Nothing has been changed.\n");

@@ -105,15 +105,10 @@ impl HostFacts {
                 default_ipv4.insert(key.to_owned(), text(value));
             }
         }
-        let date_time = IndexMap::from([
-            ("epoch".to_owned(), text(&self.epoch.to_string())),
-            ("tz".to_owned(), text(&self.time_zone)),
-            ("tz_offset".to_owned(), text(&self.utc_offset)),
-        ]);
         Value::Map(IndexMap::from([
             ("domain".to_owned(), text(domain)),
             ("default_ipv4".to_owned(), Value::Map(default_ipv4)),
-            ("date_time".to_owned(), Value::Map(date_time)),
+            ("date_time".to_owned(), self.date_time()),
             ("user_gid".to_owned(), number(u64::from(self.gid))),
             ("user_shell".to_owned(), text(&self.shell)),
             ("swaptotal_mb".to_owned(), number(self.swap_mb)),
@@ -144,5 +139,82 @@ impl HostFacts {
                 Value::Int(i64::try_from(self.memory_mb).unwrap_or(i64::MAX)),
             ),
         ]))
+    }
+
+    /// The host's clock when it was connected, in its own time zone, under Ansible's names. The clock is read in whole
+    /// seconds.
+    fn date_time(&self) -> Value {
+        let mut map = IndexMap::new();
+        let mut set = |key: &str, value: String| {
+            map.insert(key.to_owned(), Value::Str(value));
+        };
+        set("epoch", self.epoch.to_string());
+        set("epoch_int", self.epoch.to_string());
+        set("tz", self.time_zone.clone());
+        set("tz_offset", self.utc_offset.clone());
+        if let Ok(time) = jiff::Timestamp::from_second(self.epoch) {
+            let zone = offset(&self.utc_offset).unwrap_or(jiff::tz::Offset::UTC);
+            let local = time.to_zoned(jiff::tz::TimeZone::fixed(zone));
+            for (key, format) in [
+                ("year", "%Y"),
+                ("month", "%m"),
+                ("day", "%d"),
+                ("hour", "%H"),
+                ("minute", "%M"),
+                ("second", "%S"),
+                ("weekday", "%A"),
+                ("weekday_number", "%w"),
+                ("weeknumber", "%W"),
+                ("date", "%Y-%m-%d"),
+                ("time", "%H:%M:%S"),
+                ("iso8601_basic", "%Y%m%dT%H%M%S000000"),
+                ("iso8601_basic_short", "%Y%m%dT%H%M%S"),
+            ] {
+                set(key, local.strftime(format).to_string());
+            }
+            let utc = time.strftime("%Y-%m-%dT%H:%M:%S");
+            set("iso8601", format!("{utc}Z"));
+            set("iso8601_micro", format!("{utc}.000000Z"));
+        }
+        Value::Map(map)
+    }
+}
+
+/// `+0130`, as `date +%z` writes it.
+fn offset(text: &str) -> Option<jiff::tz::Offset> {
+    let sign = if text.starts_with('-') { -1 } else { 1 };
+    let digits = text.trim_start_matches(['+', '-']);
+    let (hours, minutes) = (digits.get(..2)?, digits.get(2..4)?);
+    let seconds = hours.parse::<i32>().ok()? * 3600 + minutes.parse::<i32>().ok()? * 60;
+    jiff::tz::Offset::from_seconds(sign * seconds).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_of_the_host_in_its_own_zone() {
+        let facts = HostFacts {
+            epoch: 1_795_218_140,
+            utc_offset: "-0330".to_owned(),
+            time_zone: "NST".to_owned(),
+            ..HostFacts::default()
+        };
+        let found = facts.date_time();
+        for (key, value) in [
+            ("date", "2026-11-20"),
+            ("time", "20:12:20"),
+            ("weekday", "Friday"),
+            ("weekday_number", "5"),
+            ("weeknumber", "46"),
+            ("iso8601", "2026-11-20T23:42:20Z"),
+            ("iso8601_basic_short", "20261120T201220"),
+            ("epoch", "1795218140"),
+            ("tz", "NST"),
+            ("tz_offset", "-0330"),
+        ] {
+            assert_eq!(found.get(key).and_then(Value::as_str), Some(value), "{key}");
+        }
     }
 }

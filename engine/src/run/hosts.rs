@@ -154,6 +154,16 @@ impl Fleet {
             .collect()
     }
 
+    /// What connections have to say of their way (a bridge in place of a forwarded socket), by host.
+    #[must_use]
+    pub fn notes(&self) -> BTreeMap<String, Vec<String>> {
+        self.connected()
+            .into_iter()
+            .map(|(host, link)| (host, link.connection.notes()))
+            .filter(|(_, notes)| !notes.is_empty())
+            .collect()
+    }
+
     /// Ends the validity of all that was read: a person has looked at the plan for a while.
     pub fn forget_states(&self) {
         for base in lock(&self.machines).values() {

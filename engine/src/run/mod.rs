@@ -233,6 +233,20 @@ impl Runner {
         Ok(tally)
     }
 
+    /// What connections have to say, as warnings; to be told before the last event.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<Event> {
+        let notes = self.shared.fleet.notes().into_iter();
+        notes
+            .flat_map(|(host, notes)| {
+                notes.into_iter().map(move |message| Event::Warning {
+                    host: Some(host.clone()),
+                    message,
+                })
+            })
+            .collect()
+    }
+
     /// The last event.
     #[must_use]
     pub fn finished(&self, tally: &Tally, run: Option<String>, exit_code: u8) -> Event {

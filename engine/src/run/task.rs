@@ -741,10 +741,7 @@ impl Walk {
         let mut output = IndexMap::new();
         if show && !hidden {
             for (key, value) in &settled.output {
-                output.insert(
-                    key.clone(),
-                    self.shared.redactor.clean_json(value.to_json(false)),
-                );
+                output.insert(key.clone(), self.shared.redactor.clean_json(value.shown()));
             }
         }
         let report = TaskReport {
@@ -897,7 +894,7 @@ fn summed_up(statuses: &[NodeStatus], results: Vec<Value>) -> Value {
 fn shown(item: &Value) -> String {
     match item {
         Value::Str(s) => s.clone(),
-        other => other.to_json(false).to_string(),
+        other => other.shown().to_string(),
     }
 }
 

@@ -116,7 +116,7 @@ impl Module for Copy {
 The new content is written beside its place, checked by `validate`, flushed to the disk and renamed over. Extended
 attributes, access lists and SELinux labels of a replaced file stay.
 
-**Check mode** predicts everything but what `validate` says.
+**Check mode** predicts everything but what `validate` says, which the plan names as an assumption.
 
 **Way back.** All of it; a replaced file over 1 MiB stays as `.NAME.runbook-…~` beside its place until `runbook close`.
 "#;

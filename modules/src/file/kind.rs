@@ -195,6 +195,15 @@ impl Kind for FileKind {
         }
     }
 
+    fn assumes(&self, key: &FileKey, change: &Change<FileState, FileWant>) -> Vec<String> {
+        let content = change.from.sha256 != change.to.sha256;
+        let validator = change.want.validate.as_ref().filter(|_| content);
+        validator
+            .map(|command| format!("`{command}` accepts the new content of {}", key.path))
+            .into_iter()
+            .collect()
+    }
+
     fn back(&self, _key: &FileKey, change: &Change<FileState, FileWant>) -> Option<FileWant> {
         let from = &change.from;
         let content = match from.is {
