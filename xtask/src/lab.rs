@@ -1,6 +1,6 @@
 //! The lab by hand.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::Command;
 
 use clap::Subcommand;
@@ -49,9 +49,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             let site = Lab::here().site(site)?;
             let first = site.hosts.first().map_or("", |h| h.name.as_str());
             let host = site.host(host.as_deref().unwrap_or(first))?;
-            Command::new("docker")
-                .args(["exec", "-it", &site.container(host), "bash", "-l"])
+            // Commands may also come from a file.
+            let input = if std::io::stdin().is_terminal() {
+                "-it"
+            } else {
+                "-i"
+            };
+            let status = Command::new("docker")
+                .args(["exec", input, &site.container(host), "bash", "-l"])
                 .status()?;
+            anyhow::ensure!(status.success(), "the shell ended with {status}");
             Ok(())
         }
         Args::Status => show(&Lab::here().status()?),

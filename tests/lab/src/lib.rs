@@ -6,6 +6,7 @@ mod command;
 mod inventory;
 mod site;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -82,7 +83,11 @@ impl Lab {
         if !Command::docker(["info"]).succeeds() {
             bail!("Docker does not answer; {up}");
         }
-        if !Command::docker(["network", "inspect", NETWORK]).succeeds() || !lab.key().exists() {
+        let network = Command::docker(["network", "ls", "-q", "--filter"])
+            .arg(format!("label={LABEL}"))
+            .args(["--filter", &format!("name=^{NETWORK}$")])
+            .run()?;
+        if network.stdout.trim().is_empty() || !lab.key().exists() {
             bail!("there is no lab; {up}");
         }
         Ok(lab)
@@ -96,34 +101,59 @@ impl Lab {
         let lab = Self::here();
         let filter = format!("label={LABEL}");
         if Command::docker(["info"]).succeeds() {
-            let list = |args: &[&str]| -> Result<Vec<String>> {
-                let out = Command::docker(args).args(["--filter", &filter]).run()?;
-                Ok(out.stdout.split_whitespace().map(str::to_owned).collect())
-            };
             for (listing, removal) in [
                 (&["ps", "-aq"][..], &["rm", "-fv"][..]),
                 (&["network", "ls", "-q"], &["network", "rm"]),
                 (&["volume", "ls", "-q"], &["volume", "rm", "-f"]),
-                (&["images", "-q"], &["rmi", "-f"]),
             ] {
-                let mut found = list(listing)?;
-                found.sort();
-                found.dedup();
+                let out = Command::docker(listing).args(["--filter", &filter]).run()?;
+                let found: BTreeSet<&str> = out.stdout.split_whitespace().collect();
                 if !found.is_empty() {
-                    Command::docker(removal).args(&found).run()?;
+                    Command::docker(removal).args(found).run()?;
                 }
             }
+            // By name and without force: an image that somebody has made out of one of ours bears the label, too.
+            let out = Command::docker(["images", "--filter", &filter])
+                .args(["--format", "{{.Repository}}:{{.Tag}}"])
+                .run()?;
+            let ours =
+                |name: &&str| name.starts_with("runbook-lab/") || name.starts_with("dcm4che/");
+            for name in out.stdout.split_whitespace().filter(ours) {
+                Command::docker(["rmi", name]).run()?;
+            }
         }
-        if let Ok(pid) = fs::read_to_string(lab.folder.join("dockerd.pid")) {
-            Command::new("kill").arg(pid.trim()).run()?;
-            let gone = || !Path::new("/proc").join(pid.trim()).exists();
+        if let Some(pid) = lab.daemon() {
+            Command::new("kill").arg(&pid).run()?;
+            let gone = || !Path::new("/proc").join(&pid).exists();
             command::wait("Docker stops", 30, || Ok(gone()))?;
+            // The daemon mounts its folder upon itself, and leaves its default bridge behind.
+            while Command::new("mountpoint")
+                .args(["-q", DATA_ROOT])
+                .succeeds()
+            {
+                Command::new("umount").arg(DATA_ROOT).run()?;
+            }
             fs::remove_dir_all(DATA_ROOT).context(DATA_ROOT)?;
+            Command::new("ip")
+                .args(["link", "delete", "docker0"])
+                .output()?;
         }
         if lab.folder.exists() {
             fs::remove_dir_all(&lab.folder)?;
         }
         Ok(())
+    }
+
+    /// The process of the Docker daemon that the lab has started, where it still runs: a number in a file may since
+    /// have become another process's.
+    fn daemon(&self) -> Option<String> {
+        let pid = fs::read_to_string(self.folder.join("dockerd.pid")).ok()?;
+        let pid = pid.trim().to_owned();
+        let line = fs::read(Path::new("/proc").join(&pid).join("cmdline")).ok()?;
+        let mut words = line.split(|b| *b == 0);
+        let ours = words.next().is_some_and(|w| w.ends_with(b"dockerd"))
+            && words.any(|w| w == DATA_ROOT.as_bytes());
+        ours.then_some(pid)
     }
 
     /// The folder `.lab` with key, known hosts, images and inventories.

@@ -243,11 +243,15 @@ modify() { # DN OPERATION ATTRIBUTE VALUES
 vendor() { printf '\ndn: %s\nchangetype: modify\nreplace: dicomVendorData\ndicomVendorData:< file:vendor-data.zip\n' "$dev"; }
 {
     vendor
+    # Only the new schema knows it.
+    modify "$dev" add dcmStudyDeletingInterval PT1M
     modify "dcmEntity=Instance,$dev" add dcmTag 0040E001
     modify "dcmAttributeSetID=AttributeFilters+dcmAttributeSetType=WADO_RS,$dev" add dcmTag 0040E001
 } | update dev 5.31.1
 {
     vendor
+    # Only the new schema knows it.
+    modify "$dev" add dcmStudyDeletingInterval PT1M
     for syntax in 4.201 4.202 4.203; do
         printf '\ndn: dicomTransferSyntax=1.2.840.10008.1.2.%s,cn=Image Reader Factory,%s\nchangetype: add\nobjectClass: dcmImageReader\ndicomTransferSyntax: 1.2.840.10008.1.2.%s\ndcmIIOFormatName: jpeg-cv\ndcmJavaClassName: org.runbook.lab.Reader\n' $syntax "$dev" $syntax
     done
@@ -274,6 +278,8 @@ rm "$out/vendor-data-5.31.2.zip"
 new || exit 0
 {
     vendor
+    # Only the new schema knows it.
+    modify "$dev" add dcmStudyDeletingInterval PT1M
     modify "dcmEntity=Study,$dev" add dcmTag 00401012
     modify "dcmEntity=Series,$dev" add dcmTag 00081070 00081072
     modify "dcmEntity=Instance,$dev" add dcmTag 0040A078
