@@ -14,6 +14,7 @@ use crate::host::{HostError, User};
 use crate::journal::{NodeStatus, Record};
 use crate::module::LocalFiles;
 use crate::registry::Prepared;
+use crate::source::Kind;
 use crate::value::{MASK, Value};
 
 /// A task on a host for one item of its loop.
@@ -656,6 +657,18 @@ impl Walk {
             && let Some(Value::Map(map)) = settled.output.get("ansible_facts")
         {
             facts.clone_from(map);
+        }
+        // Whatever a task sets that may or may not run, or to something that the run will tell, is unknown from here on.
+        if task.module.name() == "set_fact"
+            && matches!(status, NodeStatus::Unknown | NodeStatus::Conditional)
+            && let Kind::Map(entries) = &task.args.kind
+        {
+            let names = entries.iter().filter_map(|(name, _)| name.text());
+            facts.extend(
+                names
+                    .filter(|name| *name != "cacheable")
+                    .map(|text| (text.to_owned(), Value::Unknown(format!("until \"{name}\"")))),
+            );
         }
         self.states
             .with(node.host, |state| state.vars.extend(facts.clone()));
