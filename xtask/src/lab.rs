@@ -9,7 +9,7 @@ use runbook_lab::{Hosts, Lab};
 /// What to do with the lab.
 #[derive(Subcommand)]
 pub enum Args {
-    /// Makes the lab with the sites st-anna and st-josef; what is there already stays
+    /// Makes the lab with the sites st-anna and st-josef; what is there already stays, and is started where it does not run
     Up {
         /// Install missing packages and start Docker without asking
         #[arg(long, short)]
@@ -38,8 +38,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Args::Up { yes, fresh } => {
             let lab = Lab::up(*yes)?;
             for (name, hosts) in [("st-anna", Hosts::One), ("st-josef", Hosts::Three)] {
-                if *fresh || lab.site(name).is_err() {
-                    lab.new_site(name, hosts)?;
+                match lab.site(name) {
+                    Ok(site) if !*fresh => site.wake()?,
+                    _ => drop(lab.new_site(name, hosts)?),
                 }
             }
             show(&lab.status()?)

@@ -223,6 +223,7 @@ impl Args {
             stop_timeout: self.stop_timeout,
             save: self.save.clone(),
             remove_volumes: self.remove_volumes,
+            earlier: None,
         }
     }
 }

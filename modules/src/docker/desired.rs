@@ -19,6 +19,9 @@ pub fn desired(want: &ContainerWant, from: &ContainerState) -> ContainerState {
     if want.state == Wanted::Absent {
         return ContainerState::default();
     }
+    if let Some(earlier) = &want.earlier {
+        return earlier.state.clone();
+    }
     let mut to = from.clone();
     if !from.exists {
         to = ContainerState {
@@ -59,16 +62,18 @@ pub fn desired(want: &ContainerWant, from: &ContainerState) -> ContainerState {
         to.own = without_defaults(own, &to.defaults);
     }
     match want.state {
-        Wanted::Started => to.running = true,
-        Wanted::Stopped => to.running = false,
-        Wanted::Present | Wanted::Absent => {}
+        Wanted::Started => {
+            to.running = true;
+            "running".clone_into(&mut to.status);
+        }
+        Wanted::Stopped if from.running => {
+            to.running = false;
+            "exited".clone_into(&mut to.status);
+        }
+        Wanted::Stopped | Wanted::Present | Wanted::Absent => {}
     }
-    if to.running {
-        "running".clone_into(&mut to.status);
-    } else if !from.exists {
+    if !from.exists && !to.running {
         "created".clone_into(&mut to.status);
-    } else if from.running {
-        "exited".clone_into(&mut to.status);
     }
     to
 }

@@ -81,6 +81,45 @@ pub enum ImageSource {
     Pull,
     /// From an archive (`docker save`) on the controller.
     Load(PathBuf),
+    /// It is still there under the name that it was given when another one took its own.
+    Aside,
+}
+
+const ASIDE: &str = ".runbook-";
+
+/// The name of an image whose own name goes to another one.
+fn aside(reference: &str, id: &str) -> String {
+    let id = id.strip_prefix("sha256:").unwrap_or(id);
+    let id = id.get(..8).unwrap_or(id);
+    let tail = reference.rsplit('/').next().unwrap_or(reference);
+    // A reference by digest has no tag to which anything could be added, and never means another image.
+    if tail.contains(':') {
+        format!("{reference}{ASIDE}{id}")
+    } else {
+        format!("{reference}:before{ASIDE}{id}")
+    }
+}
+
+/// Gives an image one more name.
+async fn tag(daemon: &Writer, image: &str, reference: &str) -> Result<(), WriteError> {
+    let (repository, tag) = parts(reference);
+    let path = format!(
+        "/images/{}/tag?repo={}&tag={}",
+        encode(image),
+        encode(repository),
+        encode(tag)
+    );
+    let done = daemon.post(&path, None).await?;
+    done.map(drop)
+        .map_err(|r| WriteError::failed(failed(reference, &r).to_string()))
+}
+
+/// Repository and tag.
+fn parts(reference: &str) -> (&str, &str) {
+    match reference.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => (name, tag),
+        _ => (reference, "latest"),
+    }
 }
 
 async fn read(daemon: &Reader, reference: &str) -> Result<ImageState, HostError> {
@@ -162,6 +201,20 @@ impl Kind for Image {
         ))
     }
 
+    fn back(&self, _: &ImageKey, change: &Change<ImageState, ImageWant>) -> Option<ImageWant> {
+        match (&change.from.id, change.want.present) {
+            (None, _) => Some(ImageWant::default()),
+            (Some(id), true) => Some(ImageWant {
+                present: true,
+                source: ImageSource::Aside,
+                ids: vec![id.clone()],
+                config: change.from.config.clone(),
+                force: false,
+            }),
+            (Some(_), false) => None,
+        }
+    }
+
     fn touched_by(&self, key: &ImageKey, written: &Ref) -> bool {
         (written.kind == Self::NAME && (written.id == key.reference || written.id == "*"))
             || written.kind == "container"
@@ -173,6 +226,7 @@ impl Kind for Image {
         changes: &[KeyedChange<Self>],
     ) -> Result<Vec<Kept>, WriteError> {
         let daemon = Writer::new(host);
+        let mut kept = Vec::new();
         for change in changes {
             let (reference, want) = (&change.key.reference, &change.change.want);
             let now = read(&daemon, reference).await?;
@@ -181,6 +235,17 @@ impl Kind for Image {
                 return Err(WriteError::Moved {
                     what: format!("image {reference}"),
                     found,
+                });
+            }
+            if let (Some(id), true) = (&now.id, want.present) {
+                let place = aside(reference, id);
+                tag(&daemon, id, &place).await?;
+                kept.push(Kept {
+                    kind: Self::NAME.to_owned(),
+                    of: format!("{}:{reference}", Self::NAME),
+                    place,
+                    size: u64::try_from(now.size).ok(),
+                    user: None,
                 });
             }
             match (want.present, &want.source) {
@@ -198,17 +263,31 @@ impl Kind for Image {
                 }
                 (true, ImageSource::Pull) => pull(&daemon, reference).await?,
                 (true, ImageSource::Load(path)) => load(&daemon, reference, path).await?,
+                (true, ImageSource::Aside) => {
+                    let id = want.ids.first().map_or("", String::as_str);
+                    tag(&daemon, &aside(reference, id), reference).await?;
+                }
             }
         }
-        Ok(Vec::new())
+        Ok(kept)
+    }
+
+    async fn discard(&self, host: &Target, kept: &Kept) -> Result<(), HostError> {
+        if !kept.place.contains(ASIDE) {
+            return Err(HostError::failed(format!(
+                "{} is no image that was put aside",
+                kept.place
+            )));
+        }
+        // Only this name goes, and with it the image where it has no other and no container needs it.
+        let path = format!("/images/{}", encode(&kept.place));
+        let gone = Writer::new(host).delete(&path).await?;
+        gone.map(drop).map_err(|r| failed(&kept.place, &r))
     }
 }
 
 async fn pull(daemon: &Writer, reference: &str) -> Result<(), WriteError> {
-    let (name, tag) = match reference.rsplit_once(':') {
-        Some((name, tag)) if !tag.contains('/') => (name, tag),
-        _ => (reference, "latest"),
-    };
+    let (name, tag) = parts(reference);
     let path = format!(
         "/images/create?fromImage={}&tag={}",
         encode(name),

@@ -9,8 +9,8 @@ use serde_json::Value as Json;
 
 use super::client::{self, Reader, Writer, encode, failed};
 use super::desired::desired;
-use super::state::{ContainerKey, ContainerState, ContainerWant, Wanted, is_secret_name};
-use super::{aside, inspect, spec, write};
+use super::state::{ContainerKey, ContainerState, ContainerWant, is_secret_name};
+use super::{aside, earlier, inspect, spec, write};
 
 /// Containers of the host's Docker daemon.
 pub struct Container;
@@ -131,19 +131,15 @@ impl Kind for Container {
         change: &Change<ContainerState, ContainerWant>,
         _: &ContainerKey,
     ) -> Reversible {
-        let differences = spec::differences(&change.want, &change.from);
-        let removed = change.want.state == Wanted::Absent;
-        if removed && change.want.remove_volumes && change.from.mounts.iter().any(|m| m.anonymous) {
-            return Reversible::Loses("what its anonymous volumes hold".to_owned());
-        }
-        let stops = removed || !differences.anew.is_empty() || !change.to.running;
-        if change.from.exists && aside::goes_when_it_stops(&change.from) && stops {
-            return Reversible::Loses(
-                "what it has written inside itself (it is made to be removed when it stops)"
-                    .to_owned(),
-            );
-        }
-        Reversible::Yes
+        earlier::reversible(change)
+    }
+
+    fn back(
+        &self,
+        _: &ContainerKey,
+        change: &Change<ContainerState, ContainerWant>,
+    ) -> Option<ContainerWant> {
+        Some(earlier::back(change))
     }
 
     fn assumes(

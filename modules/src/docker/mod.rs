@@ -6,6 +6,7 @@ pub mod body;
 pub mod client;
 pub mod container;
 pub mod desired;
+mod earlier;
 pub mod exec;
 pub mod health;
 pub mod image;

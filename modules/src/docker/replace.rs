@@ -1,15 +1,16 @@
-//! Replacing a container: the new one is made beside the old one, which is then stopped and put aside; the new one takes
-//! its name, is started and watched. If it does not stay healthy, the old one comes back.
+//! Replacing a container: the next one is made beside the present one, or is one that was put aside earlier. The
+//! present one is stopped and put aside; the next one takes its name, is started and watched. If it does not stay
+//! healthy, the present one comes back.
 
-use runbook_engine::host::Target;
+use runbook_engine::host::{HostError, Target};
 use runbook_engine::resource::{Kept, WriteError};
 use serde_json::{Value as Json, json};
 
 use super::aside::{self, refused};
 use super::body::body;
 use super::client::{Writer, encode};
-use super::state::{ContainerState, ContainerWant};
-use super::write::{Changed, gone, join, start, stop, with_left};
+use super::state::{ContainerState, ContainerWant, Doing};
+use super::write::{Changed, gone, join, start, stop, told, with_left};
 use super::{health, saved};
 
 pub(super) async fn replace(
@@ -19,11 +20,20 @@ pub(super) async fn replace(
     change: &Changed,
 ) -> Result<Vec<Kept>, WriteError> {
     let (from, to, want) = (&change.from, &change.to, &change.want);
+    let brought = want.earlier.as_ref().filter(|e| e.aside);
     if from.exists {
-        saved::room(host, want, from).await?;
+        // What was saved earlier is copied back too.
+        let copies = if brought.is_some() { 2 } else { 1 };
+        saved::room(host, want, from, copies).await?;
     }
-    // What is wrong with the new container's settings shows while the old one still runs.
-    let new = make(daemon, &aside::new_name(name), to, &from.id).await?;
+    let new = match brought {
+        Some(earlier) => find(daemon, name, &earlier.state).await?,
+        // What is wrong with the new container's settings shows while the old one still runs.
+        None => New {
+            id: make(daemon, &aside::new_name(name), to, &from.id).await?,
+            brought: None,
+        },
+    };
     let mut old = Old {
         name,
         state: from,
@@ -35,8 +45,69 @@ pub(super) async fn replace(
         Ok(()) => Ok(old.kept),
         Err(error) => {
             let left = back(host, daemon, &new, &old).await;
-            Err(told(error, &old, left))
+            Err(explained(error, &old, left))
         }
+    }
+}
+
+/// The container that comes.
+struct New<'a> {
+    id: String,
+    /// It is one that was put aside; its state before that.
+    brought: Option<&'a ContainerState>,
+}
+
+/// The one that was put aside.
+async fn find<'a>(
+    daemon: &Writer,
+    name: &str,
+    earlier: &'a ContainerState,
+) -> Result<New<'a>, WriteError> {
+    let path = format!("/containers/{}/json", encode(&earlier.id));
+    if daemon.find(&path).await?.is_none() {
+        return Err(WriteError::failed(format!(
+            "the container that {name} was before ({}, {}) is not on the host any more; `runbook close` removes such \
+             containers",
+            earlier.image,
+            earlier.id.get(..12).unwrap_or_default()
+        )));
+    }
+    Ok(New {
+        id: earlier.id.clone(),
+        brought: Some(earlier),
+    })
+}
+
+impl New<'_> {
+    /// It has the name: now it gets back what was taken from it when it was put aside.
+    async fn revive(
+        &self,
+        host: &Target,
+        daemon: &Writer,
+        want: &ContainerWant,
+    ) -> Result<(), WriteError> {
+        let Some(earlier) = self.brought else {
+            return Ok(());
+        };
+        aside::give_voice(daemon, &self.id, earlier).await?;
+        saved::bring(host, want, earlier).await
+    }
+
+    /// It goes where it came from.
+    async fn away(&self, daemon: &Writer, name: &str) -> Result<(), WriteError> {
+        let Some(earlier) = self.brought else {
+            return aside::remove(daemon, &self.id).await;
+        };
+        let place = aside::old_name(name, &earlier.id);
+        let path = format!("/containers/{}/json", encode(&place));
+        if daemon.find(&path).await?.is_some() {
+            return Ok(());
+        }
+        let _ = daemon
+            .post(&format!("/containers/{}/stop", self.id), None)
+            .await;
+        aside::rename(daemon, &self.id, &place).await?;
+        aside::silence(daemon, &self.id, earlier).await
     }
 }
 
@@ -57,6 +128,9 @@ async fn make(
     replaces: &str,
 ) -> Result<String, WriteError> {
     let mut made = body(to);
+    if let Some(id) = other_content(daemon, to).await? {
+        made.create["Image"] = json!(id);
+    }
     if let Some(config) = made.create.as_object_mut() {
         let labels = config.entry("Labels").or_insert_with(|| json!({}));
         if let Some(labels) = labels.as_object_mut() {
@@ -83,10 +157,18 @@ async fn make(
     Ok(id.to_owned())
 }
 
+/// The id of its image, where the image's name means another one by now.
+async fn other_content(daemon: &Writer, to: &ContainerState) -> Result<Option<String>, HostError> {
+    let path = format!("/images/{}/json", encode(&to.image));
+    let image = daemon.find(&path).await?;
+    let id = image.as_ref().and_then(|i| i.get("Id")?.as_str());
+    Ok((!to.image_id.is_empty() && id != Some(&to.image_id)).then(|| to.image_id.clone()))
+}
+
 async fn swap(
     host: &Target,
     daemon: &Writer,
-    new: &str,
+    new: &New<'_>,
     old: &mut Old<'_>,
     to: &ContainerState,
     want: &ContainerWant,
@@ -106,27 +188,31 @@ async fn swap(
             old.place = Some(place);
         }
     }
-    aside::rename(daemon, new, name).await?;
+    aside::rename(daemon, &new.id, name).await?;
     if let Some(place) = &old.place {
         aside::silence(daemon, &from.id, from).await?;
         old.kept.push(aside::kept(name, place.clone(), None));
     }
+    new.revive(host, daemon, want).await?;
     if to.running {
         start(daemon, name).await?;
         health::wait(host, daemon, name, want)
             .await
             .map_err(WriteError::failed)?;
     }
+    if to.doing() == Doing::Paused {
+        told(daemon, name, "pause").await?;
+    }
     Ok(())
 }
 
 /// The new container goes, the old one comes back as it was. `Some`: what could not be brought back.
-async fn back(host: &Target, daemon: &Writer, new: &str, old: &Old<'_>) -> Option<String> {
+async fn back(host: &Target, daemon: &Writer, new: &New<'_>, old: &Old<'_>) -> Option<String> {
     let (name, from) = (old.name, old.state);
     if from.exists && aside::goes_when_it_stops(from) && old.stopped && old.place.is_none() {
         return remade(host, daemon, new, old).await;
     }
-    if let Err(error) = aside::remove(daemon, new).await {
+    if let Err(error) = new.away(daemon, name).await {
         return Some(format!("the new container {name} is still there: {error}"));
     }
     let files = saved::restore(host, &old.kept).await;
@@ -152,7 +238,7 @@ async fn back(host: &Target, daemon: &Writer, new: &str, old: &Old<'_>) -> Optio
 
 /// One that was made with `--rm` is gone; it is made again. Its volumes without a name live on as long as the new
 /// container has them, so that one goes last.
-async fn remade(host: &Target, daemon: &Writer, new: &str, old: &Old<'_>) -> Option<String> {
+async fn remade(host: &Target, daemon: &Writer, new: &New<'_>, old: &Old<'_>) -> Option<String> {
     let name = old.name;
     let lost = |why: String| {
         Some(format!(
@@ -160,13 +246,15 @@ async fn remade(host: &Target, daemon: &Writer, new: &str, old: &Old<'_>) -> Opt
         ))
     };
     // The failed one may still write; it may hold the ports.
-    let _ = daemon.post(&format!("/containers/{new}/stop"), None).await;
+    let _ = daemon
+        .post(&format!("/containers/{}/stop", new.id), None)
+        .await;
     let files = saved::restore(host, &old.kept).await;
     let again = match make(daemon, &aside::old_name(name, &old.state.id), old.state, "").await {
         Ok(again) => again,
         Err(error) => return lost(error.to_string()),
     };
-    if let Err(error) = aside::remove(daemon, new).await {
+    if let Err(error) = new.away(daemon, name).await {
         return lost(error.to_string());
     }
     if let Err(error) = aside::rename(daemon, &again, name).await {
@@ -178,7 +266,7 @@ async fn remade(host: &Target, daemon: &Writer, new: &str, old: &Old<'_>) -> Opt
     }
 }
 
-fn told(error: WriteError, old: &Old<'_>, left: Option<String>) -> WriteError {
+fn explained(error: WriteError, old: &Old<'_>, left: Option<String>) -> WriteError {
     if let Some(left) = left {
         return with_left(&error, left);
     }

@@ -14,17 +14,19 @@ fn place(path: &str, from: &ContainerState) -> String {
     aside::old_name(path.trim_end_matches('/'), &from.id)
 }
 
-/// Is there room for the copies? Asked while the container still runs. A copy needs its room and a tenth more.
+/// Is there room for so many copies of each? Asked while the container still runs. A copy needs its room and a tenth
+/// more.
 pub(super) async fn room(
     host: &Target,
     want: &ContainerWant,
     from: &ContainerState,
+    copies: u8,
 ) -> Result<(), WriteError> {
     for path in &want.save {
         let (p, c) = (word(path), word(&place(path, from)));
         let script = format!(
             "[ -e {p} ] || exit 0; [ ! -e {c} ] || {{ echo {c} 'is in the way'; exit 1; }}; \
-             n=$(du -sk {p} | cut -f1) && f=$(df -Pk {p} | awk 'NR==2{{print $4}}') || exit 1; \
+             n=$(du -sk {p} | cut -f1) && n=$((n * {copies})) && f=$(df -Pk {p} | awk 'NR==2{{print $4}}') || exit 1; \
              [ \"$f\" -gt \"$((n + n / 10))\" ] || {{ echo \"it needs $n KiB, free are $f KiB\"; exit 1; }}"
         );
         let reply = host.script(&script, None).await?;
@@ -112,4 +114,28 @@ pub(super) async fn restore(host: &Target, saved: &[Kept]) -> Option<String> {
         }
     }
     (!left.is_empty()).then(|| left.join("; "))
+}
+
+/// What was saved of a container earlier is copied to its place again; what is there by now has been saved itself. The
+/// copies stay: it may have to be undone.
+pub(super) async fn bring(
+    host: &Target,
+    want: &ContainerWant,
+    earlier: &ContainerState,
+) -> Result<(), WriteError> {
+    for path in &want.save {
+        let (p, c) = (word(path), word(&place(path, earlier)));
+        let script = format!(
+            "[ -e {c} ] || exit 0; if [ -d {p} ]; then find {p} -mindepth 1 -maxdepth 1 -exec rm -rf {{}} + && \
+             cp -a {c}/. {p}/; else cp -a {c} {p}; fi"
+        );
+        let reply = host.script(&script, None).await?;
+        if reply.status != 0 {
+            return Err(WriteError::failed(format!(
+                "what was saved of {path} could not be brought back: {}",
+                String::from_utf8_lossy(&reply.stderr).trim()
+            )));
+        }
+    }
+    Ok(())
 }

@@ -51,41 +51,50 @@ pub fn differences(want: &ContainerWant, read: &ContainerState) -> Differences {
             }
             return found;
         }
-        _ if !read.exists => {
-            found.anew.push(match &want.image {
-                Some(image) => format!("absent → created from {}", image.reference),
-                None => "absent".to_owned(),
-            });
+        _ if !read.exists => found.anew.push(match (&want.earlier, &want.image) {
+            (Some(earlier), _) => format!("absent → the one before, {}", named(&earlier.state)),
+            (None, Some(image)) => format!("absent → created from {}", image.reference),
+            (None, None) => "absent".to_owned(),
+        }),
+        _ => {
+            let desired = desired(want, read);
+            compare(want, read, &desired, &mut found);
+            let (now, then) = (read.doing(), desired.doing());
+            if now != then {
+                found.doing.push(format!("{now} → {then}"));
+            }
         }
-        _ => compare(want, read, &mut found),
-    }
-    let doing = if read.running { "running" } else { "stopped" };
-    match want.state {
-        Wanted::Started if read.exists && !read.running => {
-            found.doing.push(format!("{doing} → running"));
-        }
-        Wanted::Started if read.status == "paused" => {
-            found.doing.push("paused → running".to_owned());
-        }
-        Wanted::Stopped if read.running => found.doing.push(format!("{doing} → stopped")),
-        _ => {}
     }
     found
 }
 
-fn compare(want: &ContainerWant, read: &ContainerState, found: &mut Differences) {
-    if let Some(image) = &want.image
-        && image.id != read.image_id
+/// Which container it is, for people.
+fn named(state: &ContainerState) -> String {
+    let id = state.id.get(..12).unwrap_or(&state.id);
+    format!("{} ({id})", state.image)
+}
+
+fn compare(
+    want: &ContainerWant,
+    read: &ContainerState,
+    desired: &ContainerState,
+    found: &mut Differences,
+) {
+    if let Some(earlier) = want.earlier.as_ref().filter(|e| e.aside)
+        && read.id != earlier.state.id
     {
-        let (old, new) = (short(&read.image), short(&image.reference));
+        let (now, then) = (named(read), named(&earlier.state));
+        found.anew.push(format!("{now} → the one before, {then}"));
+    }
+    if desired.image_id != read.image_id {
+        let (old, new) = (short(&read.image), short(&desired.image));
         found.anew.push(if old == new {
             format!("image {new}: other content under the same tag")
         } else {
             format!("image {old} → {new}")
         });
     }
-    let desired = desired(want, read);
-    compare_env(read, &desired, found);
+    compare_env(read, desired, found);
     if mounts_of(&read.mounts) != mounts_of(&desired.mounts) {
         found.anew.push(format!(
             "mounts {} → {}",
@@ -102,11 +111,12 @@ fn compare(want: &ContainerWant, read: &ContainerState, found: &mut Differences)
         ("RestartPolicy", "restart policy"),
     ] {
         // The network mode of a container made without one is told by its networks.
-        if key == "NetworkMode" && want.network_mode.is_none() {
+        if key == "NetworkMode" && want.network_mode.is_none() && want.earlier.is_none() {
             continue;
         }
         let (now, then) = (field(&read.host, key), field(&desired.host, key));
-        if same(now, then) {
+        // Daemons write the policy of who asked for none in two ways.
+        if same(now, then) || (key == "RestartPolicy" && plain(key, now) == plain(key, then)) {
             continue;
         }
         let line = format!("{name} {} → {}", plain(key, now), plain(key, then));
@@ -223,6 +233,7 @@ fn plain(key: &str, value: &Json) -> String {
         words.join(" ")
     };
     match (key, value) {
+        ("RestartPolicy", Json::Null) => "no".to_owned(),
         _ if same(value, &Json::Null) => "unset".to_owned(),
         ("Memory", Json::Number(n)) => size(n.as_i64().unwrap_or(0)),
         #[expect(clippy::cast_precision_loss, reason = "billionths of a processor")]
@@ -303,10 +314,7 @@ pub fn text(state: &ContainerState) -> String {
         return String::new();
     }
     let mut lines = vec![format!("image: {}", state.image)];
-    lines.push(format!(
-        "state: {}",
-        if state.running { "running" } else { "stopped" }
-    ));
+    lines.push(format!("state: {}", state.doing()));
     for (name, value) in state.env() {
         let value = if is_secret_name(&name) {
             runbook_engine::value::MASK.to_owned()

@@ -136,6 +136,19 @@ pub struct ContainerWant {
     pub save: Vec<String>,
     /// Also remove its anonymous volumes with it.
     pub remove_volumes: bool,
+    /// Be again what it was: everything else here but `state`, `healthy` and `save` is then left out.
+    #[serde(default)]
+    pub earlier: Option<Box<Earlier>>,
+}
+
+/// What a container was before a change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Earlier {
+    /// Its state then.
+    pub state: ContainerState,
+    /// The container itself was put aside and takes its place again. Else the one that is there is changed, or where
+    /// that is impossible another one like it is made.
+    pub aside: bool,
 }
 
 /// What a container shall be doing.
@@ -208,7 +221,38 @@ pub fn is_secret_name(name: &str) -> bool {
             .any(|word| upper.contains(word))
 }
 
+/// What a container does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doing {
+    /// It runs.
+    Running,
+    /// It runs and is paused.
+    Paused,
+    /// It does not run.
+    Stopped,
+}
+
+impl std::fmt::Display for Doing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+        })
+    }
+}
+
 impl ContainerState {
+    /// What it does.
+    #[must_use]
+    pub fn doing(&self) -> Doing {
+        match (self.running, self.status.as_str()) {
+            (true, "paused") => Doing::Paused,
+            (true, _) => Doing::Running,
+            (false, _) => Doing::Stopped,
+        }
+    }
+
     /// Own variables, by name.
     #[must_use]
     pub fn env(&self) -> BTreeMap<String, String> {

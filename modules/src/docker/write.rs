@@ -6,8 +6,8 @@ use serde_json::{Map, Value as Json, json};
 
 use super::aside::{self, refused};
 use super::client::{Writer, encode, failed};
-use super::state::{ContainerState, ContainerWant, Wanted};
-use super::{health, kind, replace, spec};
+use super::state::{ContainerState, ContainerWant, Doing, Wanted};
+use super::{earlier, health, kind, replace, spec};
 
 pub(super) type Changed = Change<ContainerState, ContainerWant>;
 
@@ -40,13 +40,9 @@ pub(super) async fn one(
             Err(left) => with_left(&error, left.to_string()),
         });
     }
-    if from.status == "paused" && want.state == Wanted::Started {
-        let done = daemon
-            .post(&format!("/containers/{}/unpause", encode(name)), None)
-            .await?;
-        done.map_err(|r| refused(name, &r))?;
-    }
-    if change.to.running && !from.running {
+    if from.running && !change.to.running {
+        stop(daemon, name, want).await?;
+    } else if !from.running && change.to.running {
         start(daemon, name).await?;
         if let Err(why) = health::wait(host, daemon, name, want).await {
             stop(daemon, name, want).await?;
@@ -54,17 +50,27 @@ pub(super) async fn one(
                 "{why}\n{name} is stopped again, as it was."
             )));
         }
-    } else if !change.to.running && from.running {
-        stop(daemon, name, want).await?;
+    }
+    match (from.doing(), change.to.doing()) {
+        (Doing::Paused, Doing::Running) => told(daemon, name, "unpause").await?,
+        (Doing::Running | Doing::Stopped, Doing::Paused) => told(daemon, name, "pause").await?,
+        _ => {}
     }
     Ok(Vec::new())
+}
+
+/// Has the daemon do something with a container that takes no more words: `pause`, `unpause`.
+pub(super) async fn told(daemon: &Writer, name: &str, what: &str) -> Result<(), WriteError> {
+    let path = format!("/containers/{}/{what}", encode(name));
+    let done = daemon.post(&path, None).await?;
+    done.map(drop).map_err(|r| refused(name, &r))
 }
 
 /// What is found, where it is not what the change was made for.
 fn moved(now: &ContainerState, from: &ContainerState) -> Option<String> {
     let same = now.exists == from.exists
         && now.id == from.id
-        && now.running == from.running
+        && now.doing() == from.doing()
         && now.image_id == from.image_id
         && now.own == from.own
         && now.host == from.host
@@ -74,7 +80,7 @@ fn moved(now: &ContainerState, from: &ContainerState) -> Option<String> {
     }
     Some(if now.exists {
         let id = now.id.get(..12).unwrap_or_default();
-        let settings = if now.id == from.id && now.running == from.running {
+        let settings = if now.id == from.id && now.doing() == from.doing() {
             ", with other settings"
         } else {
             ""
@@ -106,11 +112,11 @@ async fn remove(
     if from.running {
         stop(daemon, name, want).await?;
     }
-    if aside::goes_when_it_stops(from) {
+    if aside::goes_when_it_stops(from) && from.running {
         gone(daemon, &from.id).await?;
         return Ok(Vec::new());
     }
-    if want.remove_volumes {
+    if earlier::removes_volumes(want, from) {
         let gone = daemon
             .delete(&format!("/containers/{}?v=1", from.id))
             .await?;
@@ -176,7 +182,14 @@ async fn in_place(
         if from.host.get(key) != to.host.get(key)
             && let Some(value) = to.host.get(key)
         {
-            update.insert(key.to_owned(), value.clone());
+            // Without a name the daemon would leave the policy as it is.
+            let unnamed = value.get("Name").and_then(Json::as_str) == Some("");
+            let value = if unnamed {
+                json!({"Name": "no"})
+            } else {
+                value.clone()
+            };
+            update.insert(key.to_owned(), value);
         }
     }
     if !update.is_empty() {

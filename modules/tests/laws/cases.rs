@@ -256,6 +256,36 @@ fn docker() -> Vec<Case> {
         },
         Case {
             module: "docker_container",
+            args: "{name: $NAME, image: runbook-test/server:2, volumes: [\"$DIR/kept:/kept\"], save: [\"$DIR/kept\"], \
+                   healthy: {tcp: 80, within: 20s}, stop_timeout: 1}",
+            before: "mkdir $DIR/kept; echo old > $DIR/kept/file; docker run -d --name $NAME --restart always -m 32m \
+                     -v $DIR/kept:/kept runbook-test/server:1 >/dev/null",
+            foreign: "docker update --restart no $NAME >/dev/null",
+            ..base
+        },
+        Case {
+            module: "docker_container",
+            args: "{name: $NAME, state: absent, stop_timeout: 1}",
+            before: run,
+            foreign: "docker rm -f $NAME >/dev/null",
+            ..base
+        },
+        Case {
+            module: "docker_container",
+            args: "{name: $NAME, state: present, restart_policy: unless-stopped, memory: 64M}",
+            before: "docker run -d --name $NAME -m 32m runbook-test/server:1 >/dev/null; docker pause $NAME >/dev/null",
+            foreign: "docker unpause $NAME >/dev/null",
+            ..base
+        },
+        Case {
+            module: "docker_container",
+            args: "{name: $NAME, stop_timeout: 1}",
+            before: "docker run -d --name $NAME runbook-test/server:1 >/dev/null; docker pause $NAME >/dev/null",
+            foreign: "docker stop -t 1 $NAME >/dev/null",
+            ..base
+        },
+        Case {
+            module: "docker_container",
             args: "{name: $NAME, memory: 64M}",
             before: run,
             foreign: "docker rm -f $NAME >/dev/null",
@@ -291,12 +321,23 @@ fn docker() -> Vec<Case> {
             args: "{name: \"$NAME:1\", source: load, load_path: $DIR/image.tar}",
             before: "docker tag runbook-test/server:1 $NAME:1; docker save $NAME:1 -o $DIR/image.tar; docker rmi $NAME:1 >/dev/null",
             files: &[("$DIR/image.tar", "@$DIR/image.tar")],
+            foreign: "docker tag runbook-test/server:2 $NAME:1",
+            ..base
+        },
+        Case {
+            module: "docker_image",
+            args: "{name: \"$NAME:1\", load_path: $DIR/image.tar}",
+            before: "docker tag runbook-test/server:1 $NAME:1; docker save $NAME:1 -o $DIR/image.tar; \
+                     docker tag runbook-test/server:2 $NAME:1",
+            files: &[("$DIR/image.tar", "@$DIR/image.tar")],
+            foreign: "docker rmi $NAME:1 >/dev/null",
             ..base
         },
         Case {
             module: "docker_image",
             args: "{name: \"$NAME:1\", state: absent}",
             before: "docker tag runbook-test/server:1 $NAME:1",
+            foreign: "docker tag runbook-test/server:2 $NAME:1",
             ..base
         },
     ]

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use runbook_engine::module::{Stop, Wanted};
 use runbook_engine::registry::{AnyKind, ErasedChange, Registry};
-use runbook_engine::resource::{Change, Ref, Reversible, WriteError};
+use runbook_engine::resource::{Change, Kept, Ref, Reversible, WriteError};
 use runbook_engine::source::{Sources, parse};
 use runbook_engine::world::{Known, Lookup, View};
 use serde_json::Value as Json;
@@ -264,11 +264,15 @@ impl Trial<'_> {
 
     /// Laws 3, 4, 2 and 5, in the order in which a write shows them.
     async fn written(&mut self, rig: &Rig, plan: &Plan, before: &str) {
+        let mut kept = Vec::new();
         for (kind, changes) in grouped(&plan.changes) {
             let name = kind.name();
             self.seen.written.insert(name.to_owned());
-            if let Err(error) = kind.write(&rig.target, &changes).await {
-                return self.breach(3, name, format!("it cannot be written: {error}"));
+            match kind.write(&rig.target, &changes).await {
+                Ok(aside) => kept.extend(aside),
+                Err(error) => {
+                    return self.breach(3, name, format!("it cannot be written: {error}"));
+                }
             }
             for change in &changes {
                 self.agrees(rig, kind.as_ref(), change).await;
@@ -295,7 +299,7 @@ impl Trial<'_> {
             Err(why) => self.breach(2, self.case.module, format!("a second run refuses: {why}")),
         }
         if self.breaches.is_empty() {
-            self.restored(rig, plan, before).await;
+            self.restored(rig, plan, before, kept).await;
         }
     }
 
@@ -338,8 +342,9 @@ impl Trial<'_> {
         }
     }
 
-    /// Law 5: where a kind says that a change can be wholly taken back, and how, it is as before then.
-    async fn restored(&mut self, rig: &Rig, plan: &Plan, before: &str) {
+    /// Law 5: where a kind says that a change can be wholly taken back, and how, it is as before then. So it is when
+    /// also what was kept aside on the way there and back is discarded, as `runbook close` does.
+    async fn restored(&mut self, rig: &Rig, plan: &Plan, before: &str, mut kept: Vec<Kept>) {
         let mut back: Changes = Vec::new();
         for (kind, change) in plan.changes.iter().rev() {
             if kind.reversible(change) != Reversible::Yes {
@@ -360,14 +365,26 @@ impl Trial<'_> {
             back.push((kind.clone(), ErasedChange { key, change }));
         }
         for (kind, changes) in grouped(&back) {
-            if let Err(error) = kind.write(&rig.target, &changes).await {
-                return self.breach(
-                    5,
-                    kind.name(),
-                    format!("it cannot be written back: {error}"),
-                );
+            match kind.write(&rig.target, &changes).await {
+                Ok(aside) => kept.extend(aside),
+                Err(error) => {
+                    let how = format!("it cannot be written back: {error}");
+                    return self.breach(5, kind.name(), how);
+                }
+            }
+            for change in &changes {
+                self.agrees(rig, kind.as_ref(), change).await;
             }
             self.seen.restored.insert(kind.name().to_owned());
+        }
+        for aside in &kept {
+            let Some(kind) = self.registry.find_kind(&aside.kind) else {
+                return self.breach(5, &aside.kind, "what was kept is of no kind that there is");
+            };
+            if let Err(error) = kind.discard(&rig.target, aside).await {
+                let how = format!("what was kept aside cannot be discarded: {error}");
+                return self.breach(5, kind.name(), how);
+            }
         }
         let after = rig.look(self.case);
         if after != before {

@@ -140,7 +140,9 @@ impl Rig {
             Needs::Docker => {
                 "docker ps -a --filter name=$NAME --format '{{.Names}} {{.Image}} {{.State}}' | sort; \
                  docker network ls --filter name=$NAME --format '{{.Name}} {{.Driver}}'; \
-                 docker images --filter reference=$NAME --format '{{.ID}}'"
+                 docker images --filter \"reference=$NAME:*\" --format '{{.Repository}}:{{.Tag}} {{.ID}}' | sort; \
+                 docker ps -aq --no-trunc --filter name=$NAME | sort | xargs -r docker inspect --format \
+                 '{{.Id}} {{.Image}} {{.HostConfig.Memory}} {{.HostConfig.RestartPolicy}} {{.HostConfig.Binds}} {{.Config.Env}} {{.State.Paused}}'"
             }
             Needs::Directory | Needs::DirectoryAndDocker => {
                 "ldapsearch -x -LLL -o ldif-wrap=no -H ldap://127.0.0.1:$PORT -D cn=admin,dc=dcm4che,dc=org -w secret \

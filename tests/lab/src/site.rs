@@ -171,6 +171,36 @@ impl Site {
         Ok(path)
     }
 
+    /// Starts hosts that do not run, as after a restart of this machine. What is on them starts as it would on a host.
+    ///
+    /// # Errors
+    /// What did not start.
+    pub fn wake(&self) -> Result<()> {
+        for host in &self.hosts {
+            let container = self.container(host);
+            let state =
+                Command::docker(["inspect", &container, "--format", "{{.State.Running}}"]).run()?;
+            if state.stdout.trim() == "true" {
+                continue;
+            }
+            say(&format!("{} {}: starts again", self.name, host.name));
+            Command::docker(["start", &container]).run()?;
+            wait(
+                &format!("{} {}: sshd answers", self.name, host.name),
+                60,
+                || Ok(std::net::TcpStream::connect((host.address.as_str(), 22)).is_ok()),
+            )?;
+            if !host.groups.is_empty() {
+                wait(
+                    &format!("{} {}: Docker answers", self.name, host.name),
+                    60,
+                    || Ok(Command::docker(["exec", &container, "docker", "info"]).succeeds()),
+                )?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes the site's hosts with all that is on them.
     ///
     /// # Errors
