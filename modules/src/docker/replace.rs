@@ -42,7 +42,13 @@ pub(super) async fn replace(
         kept: Vec::new(),
     };
     match swap(host, daemon, &new, &mut old, to, want).await {
-        Ok(()) => Ok(old.kept),
+        Ok(()) => {
+            if let Some(earlier) = new.brought {
+                // What they hold is in its place again, and a later copy goes where they are.
+                saved::drop_earlier(host, want, earlier).await;
+            }
+            Ok(old.kept)
+        }
         Err(error) => {
             let left = back(host, daemon, &new, &old).await;
             Err(explained(error, &old, left))

@@ -92,6 +92,14 @@ async fn drop_copies(host: &Target, saved: &[Kept]) {
     }
 }
 
+/// Removes the copies that were made of what a container mounted.
+pub(super) async fn drop_earlier(host: &Target, want: &ContainerWant, earlier: &ContainerState) {
+    for path in &want.save {
+        let script = format!("rm -rf -- {}", word(&place(path, earlier)));
+        let _ = host.script(&script, None).await;
+    }
+}
+
 /// The copies take the place of what a failed container may have written. What stays undone is named.
 pub(super) async fn restore(host: &Target, saved: &[Kept]) -> Option<String> {
     let mut left = Vec::new();

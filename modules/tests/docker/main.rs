@@ -7,6 +7,7 @@
     clippy::print_stderr
 )]
 
+mod back;
 mod daemon;
 mod images;
 mod keeping;
