@@ -3,7 +3,9 @@
 mod call;
 mod commands;
 mod connect;
+mod interrupt;
 mod lookup;
+mod question;
 mod report;
 mod settings;
 

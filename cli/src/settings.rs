@@ -11,7 +11,7 @@ use runbook_engine::transport::ssh::{HostKeys, Passphrases, SshSettings};
 use runbook_engine::value::{Secret, Value};
 
 use crate::call::HostArgs;
-use crate::report;
+use crate::question;
 
 /// A way to a host.
 pub enum Way {
@@ -43,14 +43,14 @@ impl Asked {
         Ok(Self {
             password: hosts
                 .ask_pass
-                .then(|| report::ask_secret("Password"))
+                .then(|| question::secret("Password"))
                 .transpose()?,
             become_password: hosts
                 .ask_become_pass
-                .then(|| report::ask_secret("Password for sudo"))
+                .then(|| question::secret("Password for sudo"))
                 .transpose()?,
             passphrases: Arc::new(Passphrases::new(move |key| {
-                let given = report::ask_secret(&format!("Passphrase of {key}")).ok()?;
+                let given = question::secret(&format!("Passphrase of {key}")).ok()?;
                 redactor.add(given.expose());
                 Some(given)
             })),

@@ -15,8 +15,9 @@ use runbook_engine::template::Engine;
 
 use crate::call::HostArgs;
 use crate::connect::Ways;
+use crate::interrupt::Interrupts;
 use crate::settings::Asked;
-use crate::{lookup, report};
+use crate::{lookup, question, report};
 
 /// Remove what a run has kept aside on the hosts; its changes cannot be taken back afterwards.
 #[derive(clap::Args)]
@@ -65,7 +66,7 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
         }
     }
     if !args.yes
-        && !report::ask("Remove these? The changes of the run cannot be taken back afterwards.")
+        && !question::yes("Remove these? The changes of the run cannot be taken back afterwards.")
     {
         return Ok(exit::DONE);
     }
@@ -83,6 +84,7 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
     }
     let engine = Arc::new(Engine::new());
     let redactor = Arc::new(Redactor::default());
+    let interrupts = Interrupts::listen();
     let asked = Asked::on_terminal(&args.hosts, &redactor)?;
     let ways = Ways::new(
         &inventory,
@@ -95,6 +97,7 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
     let fleet = Fleet::new(Box::new(ways));
     let registry = runbook_modules::registry();
     let mut code = exit::DONE;
+    interrupts.writing();
     for (host, list) in kept {
         match fleet
             .discard(&registry, &host, args.hosts.become_, &list)

@@ -15,7 +15,9 @@ use runbook_engine::source::{Sources, truth_of};
 
 use crate::call::{self, ChoiceArgs, HostArgs, Ready};
 use crate::connect::Ways;
+use crate::interrupt::Interrupts;
 use crate::lookup;
+use crate::question;
 use crate::report::{self, json::JsonLines, terminal::Terminal};
 use crate::settings::Asked;
 
@@ -102,6 +104,7 @@ pub async fn carry_out(
     run: &RunArgs,
     playbooks: Vec<String>,
 ) -> anyhow::Result<u8> {
+    let interrupts = Interrupts::listen();
     let redactor = Arc::new(Redactor::default());
     let asked = Asked::on_terminal(hosts, &redactor)?;
     let Ready {
@@ -136,7 +139,7 @@ pub async fn carry_out(
         sources: tools.sources.clone(),
         run: run_id.clone(),
     }));
-    listen_for_interrupts(&shared);
+    interrupts.hand_over(&shared);
     let runner = Runner::new(shared.clone(), Arc::new(compiled.program));
     let sink: Arc<dyn Sink> = match run.output {
         Output::Json => Arc::new(JsonLines::default()),
@@ -156,7 +159,7 @@ pub async fn carry_out(
         sink.event(runner.finished(&tally, None, code));
         code
     } else {
-        apply(&runner, run, playbooks, sink, &run_id, hosts).await?
+        apply(&runner, run, playbooks, sink, &run_id, hosts, &interrupts).await?
     };
     shared.fleet.close().await;
     Ok(code)
@@ -169,12 +172,17 @@ async fn apply(
     sink: Arc<dyn Sink>,
     run_id: &str,
     hosts: &HostArgs,
+    interrupts: &Interrupts,
 ) -> anyhow::Result<u8> {
     let shared = &runner.shared;
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let mut approved = None;
     if terminal && !run.yes && run.output == Output::Text {
         let plan = runner.plan().await?;
+        if shared.interrupted() {
+            report::note("Nothing has been changed.");
+            return Ok(exit::INTERRUPTED);
+        }
         report::say(&report::plan::show(&plan, run.diff));
         let acts = plan
             .tasks
@@ -184,7 +192,7 @@ async fn apply(
             report::note("There is nothing to do.");
             return Ok(exit::DONE);
         }
-        if !report::ask("Do exactly this?") {
+        if !question::yes("Do exactly this?") {
             report::note("Nothing has been changed.");
             return Ok(exit::DONE);
         }
@@ -194,6 +202,10 @@ async fn apply(
         // The person has looked for a while: what was approved is done only where the hosts are still the same.
         shared.fleet.forget_states();
         let again = runner.plan().await?;
+        if shared.interrupted() {
+            report::note("Nothing has been changed.");
+            return Ok(exit::INTERRUPTED);
+        }
         let drift = plan.drift(&again);
         if !drift.is_empty() {
             for line in drift {
@@ -223,6 +235,7 @@ async fn apply(
         check: false,
         at: now(),
     });
+    interrupts.writing();
     let tally = runner.apply(journal, started, sink.clone()).await?;
     let code = runner.exit_code(&tally, run.detailed_exitcode);
     runner.warnings().into_iter().for_each(|w| sink.event(w));
@@ -259,30 +272,6 @@ fn run_id() -> String {
     let nanos = now.timestamp().subsec_nanosecond().unsigned_abs();
     let tail = (u64::from(nanos) ^ u64::from(std::process::id()).rotate_left(13)) & 0xffff;
     format!("{}-{tail:04x}", now.strftime("%Y%m%d-%H%M%S"))
-}
-
-/// Ctrl-C once finishes what is in flight and stops; twice stops now. SIGTERM and SIGHUP are like once.
-fn listen_for_interrupts(shared: &Arc<Shared>) {
-    use tokio::signal::unix::{SignalKind, signal};
-    for (kind, twice_stops) in [
-        (SignalKind::interrupt(), true),
-        (SignalKind::terminate(), false),
-        (SignalKind::hangup(), false),
-    ] {
-        let Ok(mut signals) = signal(kind) else {
-            continue;
-        };
-        let shared = shared.clone();
-        tokio::spawn(async move {
-            while signals.recv().await.is_some() {
-                if shared.interrupted() && twice_stops {
-                    std::process::exit(i32::from(exit::INTERRUPTED));
-                }
-                report::note("interrupted: finishing what is in flight; once more stops now");
-                shared.interrupt();
-            }
-        });
-    }
 }
 
 fn list(args: &Args, ready: &Ready) {

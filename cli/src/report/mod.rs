@@ -45,39 +45,3 @@ pub fn diagnostics(all: &[Diagnostic], sources: &Sources) {
         );
     }
 }
-
-/// Asks for a secret on the terminal, without showing what is typed.
-pub fn ask_secret(prompt: &str) -> anyhow::Result<runbook_engine::value::Secret> {
-    use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
-    let tty = std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/tty")
-        .map_err(|_| {
-            anyhow::anyhow!(
-                "there is no terminal to ask for a password on; put it into the inventory"
-            )
-        })?;
-    let mut out = &tty;
-    write!(out, "{prompt}: ")?;
-    let before = tcgetattr(&tty)?;
-    let mut hidden = before.clone();
-    hidden.local_modes.remove(LocalModes::ECHO);
-    tcsetattr(&tty, OptionalActions::Now, &hidden)?;
-    let mut line = String::new();
-    let read = std::io::BufRead::read_line(&mut std::io::BufReader::new(&tty), &mut line);
-    tcsetattr(&tty, OptionalActions::Now, &before)?;
-    writeln!(out)?;
-    read?;
-    Ok(runbook_engine::value::Secret::new(
-        line.trim_end_matches(['\n', '\r']),
-    ))
-}
-
-/// Asks a question that is answered by yes.
-pub fn ask(question: &str) -> bool {
-    let _ = write!(anstream::stderr(), "{question} [y/N] ");
-    let mut line = String::new();
-    let read = std::io::stdin().read_line(&mut line).is_ok();
-    read && matches!(line.trim().to_lowercase().as_str(), "y" | "yes")
-}

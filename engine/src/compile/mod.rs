@@ -141,7 +141,7 @@ fn hosts_of(call: &Call<'_>) -> Hosts {
             .groups
             .insert(group.clone(), inventory.hosts_of(group));
     }
-    hosts.folder = inventory.sources.first().map_or_else(PathBuf::new, |path| {
+    hosts.folder = inventory.sources.first().map(|path| {
         if path.is_dir() {
             path.clone()
         } else {

@@ -268,6 +268,6 @@ pub struct Hosts {
     pub groups: IndexMap<String, Vec<String>>,
     /// The site of a host.
     pub sites: BTreeMap<String, String>,
-    /// Folder of the inventory.
-    pub folder: std::path::PathBuf,
+    /// Folder of the first inventory that is a file or a folder.
+    pub folder: Option<std::path::PathBuf>,
 }

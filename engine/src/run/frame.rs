@@ -1,6 +1,6 @@
 //! What a task sees of variables on one host, and what it makes of its keywords and arguments with them.
 
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -155,6 +155,28 @@ fn scope_of(
     scope
 }
 
+/// From the root, without `.` and `..`; links stay. As a host would take it, and not as seen from where the program was
+/// called.
+fn absolute(folder: &Path) -> String {
+    let here = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    let whole = std::path::absolute(here).unwrap_or_else(|_| here.to_owned());
+    let mut plain = PathBuf::new();
+    for part in whole.components() {
+        match part {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            Component::CurDir => {}
+            other => plain.push(other),
+        }
+    }
+    plain.display().to_string()
+}
+
 fn magic(shared: &Shared, play: Option<&Arc<Play>>, host: &str) -> IndexMap<String, Value> {
     let list =
         |names: &[String]| Value::List(names.iter().map(|n| Value::Str(n.clone())).collect());
@@ -202,15 +224,16 @@ fn magic(shared: &Shared, play: Option<&Arc<Play>>, host: &str) -> IndexMap<Stri
         ("site_hosts".to_owned(), site_hosts),
         (
             "playbook_dir".to_owned(),
-            text(
-                &play
-                    .map(|p| p.folder.display().to_string())
-                    .unwrap_or_default(),
-            ),
+            play.map_or(Value::Null, |p| text(&absolute(&p.folder))),
         ),
         (
             "inventory_dir".to_owned(),
-            text(&shared.hosts.folder.display().to_string()),
+            // An inventory that was only named on the command line lies nowhere.
+            shared
+                .hosts
+                .folder
+                .as_deref()
+                .map_or(Value::Null, |f| text(&absolute(f))),
         ),
         ("runbook_run".to_owned(), text(&shared.run)),
         ("runbook_run_time".to_owned(), text(&shared.started)),

@@ -7,11 +7,13 @@ mod counter;
 mod program;
 mod proxy;
 mod scene;
+mod terminal;
 
 pub use counter::Counter;
 pub use program::program;
 pub use proxy::{Proxy, Traffic};
 pub use scene::{Run, Scene};
+pub use terminal::Terminal;
 
 use std::io::Write as _;
 
