@@ -81,14 +81,53 @@ fn key_of(word: &str) -> Option<&str> {
     (named && !key.starts_with(|c: char| c.is_ascii_digit())).then_some(key)
 }
 
+/// The value as Ansible takes it: escapes first, then the quotes around it.
 fn unquote(raw: &str) -> String {
+    let text = unescaped(raw);
     for quote in ['"', '\''] {
-        if raw.len() >= 2 && raw.starts_with(quote) && raw.ends_with(quote) {
-            let inner = &raw[1..raw.len() - 1];
-            return inner.replace(&format!("\\{quote}"), &quote.to_string());
+        let inner = text
+            .strip_prefix(quote)
+            .and_then(|rest| rest.strip_suffix(quote));
+        if let Some(inner) = inner {
+            return inner.to_owned();
         }
     }
-    raw.to_owned()
+    text
+}
+
+/// With Python's escapes replaced: `\n` and its like, quotes, `\\`, `\x41`, `\u00e9`, `\U0001f600`. Any other backslash
+/// stays, as in `\d` and `\1`.
+fn unescaped(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        let escape = &rest[at + 1..];
+        let digits = |count: usize| {
+            let hex = escape.get(1..=count)?;
+            let all_hex = hex.bytes().all(|b| b.is_ascii_hexdigit());
+            let number = all_hex.then(|| u32::from_str_radix(hex, 16).ok())??;
+            Some((char::from_u32(number)?, 1 + count))
+        };
+        let found = match escape.bytes().next() {
+            Some(b @ (b'\\' | b'\'' | b'"')) => Some((char::from(b), 1)),
+            Some(b'a') => Some(('\u{7}', 1)),
+            Some(b'b') => Some(('\u{8}', 1)),
+            Some(b'f') => Some(('\u{c}', 1)),
+            Some(b'n') => Some(('\n', 1)),
+            Some(b'r') => Some(('\r', 1)),
+            Some(b't') => Some(('\t', 1)),
+            Some(b'v') => Some(('\u{b}', 1)),
+            Some(b'x') => digits(2),
+            Some(b'u') => digits(4),
+            Some(b'U') => digits(8),
+            _ => None,
+        };
+        let (c, length) = found.unwrap_or(('\\', 0));
+        out.push(c);
+        rest = &escape[length..];
+    }
+    out + rest
 }
 
 /// The words of a text as ranges of bytes. Quotes and `{{ … }}` hold words together. `Err`: where a quote opens that
@@ -184,6 +223,16 @@ mod tests {
                 "dest={{ base }}/x mode={{ m }}",
                 None,
                 r#"{"dest":"{{ base }}/x","mode":"{{ m }}"}"#,
+            ),
+            (
+                r#"content="a\nb\n" line=a\tb"#,
+                None,
+                r#"{"content":"a\nb\n","line":"a\tb"}"#,
+            ),
+            (
+                r#"regexp="^a\.b$" line="\1 \\n \d \x41\u00e9 \x4""#,
+                None,
+                r#"{"regexp":"^a\\.b$","line":"\\1 \\n \\d Aé \\x4"}"#,
             ),
             ("ls -l /tmp", Some("cmd"), r#"{"cmd":"ls -l /tmp"}"#),
             (
