@@ -308,7 +308,12 @@ fn list(args: &Args, ready: &Ready) {
         }
         if args.list_tags {
             let tags: Vec<String> = tags.into_iter().collect();
-            report::say(&format!("  tags: {}", tags.join(", ")));
+            let tags = if tags.is_empty() {
+                "none".to_owned()
+            } else {
+                tags.join(", ")
+            };
+            report::say(&format!("  tags: {tags}"));
         }
     }
 }

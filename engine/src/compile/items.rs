@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::Tools;
 use super::inherit::Inherited;
 use super::program::{
-    Block, Common, Include, IncludeFn, Item, Layer, Loop, Meta, MetaAction, Play, Program, Task,
+    Block, Common, Include, IncludeFn, Item, Layer, Loop, Meta, MetaAction, Task,
 };
-use super::{Call, Tools};
 use crate::diag::Diagnostic;
 use crate::inventory::{Inventory, Pattern};
 use crate::playbook::{self, Keywords};
@@ -608,89 +608,5 @@ fn add_before(item: &mut Item, before: &[String], at: &[Span]) {
             }
         }
         Item::Include(_) | Item::Meta(_) => {}
-    }
-}
-
-/// Marks what `--tags`, `--skip-tags` and `--start-at-task` leave out.
-pub(super) fn select(program: &mut Program, call: &Call<'_>) {
-    let mut waiting = call.start_at.clone();
-    for play in &mut program.plays {
-        let Some(play) = Arc::get_mut(play) else {
-            continue;
-        };
-        for item in play.sections.iter_mut().flatten() {
-            select_item(item, call, &mut waiting);
-        }
-        select_handlers(play, call);
-    }
-}
-
-fn select_handlers(play: &mut Play, call: &Call<'_>) {
-    for handler in &mut play.handlers {
-        if let Some(handler) = Arc::get_mut(handler) {
-            handler.common.selected = !skipped(&handler.common.tags, call);
-        }
-    }
-}
-
-fn skipped(tags: &BTreeSet<String>, call: &Call<'_>) -> bool {
-    call.skip_tags
-        .iter()
-        .any(|t| tags.contains(t) || t == "all" || (t == "tagged" && !tags.is_empty()))
-}
-
-fn select_item(item: &mut Item, call: &Call<'_>, waiting: &mut Option<String>) {
-    let mut decide = |common: &mut Common| {
-        if let Some(name) = waiting.as_deref() {
-            let own = common.name.as_ref().and_then(|n| n.text());
-            if own == Some(name) || common.id.as_deref() == Some(name) {
-                *waiting = None;
-            }
-        }
-        let tags = &common.tags;
-        let asked = |t: &String| {
-            tags.contains(t)
-                || (t == "all" && !tags.contains("never"))
-                || (t == "tagged" && !tags.is_empty() && !tags.contains("never"))
-                || (t == "untagged" && tags.is_empty())
-        };
-        let by_tags = if call.tags.is_empty() {
-            !tags.contains("never")
-        } else {
-            tags.contains("always") || call.tags.iter().any(asked)
-        };
-        let untagged_skip = tags.is_empty() && call.skip_tags.iter().any(|t| t == "untagged");
-        common.selected = by_tags && !skipped(tags, call) && !untagged_skip && waiting.is_none();
-    };
-    match item {
-        Item::Task(task) => {
-            if let Some(task) = Arc::get_mut(task) {
-                decide(&mut task.common);
-            }
-        }
-        Item::Include(include) => {
-            if let Some(include) = Arc::get_mut(include) {
-                decide(&mut include.common);
-            }
-        }
-        Item::Meta(meta) => {
-            if let Some(meta) = Arc::get_mut(meta) {
-                // A `meta` without tags always counts, as in Ansible.
-                decide(&mut meta.common);
-                meta.common.selected |= meta.common.tags.is_empty() && waiting.is_none();
-            }
-        }
-        Item::Block(block) => {
-            if let Some(block) = Arc::get_mut(block) {
-                for inner in block
-                    .items
-                    .iter_mut()
-                    .chain(&mut block.rescue)
-                    .chain(&mut block.always)
-                {
-                    select_item(inner, call, waiting);
-                }
-            }
-        }
     }
 }

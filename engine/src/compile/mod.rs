@@ -5,6 +5,7 @@ mod check;
 mod inherit;
 mod items;
 pub mod program;
+mod select;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -103,7 +104,7 @@ pub fn compile(call: &Call<'_>, tools: &Arc<Tools>) -> Result<Compiled, Vec<Diag
     }
     errors.append(&mut compiler.errors);
     let mut program = compiler.program;
-    items::select(&mut program, call);
+    errors.extend(select::select(&mut program, call));
     // References between tasks and the meaning of arguments can only be judged where the structure is sound.
     errors.extend(check::check(&program, &hosts, tools));
     let (errors, warnings): (Vec<_>, Vec<_>) = in_order(errors)

@@ -3,7 +3,7 @@
 mod connection;
 mod ini;
 mod literal;
-mod pattern;
+pub(crate) mod pattern;
 mod ranges;
 mod read;
 mod vars_files;

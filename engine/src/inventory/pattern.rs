@@ -206,7 +206,7 @@ fn named(inventory: &Inventory, word: &str) -> Option<Vec<String>> {
     )
 }
 
-fn glob(word: &str) -> String {
+pub(crate) fn glob(word: &str) -> String {
     let mut expression = "^".to_owned();
     let mut last = '\0';
     for c in word.chars() {

@@ -77,19 +77,23 @@ impl Plan {
                 .get(node)
                 .is_some_and(|was| was.status == task.status && was.diff == task.diff);
             if !same {
+                let told = |task: &TaskReport| {
+                    let mut text = task.status.word().to_owned();
+                    if !task.changes.is_empty() {
+                        text.push_str(&format!(" ({})", task.changes.join("; ")));
+                    }
+                    text
+                };
                 let was = before
                     .get(node)
-                    .map_or("not there", |was| was.status.word());
-                let what = if task.changes.is_empty() {
-                    String::new()
-                } else {
-                    format!(": {}", task.changes.join("; "))
-                };
+                    .map_or("not there".to_owned(), |was| told(was));
+                let mut is = told(task);
+                if was == is {
+                    is.push_str(", to other content");
+                }
                 lines.push(format!(
-                    "{}: {} was {was}, is now {}{what}",
-                    task.host,
-                    task.task,
-                    task.status.word()
+                    "{}: {} was {was}, is now {is}",
+                    task.host, task.task
                 ));
             }
         }
