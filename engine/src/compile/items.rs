@@ -322,18 +322,24 @@ impl ItemCompiler {
             list(&block.rescue, "rescue"),
             list(&block.always, "always"),
         );
-        let parallel = block.parallel.as_ref().is_some_and(|n| {
-            let value = untyped(n);
-            if !matches!(value, Value::Bool(_)) {
-                let wrong = Diagnostic::error("wrong-type", "`parallel` is true or false");
-                self.errors.push(wrong.at(n.span, ""));
-            }
-            value == Value::Bool(true)
-        });
+        let mut flag = |name: &str, node: &Option<Node>| {
+            node.as_ref().is_some_and(|n| {
+                let value = untyped(n);
+                if !matches!(value, Value::Bool(_)) {
+                    let wrong =
+                        Diagnostic::error("wrong-type", format!("`{name}` is true or false"));
+                    self.errors.push(wrong.at(n.span, ""));
+                }
+                value == Value::Bool(true)
+            })
+        };
+        let parallel = flag("parallel", &block.parallel);
+        let collect_failures = flag("collect_failures", &block.collect_failures);
         // `before` of a block holds for each of its tasks.
         let mut made = Block {
             common,
             parallel,
+            collect_failures,
             items,
             rescue,
             always,
@@ -409,6 +415,7 @@ impl ItemCompiler {
             let block = Block {
                 common,
                 parallel: false,
+                collect_failures: false,
                 items: compiled,
                 rescue: Vec::new(),
                 always: Vec::new(),

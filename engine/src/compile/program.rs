@@ -168,6 +168,8 @@ pub struct Block {
     pub common: Common,
     /// Its tasks go side by side.
     pub parallel: bool,
+    /// Each is tried though others have failed; the block fails at its end.
+    pub collect_failures: bool,
     /// Its tasks.
     pub items: Vec<Item>,
     /// Run on hosts on which one of them failed.

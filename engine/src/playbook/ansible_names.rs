@@ -45,7 +45,6 @@ fn hint(ansible: &str) -> Option<&'static str> {
         "ldap_entry" | "ldap_attrs" | "ldap_attr" => {
             "the module is called `ldap_update` here: it takes LDIF"
         }
-        "ldap_search" => "the module is called `ldap_export` here",
         "postgresql_query" | "postgresql_script" => {
             "the module is called `pg_schema` here: it keeps a ledger"
         }

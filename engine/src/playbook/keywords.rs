@@ -40,6 +40,7 @@ pub const BLOCK: &[&str] = &[
     "rescue",
     "always",
     "parallel",
+    "collect_failures",
     "needs",
     "before",
     "hosts",

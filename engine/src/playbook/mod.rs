@@ -80,6 +80,8 @@ pub struct Block {
     pub keywords: Keywords,
     /// `parallel`.
     pub parallel: Option<Node>,
+    /// `collect_failures`.
+    pub collect_failures: Option<Node>,
     /// `block`.
     pub items: Vec<Item>,
     /// `rescue`.

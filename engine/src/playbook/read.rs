@@ -239,6 +239,7 @@ impl Reader<'_> {
             span: node.span,
             keywords: Keywords::default(),
             parallel: None,
+            collect_failures: None,
             items: Vec::new(),
             rescue: Vec::new(),
             always: Vec::new(),
@@ -253,6 +254,9 @@ impl Reader<'_> {
                 "rescue" => block.rescue = self.items(value, "`rescue`", handler),
                 "always" => block.always = self.items(value, "`always`", handler),
                 "parallel" => block.parallel = Some(shaped("parallel", value, self.errors)),
+                "collect_failures" => {
+                    block.collect_failures = Some(shaped("collect_failures", value, self.errors));
+                }
                 name if BLOCK.contains(&name)
                     && take(&mut block.keywords, name, value, self.errors) => {}
                 _ => self.errors.push(unknown(key, BLOCK, "a block")),

@@ -16,7 +16,13 @@ const TRUTHS: &[&str] = &[
 ];
 
 /// Those of them that shape the program, so that they cannot wait for a template.
-const STATIC_TRUTHS: &[&str] = &["run_once", "any_errors_fatal", "gather_facts", "parallel"];
+const STATIC_TRUTHS: &[&str] = &[
+    "run_once",
+    "any_errors_fatal",
+    "gather_facts",
+    "parallel",
+    "collect_failures",
+];
 
 /// Checks the value of a keyword; gives it in the form that later stages expect.
 pub fn shaped(key: &str, value: &Node, errors: &mut Vec<Diagnostic>) -> Node {

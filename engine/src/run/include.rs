@@ -100,7 +100,10 @@ impl Walk {
 
     /// It cannot be included: the host fails.
     pub(super) fn failed_include(&self, include: &Include, host: &str, here: &Here, message: &str) {
-        self.states.with(host, |h| h.out = Some(NodeStatus::Failed));
+        match &here.collected {
+            Some(collected) => collected.failed(host, "", None),
+            None => self.states.with(host, |h| h.out = Some(NodeStatus::Failed)),
+        }
         self.report_include(include, host, here, NodeStatus::Failed, message);
     }
 

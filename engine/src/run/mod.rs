@@ -1,6 +1,7 @@
 //! Predicts what a program would do, and does it.
 
 pub mod before;
+pub mod collect;
 pub mod diff;
 pub mod event;
 pub mod frame;

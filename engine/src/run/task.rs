@@ -78,6 +78,25 @@ impl Walk {
         certain: bool,
     ) -> Result<(), Stopped> {
         let id = format!("{}@{host}", task.common.path);
+        let collected = here.collected.as_ref();
+        if let Some(why) = collected.and_then(|c| c.prevents(host, task)) {
+            let node = Node {
+                task,
+                host,
+                here,
+                id,
+                item: Vec::new(),
+                label: None,
+                certain,
+            };
+            let settled = Settled {
+                status: Some(NodeStatus::Skipped),
+                message: Some(why),
+                ..Settled::default()
+            };
+            self.finish(&node, settled, &now()).await?;
+            return Ok(());
+        }
         let Some(looped) = &task.looped else {
             let node = Node {
                 task,
@@ -691,8 +710,14 @@ impl Walk {
             self.shared.kept(&settled.kept);
         }
         if matches!(status, NodeStatus::Failed | NodeStatus::Unreachable) && !ignored {
-            self.states
-                .with(node.host, |state| state.out = Some(status));
+            match &node.here.collected {
+                Some(collected) if status == NodeStatus::Failed => {
+                    collected.failed(node.host, &name, task.register.as_deref());
+                }
+                _ => self
+                    .states
+                    .with(node.host, |state| state.out = Some(status)),
+            }
             let failed_task = Value::Map(IndexMap::from([(
                 "name".to_owned(),
                 Value::Str(name.clone()),

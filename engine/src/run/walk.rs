@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use futures::future::{BoxFuture, FutureExt, join_all};
 
 use super::before::Lookahead;
+use super::collect::Collected;
 use super::event::{Event, Sink};
 use super::hosts::Overlays;
 use super::settle::Stopped;
@@ -65,6 +66,8 @@ pub struct Here {
     pub fatal: bool,
     /// Layers that an include put over everything in it.
     pub layers: Vec<Layer>,
+    /// Failures in here are collected for the end of a block.
+    pub collected: Option<Arc<Collected>>,
     /// A block around has a `rescue`: a failure is not the run's.
     pub rescued: bool,
 }
@@ -121,6 +124,7 @@ impl Walk {
                         group: Arc::new(alone),
                         fatal: false,
                         layers: Vec::new(),
+                        collected: None,
                         rescued: false,
                     });
                 }
@@ -129,6 +133,7 @@ impl Walk {
                     group: Arc::new(group.clone()),
                     fatal,
                     layers: Vec::new(),
+                    collected: None,
                     rescued: false,
                 });
             }
@@ -258,14 +263,31 @@ impl Walk {
         here: &Here,
     ) -> Result<(), Stopped> {
         // Fatal failures are the block's to rescue before they are the group's.
+        let collected = block
+            .collect_failures
+            .then(|| Arc::new(Collected::default()));
         let within = Here {
             rescued: here.rescued || !block.rescue.is_empty(),
+            collected: collected.clone().or_else(|| {
+                // What a block rescues is not the business of a block around it.
+                here.collected.clone().filter(|_| block.rescue.is_empty())
+            }),
             ..here.clone()
         };
         if block.parallel {
             self.parallel(block, hosts, &within).await?;
         } else {
             self.items(&block.items, hosts, &within).await?;
+        }
+        if let Some(collected) = collected {
+            for host in hosts.iter().filter(|h| collected.has(h)) {
+                match &here.collected {
+                    Some(outer) if block.rescue.is_empty() => outer.failed(host, "", None),
+                    _ => self
+                        .states
+                        .with(host, |s| s.out = s.out.or(Some(NodeStatus::Failed))),
+                }
+            }
         }
         let failed: Vec<String> = hosts
             .iter()

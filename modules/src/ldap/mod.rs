@@ -21,6 +21,8 @@ mod planning;
 pub mod schema;
 pub mod schema_kind;
 mod schema_plan;
+pub mod search;
+pub mod search_kind;
 pub mod server;
 pub mod session;
 pub mod tree;

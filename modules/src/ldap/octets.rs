@@ -23,6 +23,12 @@ impl Octets {
         std::str::from_utf8(&self.0).ok()
     }
 
+    /// In base64.
+    #[must_use]
+    pub fn base64(&self) -> String {
+        STANDARD.encode(&self.0)
+    }
+
     /// The value for a message: its text, shortened, or its size.
     #[must_use]
     pub fn shown(&self) -> String {

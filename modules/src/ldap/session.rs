@@ -217,6 +217,21 @@ impl Session {
         depth: Depth,
         attributes: &[&str],
     ) -> Result<Vec<Raw>, Refused> {
+        self.search_for(base, depth, "(objectClass=*)", attributes)
+            .await
+    }
+
+    /// The entries of one search for those that a filter (RFC 4515) lets through.
+    ///
+    /// # Errors
+    /// Where the server refuses, or the connection breaks.
+    pub async fn search_for(
+        &self,
+        base: &str,
+        depth: Depth,
+        filter: &str,
+        attributes: &[&str],
+    ) -> Result<Vec<Raw>, Refused> {
         let scope = match depth {
             Depth::Base => Scope::Base,
             Depth::Children => Scope::OneLevel,
@@ -225,7 +240,7 @@ impl Session {
         let mut ldap = self.ldap.clone();
         let found = ldap
             .with_timeout(DEADLINE)
-            .search(base, scope, "(objectClass=*)", attributes.to_vec())
+            .search(base, scope, filter, attributes.to_vec())
             .await
             .map_err(broken)?;
         refused(&found.1)?;

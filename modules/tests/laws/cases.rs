@@ -352,6 +352,14 @@ fn directory() -> Vec<Case> {
                   ldapmodify -x -H ldap://127.0.0.1:$PORT -D cn=admin,dc=dcm4che,dc=org -w secret >/dev/null";
     vec![
         Case {
+            module: "ldap_search",
+            args: leak(format!(
+                "{{{LDAP}, dn: \"dc=dcm4che,dc=org\", scope: children, filter: (ou=users)}}"
+            )),
+            secrets: &["geheimes-wort"],
+            ..base
+        },
+        Case {
             module: "ldap_update",
             args: leak(format!("{{{LDAP}, ldif: [change.ldif]}}")),
             foreign: modify,
