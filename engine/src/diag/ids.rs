@@ -159,6 +159,10 @@ pub const IDS: &[(&str, &str)] = &[
         "A tag of YAML (`!name`) that has no meaning here.",
     ),
     (
+        "unknown-task",
+        "`--start-at-task` names a task that the playbook does not have.",
+    ),
+    (
         "unknown-value",
         "A value is not known before the run, where it has to be.",
     ),

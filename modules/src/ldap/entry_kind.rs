@@ -24,7 +24,7 @@ use super::entry::{
 use super::schema::Schema;
 use super::server::{Server, Through};
 use super::session::{Depth, Raw, Refused, Session};
-use super::writing;
+use super::writing::{self, is_config};
 
 /// The kind.
 pub struct LdapEntry;
@@ -113,8 +113,12 @@ impl Kind for LdapEntry {
             .collect()
     }
 
-    fn reversible(&self, change: &Change<EntryState, EntryWant>, _key: &EntryKey) -> Reversible {
+    fn reversible(&self, change: &Change<EntryState, EntryWant>, key: &EntryKey) -> Reversible {
         match (&change.from.entry, &change.to.entry) {
+            (None, Some(_)) if is_config(key) => Reversible::Never(
+                "slapd does not delete entries of its configuration: schemas never, others not before 2.5"
+                    .to_owned(),
+            ),
             (Some(_), None) => Reversible::Loses(
                 "its times and its entryUUID, which the server sets anew".to_owned(),
             ),
@@ -122,11 +126,12 @@ impl Kind for LdapEntry {
         }
     }
 
-    fn back(&self, _: &EntryKey, change: &Change<EntryState, EntryWant>) -> Option<EntryWant> {
-        Some(match &change.from.entry {
-            Some(entry) => EntryWant::Entry(entry.clone()),
-            None => EntryWant::Absent,
-        })
+    fn back(&self, key: &EntryKey, change: &Change<EntryState, EntryWant>) -> Option<EntryWant> {
+        match &change.from.entry {
+            Some(entry) => Some(EntryWant::Entry(entry.clone())),
+            None if is_config(key) => None,
+            None => Some(EntryWant::Absent),
+        }
     }
 
     fn touched_by(&self, key: &EntryKey, written: &Ref) -> bool {

@@ -20,6 +20,7 @@ pub mod octets;
 mod planning;
 pub mod schema;
 pub mod schema_kind;
+mod schema_names;
 mod schema_plan;
 pub mod search;
 pub mod search_kind;

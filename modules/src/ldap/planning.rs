@@ -16,6 +16,7 @@ use super::ldif::{Problem, Record, RecordChange};
 use super::listing::{LdapListing, ListingKey};
 use super::schema::Schema;
 use super::schema_kind::{LdapSchema, Part, SchemaKey};
+use super::schema_names::{self, SchemaNames};
 use super::server::Server;
 use super::session::Depth;
 use super::tree::Tree;
@@ -178,7 +179,7 @@ pub(super) fn ldif(
     let known = known_schema(server, world)?;
     let base = args.base();
     let mut problems = Vec::new();
-    let mut links = Vec::new();
+    let mut loaded = Vec::new();
     let mut hashes = BTreeMap::new();
     for name in files {
         let file = world.local(name)?;
@@ -195,13 +196,27 @@ pub(super) fn ldif(
                     problems.extend(record.load(&content).into_iter().map(|p| (name.clone(), p)));
                     args.names
                         .apply(&mut record, base.as_ref(), &mut BTreeMap::new());
-                    match link(name, record, &known) {
-                        Ok(link) => links.push(link),
-                        Err(problem) => problems.push(problem),
-                    }
+                    loaded.push((name, record));
                 }
             }
             Err(found) => problems.extend(found.into_iter().map(|p| (name.clone(), p))),
+        }
+    }
+    let is_schema =
+        |record: &Record| Dn::parse(&record.dn).is_ok_and(|dn| schema_names::is_schema(&dn));
+    if loaded.iter().any(|(_, record)| is_schema(record)) {
+        let place = Dn::parse(schema_names::PLACE).map_err(|e| Stop::refuse(e.to_string()))?;
+        let listing = ListingKey::new(server, &place, Depth::Children, None);
+        let mut names = SchemaNames::of(&world.get::<LdapListing>(&listing)?);
+        for (_, record) in &mut loaded {
+            names.settle(record);
+        }
+    }
+    let mut links = Vec::new();
+    for (name, record) in loaded {
+        match link(name, record, &known) {
+            Ok(link) => links.push(link),
+            Err(problem) => problems.push(problem),
         }
     }
     if !problems.is_empty() {

@@ -13,6 +13,7 @@ use super::ldif::Problem;
 use super::listing::{LdapListing, ListingKey};
 use super::matching::without_index;
 use super::planning::{Planned, ask, directory, known_schema, link, refuse};
+use super::schema_names::{self, SchemaNames};
 use super::server::Server;
 use super::session::Depth;
 use super::tree::Tree;
@@ -27,7 +28,7 @@ pub(super) fn schema(
     tree: impl Fn() -> Result<Tree, Stop>,
     world: &View<'_>,
 ) -> Result<Planned, Stop> {
-    let base = Dn::parse("cn=schema,cn=config").map_err(|e| Stop::refuse(e.to_string()))?;
+    let base = Dn::parse(schema_names::PLACE).map_err(|e| Stop::refuse(e.to_string()))?;
     let listing = ListingKey::new(server, &base, Depth::Children, None);
     ask(
         world,
@@ -51,15 +52,7 @@ pub(super) fn schema(
             server.shown()
         )));
     }
-    // Entries by their name without its number.
-    let mut by_name: BTreeMap<String, Dn> = BTreeMap::new();
-    for name in &names.names {
-        if let Ok(dn) = Dn::parse(name)
-            && let Some((_, value)) = dn.rdns().first().and_then(|r| r.parts.first())
-        {
-            by_name.insert(without_index(value).to_ascii_lowercase(), dn.clone());
-        }
-    }
+    let numbered = SchemaNames::of(&names);
     let mut problems = Vec::new();
     let mut links = Vec::new();
     let mut hashes = BTreeMap::new();
@@ -94,7 +87,7 @@ pub(super) fn schema(
             let name = name
                 .map(|(_, value)| without_index(&value).to_owned())
                 .unwrap_or_default();
-            match by_name.get(&name.to_ascii_lowercase()) {
+            match numbered.find(&name) {
                 Some(dn) => {
                     record.dn = dn.to_string();
                     match link(&shown, record, &known) {
@@ -108,7 +101,7 @@ pub(super) fn schema(
                         line,
                         message: format!(
                             "the server has no schema `{name}`; it has {}",
-                            by_name.keys().cloned().collect::<Vec<_>>().join(", ")
+                            numbered.all().join(", ")
                         ),
                     },
                 )),

@@ -237,7 +237,8 @@ fn stages(steps: Vec<Step<'_>>) -> Vec<Vec<Step<'_>>> {
     stages
 }
 
-fn is_config(key: &EntryKey) -> bool {
+/// Is it an entry of slapd's own configuration?
+pub(super) fn is_config(key: &EntryKey) -> bool {
     key.place == "cn=config" || key.place.starts_with("cn=config/")
 }
 

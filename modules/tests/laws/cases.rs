@@ -343,6 +343,10 @@ fn docker() -> Vec<Case> {
     ]
 }
 
+const SCHEMA: &str = "ldapsearch -x -LLL -o ldif-wrap=no -H ldap://127.0.0.1:$PORT -D cn=admin,cn=config -w config-secret \
+                      -b cn=schema,cn=config";
+const NEW_SCHEMA: &str = "dn: cn=law,cn=schema,cn=config\nobjectClass: olcSchemaConfig\ncn: law\nolcAttributeTypes: ( 1.3.6.1.4.1.99999.1 NAME 'lawFirst' SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )\n";
+
 fn directory() -> Vec<Case> {
     let base = Case {
         needs: Needs::Directory,
@@ -351,6 +355,28 @@ fn directory() -> Vec<Case> {
     let modify = "printf 'dn: ou=users,dc=dcm4che,dc=org\\nchangetype: modify\\nreplace: description\\ndescription: others\\n' | \
                   ldapmodify -x -H ldap://127.0.0.1:$PORT -D cn=admin,dc=dcm4che,dc=org -w secret >/dev/null";
     vec![
+        Case {
+            module: "ldap_update",
+            args: "{server: \"127.0.0.1:$PORT\", bind_dn: \"cn=admin,cn=config\", password: config-secret, ldif: [schema.ldif]}",
+            look: SCHEMA,
+            secrets: &["config-secret"],
+            files: &[("schema.ldif", NEW_SCHEMA)],
+            ..base
+        },
+        Case {
+            module: "ldap_update",
+            args: "{server: \"127.0.0.1:$PORT\", bind_dn: \"cn=admin,cn=config\", password: config-secret, ldif: [more.ldif]}",
+            before: leak(format!(
+                "printf '%s' \"{NEW_SCHEMA}\" | ldapadd -x -H ldap://127.0.0.1:$PORT -D cn=admin,cn=config -w config-secret >/dev/null"
+            )),
+            look: SCHEMA,
+            secrets: &["config-secret"],
+            files: &[(
+                "more.ldif",
+                "dn: cn=law,cn=schema,cn=config\nchangetype: modify\nadd: olcAttributeTypes\nolcAttributeTypes: ( 1.3.6.1.4.1.99999.2 NAME 'lawSecond' SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )\n",
+            )],
+            ..base
+        },
         Case {
             module: "ldap_search",
             args: leak(format!(

@@ -38,6 +38,7 @@ impl Terminal {
             .env("HOME", scene.folder())
             .env("NO_COLOR", "1")
             .env("TERM", "xterm")
+            .env("SHELL", "/bin/sh")
             .env_remove("SSH_AUTH_SOCK")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

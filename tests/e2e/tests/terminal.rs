@@ -83,7 +83,8 @@ fn what_changed_while_the_plan_was_looked_at_stops_it() -> Result<()> {
 #[test]
 fn ctrl_c_at_a_password_gives_the_terminal_back() -> Result<()> {
     let scene = scene()?;
-    let command = format!("{PLAY} -k; echo code=$?; stty -a");
+    // The shell gets the Ctrl-C as well, and must live to tell what became of the terminal.
+    let command = format!("trap : INT; {PLAY} -k; echo code=$?; stty -a");
     let mut terminal = Terminal::start(&scene, &command)?;
     terminal.until("Password: ")?;
     terminal.press("geheim\x03")?;
