@@ -2,6 +2,7 @@
 
 mod call;
 mod commands;
+mod conduct;
 mod connect;
 mod interrupt;
 mod lookup;

@@ -18,6 +18,7 @@ pub mod module;
 pub mod playbook;
 pub mod registry;
 pub mod resource;
+pub mod rollback;
 pub mod run;
 
 pub mod source;

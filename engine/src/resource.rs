@@ -124,14 +124,41 @@ pub trait Kind: Send + Sync + 'static {
     fn reversible(&self, change: &Change<Self::State, Self::Want>, key: &Self::Key) -> Reversible;
 
     /// What to want so that writing it over what the change made brings the state before it again, for a change that
-    /// `reversible` does not call impossible. `None`: this kind cannot say it, the engine has to bring back what was
-    /// kept aside.
+    /// `reversible` does not call impossible. `None`: there is no way back.
     fn back(
         &self,
         _key: &Self::Key,
         _change: &Change<Self::State, Self::Want>,
     ) -> Option<Self::Want> {
         None
+    }
+
+    /// Is the resource, now in the state `now`, still what the change left, so that going back overwrites nobody's work?
+    /// The default: nothing that was asked for differs, and the text is the same. A kind whose text masks something or
+    /// leaves something out says it itself.
+    fn still(
+        &self,
+        key: &Self::Key,
+        change: &Change<Self::State, Self::Want>,
+        now: &Self::State,
+    ) -> bool {
+        change.to == *now
+            || (self.differences(&change.want, now).is_empty()
+                && self.text(key, &change.to) == self.text(key, now))
+    }
+
+    /// What lies now within resources that these changes made, as keys: entries of a directory, names below an entry.
+    /// Going back would take it along, so what others have put there since keeps such a resource where it is. One
+    /// answer a change, in order; only for changes that made something that holds others is the host asked.
+    async fn within(
+        &self,
+        _host: &Probe,
+        changes: &[KeyedChange<Self>],
+    ) -> Vec<Result<Vec<Self::Key>, HostError>>
+    where
+        Self: Sized,
+    {
+        changes.iter().map(|_| Ok(Vec::new())).collect()
     }
 
     /// Named when the prediction rests on something that only the run can show.
@@ -229,6 +256,8 @@ pub enum Shadow<K, S> {
 pub enum Reversible {
     /// Wholly.
     Yes,
+    /// What was before works with it, so going back leaves it where it is, for this reason, unless it is named.
+    Stays(String),
     /// It can, but this is lost.
     Loses(String),
     /// It cannot, for this reason.

@@ -61,6 +61,16 @@ impl<'a> View<'a> {
             .collect()
     }
 
+    /// The state of a resource whose kind is not known to the caller, as the kind's JSON.
+    pub fn state(&self, key: &Ref) -> Result<serde_json::Value, Stop> {
+        match self.lookup.lookup(key) {
+            Some(Known::State(state)) => Ok(state),
+            Some(Known::Unknown(why)) => Err(Stop::Unknown(why)),
+            Some(Known::Failed(why)) => Err(Stop::refuse(why)),
+            None => Err(Stop::Need(vec![key.clone()])),
+        }
+    }
+
     /// Asks for resources of several kinds as one batch before getting them one by one.
     pub fn need(&self, keys: &[Ref]) -> Result<(), Stop> {
         let missing: Vec<Ref> = keys

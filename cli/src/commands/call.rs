@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use runbook_engine::source::Sources;
 
-use super::play::{RunArgs, carry_out};
+use super::play::carry_out;
 use crate::call::{self, ChoiceArgs, HostArgs};
+use crate::conduct::RunArgs;
 
 /// Carry out one module on some hosts, as a play of one task.
 #[derive(clap::Args)]

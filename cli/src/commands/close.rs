@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use runbook_engine::diag::Severity;
 use runbook_engine::inventory;
-use runbook_engine::journal::{Journal, Record, Sealer};
+use runbook_engine::journal::Record;
 use runbook_engine::resource::Kept;
 use runbook_engine::run::exit;
 use runbook_engine::run::hosts::Fleet;
@@ -17,7 +17,7 @@ use crate::call::HostArgs;
 use crate::connect::Ways;
 use crate::interrupt::Interrupts;
 use crate::settings::Asked;
-use crate::{lookup, question, report};
+use crate::{conduct, lookup, question, report};
 
 /// Remove what a run has kept aside on the hosts; its changes cannot be taken back afterwards.
 #[derive(clap::Args)]
@@ -32,15 +32,8 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<u8> {
-    let sealer = Sealer::from_key_file(&lookup::key_file())?;
-    let journal = Journal::open(&lookup::state().join("runs.db"), sealer)?;
-    let run = match args.run {
-        Some(run) => run,
-        None => match journal.runs()?.pop() {
-            Some(last) => last.run,
-            None => anyhow::bail!("there is no run in the journal"),
-        },
-    };
+    let journal = conduct::journal()?;
+    let run = conduct::run_or_last(&journal, args.run.as_deref())?;
     let mut kept: BTreeMap<String, Vec<Kept>> = BTreeMap::new();
     for entry in journal.read(&run)? {
         match entry.record {

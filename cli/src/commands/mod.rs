@@ -5,6 +5,8 @@ mod close;
 mod doc;
 mod graph;
 mod play;
+mod rollback;
+mod runs;
 
 use clap::Subcommand;
 
@@ -19,6 +21,14 @@ pub enum Command {
     Graph(graph::Args),
     /// Describe the modules.
     Doc(doc::Args),
+    /// List the runs of this project.
+    Runs(runs::RunsArgs),
+    /// Show what a run changed.
+    Show(runs::ShowArgs),
+    /// Print the journal of a run.
+    Log(runs::LogArgs),
+    /// Take a run back: the states before, in reverse order, where nobody has changed them since.
+    Rollback(rollback::Args),
     /// Remove what runs have kept aside on the hosts; they cannot be taken back afterwards.
     Close(close::Args),
 }
@@ -31,6 +41,10 @@ impl Command {
             Self::Call(args) => call::run(args).await,
             Self::Graph(args) => graph::run(args).await,
             Self::Doc(args) => doc::run(&args),
+            Self::Runs(args) => runs::runs(&args),
+            Self::Show(args) => runs::show(&args),
+            Self::Log(args) => runs::log(&args),
+            Self::Rollback(args) => rollback::run(args).await,
             Self::Close(args) => close::run(args).await,
         }
     }

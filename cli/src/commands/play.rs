@@ -1,12 +1,9 @@
 //! Carry out a playbook, or with --check show what it would do.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use runbook_engine::compile::program::Item;
-use runbook_engine::journal::{Journal, NodeStatus, Record, Sealer};
-use runbook_engine::run::event::{Event, Sink, now};
 use runbook_engine::run::hosts::Fleet;
 use runbook_engine::run::redact::Redactor;
 use runbook_engine::run::shared::{Options, Parts, Shared};
@@ -14,12 +11,11 @@ use runbook_engine::run::{Runner, exit};
 use runbook_engine::source::{Sources, truth_of};
 
 use crate::call::{self, ChoiceArgs, HostArgs, Ready};
+use crate::conduct::{self, Origin, RunArgs, conduct};
 use crate::connect::Ways;
 use crate::interrupt::Interrupts;
-use crate::lookup;
-use crate::question;
-use crate::report::{self, json::JsonLines, terminal::Terminal};
 use crate::settings::Asked;
+use crate::{lookup, report};
 
 /// Carry out a playbook, or with --check show what it would do.
 ///
@@ -47,36 +43,6 @@ pub struct Args {
     /// Only look for mistakes
     #[arg(long)]
     syntax_check: bool,
-}
-
-/// How it is carried out and told.
-#[derive(clap::Args, Clone, Debug, Default)]
-pub struct RunArgs {
-    /// Change nothing: show what would be done
-    #[arg(short = 'C', long)]
-    pub check: bool,
-    /// Show what changes, line by line
-    #[arg(short = 'D', long)]
-    pub diff: bool,
-    /// Do not ask
-    #[arg(short, long)]
-    pub yes: bool,
-    /// How to report
-    #[arg(long, value_enum, default_value = "text", value_name = "FORM")]
-    pub output: Output,
-    /// Exit code 3 means that something was, or would be, changed
-    #[arg(long)]
-    pub detailed_exitcode: bool,
-}
-
-/// How to report.
-#[derive(clap::ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Output {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON event a line (docs/events.md).
-    Json,
 }
 
 pub async fn run(args: Args) -> anyhow::Result<u8> {
@@ -122,7 +88,6 @@ pub async fn carry_out(
     let ways = Ways::new(&inventory, &extra, &tools.engine, hosts, &asked, &redactor);
     let mut fleet = Fleet::new(Box::new(ways));
     fleet.warm = warm_users(&compiled.program, hosts);
-    let run_id = run_id();
     let shared = Arc::new(Shared::new(Parts {
         registry: tools.registry.clone(),
         redactor,
@@ -137,109 +102,18 @@ pub async fn carry_out(
             become_user: hosts.become_user.clone(),
         },
         sources: tools.sources.clone(),
-        run: run_id.clone(),
+        run: conduct::run_id(),
     }));
     interrupts.hand_over(&shared);
     let runner = Runner::new(shared.clone(), Arc::new(compiled.program));
-    let sink: Arc<dyn Sink> = match run.output {
-        Output::Json => Arc::new(JsonLines::default()),
-        Output::Text => Arc::new(Terminal::new(run.diff, hosts.verbose, run.check)),
-    };
-    let code = if run.check {
-        let started = Event::RunStarted {
-            run: None,
-            playbooks,
-            check: true,
-            at: now(),
-        };
-        sink.event(started);
-        let tally = runner.check(sink.clone()).await?;
-        let code = runner.exit_code(&tally, run.detailed_exitcode);
-        runner.warnings().into_iter().for_each(|w| sink.event(w));
-        sink.event(runner.finished(&tally, None, code));
-        code
-    } else {
-        apply(&runner, run, playbooks, sink, &run_id, hosts, &interrupts).await?
-    };
-    shared.fleet.close().await;
-    Ok(code)
-}
-
-async fn apply(
-    runner: &Runner,
-    run: &RunArgs,
-    playbooks: Vec<String>,
-    sink: Arc<dyn Sink>,
-    run_id: &str,
-    hosts: &HostArgs,
-    interrupts: &Interrupts,
-) -> anyhow::Result<u8> {
-    let shared = &runner.shared;
-    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-    let mut approved = None;
-    if terminal && !run.yes && run.output == Output::Text {
-        let plan = runner.plan().await?;
-        if shared.interrupted() {
-            report::note("Nothing has been changed.");
-            return Ok(exit::INTERRUPTED);
-        }
-        report::say(&report::plan::show(&plan, run.diff));
-        let acts = plan
-            .tasks
-            .iter()
-            .any(|t| !matches!(t.status, NodeStatus::Ok | NodeStatus::Skipped));
-        if !acts {
-            report::note("There is nothing to do.");
-            return Ok(exit::DONE);
-        }
-        if !question::yes("Do exactly this?") {
-            report::note("Nothing has been changed.");
-            return Ok(exit::DONE);
-        }
-        approved = Some(plan);
-    }
-    if let Some(plan) = approved {
-        // The person has looked for a while: what was approved is done only where the hosts are still the same.
-        shared.fleet.forget_states();
-        let again = runner.plan().await?;
-        if shared.interrupted() {
-            report::note("Nothing has been changed.");
-            return Ok(exit::INTERRUPTED);
-        }
-        let drift = plan.drift(&again);
-        if !drift.is_empty() {
-            for line in drift {
-                report::say_error(&line);
-            }
-            report::note(
-                "A host has changed since the plan was made. Nothing has been changed; look at the new plan.",
-            );
-            return Ok(exit::DRIFT);
-        }
-    }
-    let sealer = Sealer::from_key_file(&lookup::key_file())?;
-    let journal = Arc::new(Journal::open(&lookup::state().join("runs.db"), sealer)?);
-    let mut files = shared.sources.hashes();
-    files.extend(shared.local.hashes());
-    let started = Record::RunStarted {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        playbooks: playbooks.clone(),
-        call: std::iter::once(format!("{:?}", hosts.inventory))
-            .chain(hosts.limit.clone())
-            .collect(),
-        files,
-    };
-    sink.event(Event::RunStarted {
-        run: Some(run_id.to_owned()),
+    let origin = Origin {
         playbooks,
-        check: false,
-        at: now(),
-    });
-    interrupts.writing();
-    let tally = runner.apply(journal, started, sink.clone()).await?;
-    let code = runner.exit_code(&tally, run.detailed_exitcode);
-    runner.warnings().into_iter().for_each(|w| sink.event(w));
-    sink.event(runner.finished(&tally, Some(run_id.to_owned()), code));
+        inventory: hosts.inventory.clone(),
+        call: hosts.limit.iter().cloned().collect(),
+        takes_back: None,
+    };
+    let code = conduct(&runner, run, hosts.verbose, origin, &interrupts).await?;
+    shared.fleet.close().await;
     Ok(code)
 }
 
@@ -264,14 +138,6 @@ fn warm_users(
     } else {
         Vec::new()
     }
-}
-
-/// An id that sorts by time and that a person can read out.
-fn run_id() -> String {
-    let now = jiff::Zoned::now();
-    let nanos = now.timestamp().subsec_nanosecond().unsigned_abs();
-    let tail = (u64::from(nanos) ^ u64::from(std::process::id()).rotate_left(13)) & 0xffff;
-    format!("{}-{tail:04x}", now.strftime("%Y%m%d-%H%M%S"))
 }
 
 fn list(args: &Args, ready: &Ready) {

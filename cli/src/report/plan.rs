@@ -89,13 +89,25 @@ pub fn show(plan: &Plan, diff: bool) -> String {
         })
         .collect();
     if lost.is_empty() {
-        text.push_str("Way back: all of it. Nothing has been changed.\n");
+        text.push_str("Way back: all of it. ");
     } else {
-        text.push_str(&format!(
-            "Way back: all but\n{}Nothing has been changed.\n",
-            lost.concat()
-        ));
+        text.push_str(&format!("Way back: all but\n{}", lost.concat()));
     }
+    let stays: Vec<String> = plan
+        .tasks
+        .iter()
+        .filter(|t| !t.stays.is_empty())
+        .map(|t| {
+            let why: std::collections::BTreeSet<&str> =
+                t.stays.iter().map(String::as_str).collect();
+            let why: Vec<&str> = why.into_iter().collect();
+            format!("  {}: {}\n", t.task, why.join("; "))
+        })
+        .collect();
+    if !stays.is_empty() {
+        text.push_str(&format!("Stays on the way back:\n{}", stays.concat()));
+    }
+    text.push_str("Nothing has been changed.\n");
     text
 }
 

@@ -100,10 +100,12 @@ impl Terminal {
         match &report.message {
             Some(message) if quiet => {
                 line.push_str(&indented(message, 4));
-                line.push_str(&format!(
-                    "    at {}:{}:{}\n",
-                    report.place.file, report.place.line, report.place.column
-                ));
+                if !report.place.file.is_empty() {
+                    line.push_str(&format!(
+                        "    at {}:{}:{}\n",
+                        report.place.file, report.place.line, report.place.column
+                    ));
+                }
             }
             Some(message) if report.status != NodeStatus::Skipped || self.verbose > 0 => {
                 line.push_str(&indented(message, 4));
@@ -182,6 +184,7 @@ impl Sink for Terminal {
                 if report.status == NodeStatus::Skipped
                     && self.verbose == 0
                     && report.message.is_none()
+                    && report.notes.is_empty()
                 {
                     String::new()
                 } else {
@@ -232,10 +235,19 @@ impl Sink for Terminal {
                 }
                 match run {
                     None => text.push_str("Nothing has been changed.\n"),
-                    Some(run) if *kept > 0 => {
-                        text.push_str(&format!("run {run}: {kept} things are kept aside on the hosts until `runbook close {run}`\n"));
+                    Some(run) => {
+                        let changed = hosts.values().any(|h| h.contains_key(&NodeStatus::Changed));
+                        if changed {
+                            text.push_str(&format!(
+                                "run {run}: `runbook rollback {run}` takes it back\n"
+                            ));
+                        }
+                        if *kept > 0 {
+                            text.push_str(&format!(
+                                "{kept} things are kept aside on the hosts until `runbook close {run}`\n"
+                            ));
+                        }
                     }
-                    Some(_) => {}
                 }
                 text
             }

@@ -20,15 +20,28 @@ pub enum Record {
         version: String,
         /// The playbooks, as given.
         playbooks: Vec<String>,
+        /// The inventories, as given.
+        #[serde(default)]
+        inventory: Vec<String>,
         /// What was asked for on the command line that decides what runs (limit, tags, extra variables' names).
         call: Vec<String>,
         /// SHA-256 of every file that went into it, by path.
         files: BTreeMap<String, String>,
+        /// The run that it takes back, if it is a rollback.
+        #[serde(default)]
+        takes_back: Option<String>,
     },
     /// A task is about to write these changes.
     ChangesIntended {
         /// Name of the task.
         task: String,
+        /// The host that they are written to, where it is another than the one that the record is about
+        /// (`delegate_to`).
+        #[serde(default)]
+        on: Option<String>,
+        /// The user that was become, if any.
+        #[serde(default)]
+        user: Option<String>,
         /// All of them.
         changes: Vec<ChangeRecord>,
     },

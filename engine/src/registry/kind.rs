@@ -41,6 +41,14 @@ pub trait AnyKind: Send + Sync {
     fn reversible(&self, change: &ErasedChange) -> Reversible;
     /// See [`Kind::back`].
     fn back(&self, change: &ErasedChange) -> Option<Json>;
+    /// See [`Kind::still`].
+    fn still(&self, change: &ErasedChange, now: &Json) -> bool;
+    /// See [`Kind::within`].
+    async fn within(
+        &self,
+        host: &Probe,
+        changes: &[ErasedChange],
+    ) -> Vec<Result<Vec<Ref>, HostError>>;
     /// See [`Kind::assumes`].
     fn assumes(&self, change: &ErasedChange) -> Vec<String>;
     /// See [`Kind::touched_by`].
@@ -77,6 +85,10 @@ impl<K: Kind> Erased<K> {
             want: typed(K::NAME, "want", &change.change.want)?,
         };
         Ok((Self::key(&change.key)?, typed_change))
+    }
+    fn keyed(change: &ErasedChange) -> Result<KeyedChange<K>, String> {
+        let (key, change) = Self::change(change)?;
+        Ok(KeyedChange { key, change })
     }
 }
 
@@ -149,6 +161,33 @@ impl<K: Kind> AnyKind for Erased<K> {
         Some(json(&self.0.back(&key, &change)?))
     }
 
+    fn still(&self, change: &ErasedChange, now: &Json) -> bool {
+        match (Self::change(change), Self::state(now)) {
+            (Ok((key, change)), Ok(now)) => self.0.still(&key, &change, &now),
+            _ => false,
+        }
+    }
+
+    async fn within(
+        &self,
+        host: &Probe,
+        changes: &[ErasedChange],
+    ) -> Vec<Result<Vec<Ref>, HostError>> {
+        let typed_changes: Result<Vec<KeyedChange<K>>, String> =
+            changes.iter().map(Self::keyed).collect();
+        match typed_changes {
+            Ok(typed_changes) => {
+                let found = self.0.within(host, &typed_changes).await;
+                let erased = |keys: Vec<K::Key>| keys.iter().map(reference::<K>).collect();
+                found.into_iter().map(|r| r.map(erased)).collect()
+            }
+            Err(e) => changes
+                .iter()
+                .map(|_| Err(HostError::failed(e.clone())))
+                .collect(),
+        }
+    }
+
     fn assumes(&self, change: &ErasedChange) -> Vec<String> {
         Self::change(change)
             .map(|(key, c)| self.0.assumes(&key, &c))
@@ -179,11 +218,9 @@ impl<K: Kind> AnyKind for Erased<K> {
         host: &Target,
         changes: &[ErasedChange],
     ) -> Result<Vec<Kept>, WriteError> {
-        let mut typed_changes = Vec::with_capacity(changes.len());
-        for change in changes {
-            let (key, change) = Self::change(change).map_err(WriteError::failed)?;
-            typed_changes.push(KeyedChange::<K> { key, change });
-        }
+        let typed_changes: Result<Vec<KeyedChange<K>>, String> =
+            changes.iter().map(Self::keyed).collect();
+        let typed_changes = typed_changes.map_err(WriteError::failed)?;
         self.0.write(host, &typed_changes).await
     }
 

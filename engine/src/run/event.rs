@@ -21,6 +21,9 @@ pub enum Event {
         run: Option<String>,
         /// The playbooks, as given.
         playbooks: Vec<String>,
+        /// The run that it takes back, if it is a rollback.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        takes_back: Option<String>,
         /// It is a check: nothing will be changed.
         check: bool,
         /// When.
@@ -129,6 +132,9 @@ pub struct TaskReport {
     /// What cannot be taken back.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub irreversible: Vec<String>,
+    /// What a rollback leaves where it is, unless it is named.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stays: Vec<String>,
     /// It is an opaque action: its effect is not ours to know.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub opaque: bool,

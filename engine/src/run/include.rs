@@ -139,6 +139,7 @@ impl Walk {
             notes: Vec::new(),
             assumptions: Vec::new(),
             irreversible: Vec::new(),
+            stays: Vec::new(),
             opaque: false,
             output: IndexMap::new(),
             place: self.shared.place(include.common.span),

@@ -42,6 +42,8 @@ pub struct Reach {
     pub probe: Option<Probe>,
     /// As whom.
     pub user: User,
+    /// Inventory name of the host that it is, where that is not the one that the task is about (`delegate_to`).
+    pub on: Option<String>,
 }
 
 /// Everything that settling one task needs.
@@ -81,6 +83,8 @@ pub struct Settled {
     pub assumptions: Vec<String>,
     /// What cannot be taken back.
     pub irreversible: Vec<String>,
+    /// What going back leaves where it is, unless it is named.
+    pub stays: Vec<String>,
     /// An opaque action.
     pub opaque: bool,
     /// An action that a prediction cannot know the result of.
@@ -447,6 +451,7 @@ impl Settle<'_> {
         let reversible = kind.reversible(change);
         match &reversible {
             Reversible::Yes => {}
+            Reversible::Stays(why) => settled.stays.push(why.clone()),
             Reversible::Loses(what) | Reversible::Never(what) => {
                 settled.irreversible.push(what.clone())
             }
@@ -493,6 +498,8 @@ impl Settle<'_> {
             });
         let intended = Record::ChangesIntended {
             task: self.task.to_owned(),
+            on: reach.on.clone(),
+            user: become_name(&reach.user),
             changes: records.collect(),
         };
         journal.append(self.run, self.host, self.node, &intended)?;
@@ -504,10 +511,7 @@ impl Settle<'_> {
             };
             match kind.write(&target, &group).await {
                 Ok(kept) => {
-                    let user = match &reach.user {
-                        User::Become(name) => Some(name.clone()),
-                        User::Login => None,
-                    };
+                    let user = become_name(&reach.user);
                     settled.kept.extend(kept.into_iter().map(|k| Kept {
                         user: user.clone(),
                         ..k
@@ -804,6 +808,13 @@ pub fn host_failure(error: &HostError) -> Settled {
         _ => NodeStatus::Failed,
     };
     Settled::with(status, error.to_string())
+}
+
+fn become_name(user: &User) -> Option<String> {
+    match user {
+        User::Become(name) => Some(name.clone()),
+        User::Login => None,
+    }
 }
 
 /// The changes of each kind, kinds in the order in which they first come.

@@ -454,6 +454,7 @@ impl Walk {
                     base: Arc::default(),
                     probe: None,
                     user: User::Login,
+                    on: None,
                 },
                 String::new(),
             )
@@ -569,6 +570,7 @@ impl Walk {
                 base: link.base.clone(),
                 probe: Some(probe),
                 user,
+                on: (host != node.host).then_some(host),
             },
             link.machine.clone(),
         ))
@@ -804,6 +806,7 @@ impl Walk {
             notes: all(&settled.notes),
             assumptions: all(&settled.assumptions),
             irreversible: all(&settled.irreversible),
+            stays: all(&settled.stays),
             opaque: settled.opaque,
             output,
             place: self.shared.place(node.task.common.span),

@@ -111,39 +111,46 @@ impl Walk {
         if play.uses_facts {
             self.gather_facts(&hosts).await;
         }
-        let mut groups = Vec::new();
-        for group in &play.groups {
-            let fatal = play.any_errors_fatal || group.site.is_some();
-            if play.free && group.site.is_none() {
-                for host in &group.hosts {
-                    let alone = Group {
-                        site: None,
-                        hosts: vec![host.clone()],
-                    };
-                    groups.push(Here {
-                        group: Arc::new(alone),
-                        fatal: false,
-                        layers: Vec::new(),
-                        collected: None,
-                        rescued: false,
-                    });
-                }
-            } else {
-                groups.push(Here {
-                    group: Arc::new(group.clone()),
-                    fatal,
-                    layers: Vec::new(),
-                    collected: None,
-                    rescued: false,
-                });
-            }
-        }
+        let groups = groups_of(play);
         let walks = groups.iter().map(|here| self.group(play, here));
         for outcome in join_all(walks).await {
             outcome?;
         }
         for host in &hosts {
             self.states.with(host, |h| h.ended = false);
+        }
+        Ok(())
+    }
+
+    /// Only the handlers of the plays, as if tasks had notified them.
+    pub async fn handlers_of(
+        &self,
+        program: &Program,
+        notified: &BTreeMap<String, Vec<String>>,
+    ) -> Result<(), Stopped> {
+        for (host, names) in notified {
+            self.states.with(host, |state| {
+                state.notified = names.iter().map(|n| (n.clone(), true)).collect();
+            });
+        }
+        for play in &program.plays {
+            let walk = Self {
+                play: Some(play.clone()),
+                ..self.clone()
+            };
+            let hosts: Vec<String> = play.groups.iter().flat_map(|g| g.hosts.clone()).collect();
+            let hosts: Vec<String> = hosts
+                .into_iter()
+                .filter(|h| notified.contains_key(h))
+                .collect();
+            if play.uses_facts {
+                walk.gather_facts(&hosts).await;
+            }
+            let groups = groups_of(play);
+            let walks = groups.iter().map(|here| walk.handlers(play, here));
+            for outcome in join_all(walks).await {
+                outcome?;
+            }
         }
         Ok(())
     }
@@ -517,4 +524,36 @@ impl Walk {
         });
         join_all(all).await;
     }
+}
+
+/// The groups of a play, each of which keeps the written order among its hosts.
+fn groups_of(play: &Play) -> Vec<Here> {
+    let mut groups = Vec::new();
+    for group in &play.groups {
+        let fatal = play.any_errors_fatal || group.site.is_some();
+        if play.free && group.site.is_none() {
+            for host in &group.hosts {
+                let alone = Group {
+                    site: None,
+                    hosts: vec![host.clone()],
+                };
+                groups.push(Here {
+                    group: Arc::new(alone),
+                    fatal: false,
+                    layers: Vec::new(),
+                    collected: None,
+                    rescued: false,
+                });
+            }
+        } else {
+            groups.push(Here {
+                group: Arc::new(group.clone()),
+                fatal,
+                layers: Vec::new(),
+                collected: None,
+                rescued: false,
+            });
+        }
+    }
+    groups
 }

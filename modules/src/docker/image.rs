@@ -282,7 +282,11 @@ impl Kind for Image {
         // Only this name goes, and with it the image where it has no other and no container needs it.
         let path = format!("/images/{}", encode(&kept.place));
         let gone = Writer::new(host).delete(&path).await?;
-        gone.map(drop).map_err(|r| failed(&kept.place, &r))
+        match gone {
+            // It was removed by hand.
+            Err(refused) if refused.status == 404 => Ok(()),
+            other => other.map(drop).map_err(|r| failed(&kept.place, &r)),
+        }
     }
 }
 

@@ -134,6 +134,25 @@ impl Kind for Container {
         earlier::reversible(change)
     }
 
+    /// One that has stopped or been started since is still the one that was left.
+    fn still(
+        &self,
+        _: &ContainerKey,
+        change: &Change<ContainerState, ContainerWant>,
+        now: &ContainerState,
+    ) -> bool {
+        let left = ContainerState {
+            running: now.running,
+            status: now.status.clone(),
+            ..change.to.clone()
+        };
+        left.exists == now.exists
+            && (!left.exists
+                || (left.env() == now.env()
+                    && (left.image_id.is_empty() || left.image_id == now.image_id)
+                    && spec::text(&left) == spec::text(now)))
+    }
+
     fn back(
         &self,
         _: &ContainerKey,
@@ -203,7 +222,12 @@ impl Kind for Container {
         let gone = daemon
             .delete(&format!("/containers/{}", encode(&kept.place)))
             .await?;
-        gone.map(drop)
-            .map_err(|refused| failed(&kept.place, &refused))
+        match gone {
+            // It is in its place again, or was removed by hand.
+            Err(refused) if refused.status == 404 => Ok(()),
+            other => other
+                .map(drop)
+                .map_err(|refused| failed(&kept.place, &refused)),
+        }
     }
 }

@@ -79,6 +79,15 @@ impl Kind for FileKind {
                 ));
             }
         }
+        if let (FileType::File, Some(earlier)) = (is, &want.earlier)
+            && read.sha256 != earlier.sha256
+        {
+            found.push(format!(
+                "content {} → {} as it was",
+                bytes(read.size.unwrap_or_default()),
+                bytes(earlier.size.unwrap_or_default())
+            ));
+        }
         if let (FileType::Link, Some(link)) = (is, &want.link)
             && read.link.as_ref() != Some(link)
         {
@@ -117,6 +126,9 @@ impl Kind for FileKind {
 
     fn predict(&self, want: &FileWant, from: &FileState) -> FileState {
         let is = want.is.unwrap_or(from.is);
+        if let Some(earlier) = &want.earlier {
+            return earlier.as_ref().clone();
+        }
         if is == FileType::Absent {
             return FileState {
                 uid: from.uid,
@@ -204,16 +216,65 @@ impl Kind for FileKind {
             .collect()
     }
 
+    fn still(&self, _key: &FileKey, change: &Change<FileState, FileWant>, now: &FileState) -> bool {
+        let to = &change.to;
+        // What a prediction could not know (the number of a new owner) is taken as it is.
+        let same = |a: Option<String>, b: Option<String>| a.is_none() || a == b;
+        let number = |n: Option<u32>| n.map(|n| n.to_string());
+        let named = |name: &Option<String>, id: Option<u32>| name.clone().or(number(id));
+        to.is == now.is
+            && (to.is == FileType::Absent
+                || ((to.is == FileType::Link || same(number(to.mode), number(now.mode)))
+                    && (to.owner == now.owner || same(number(to.uid), number(now.uid)))
+                    && (to.group == now.group || same(number(to.gid), number(now.gid)))
+                    && same(named(&to.owner, to.uid), named(&now.owner, now.uid))
+                    && same(named(&to.group, to.gid), named(&now.group, now.gid))
+                    && same(to.sha256.clone(), now.sha256.clone())
+                    && to.link == now.link))
+    }
+
+    async fn within(
+        &self,
+        host: &Probe,
+        changes: &[KeyedChange<Self>],
+    ) -> Vec<Result<Vec<FileKey>, HostError>> {
+        // What came back from where it was kept came with all that is in it, and is kept again when it goes.
+        let made = |c: &KeyedChange<Self>| {
+            c.change.to.is == FileType::Directory
+                && c.change.from.is != FileType::Directory
+                && c.change.want.earlier.is_none()
+        };
+        let lists = changes.iter().map(|keyed| async move {
+            if !made(keyed) {
+                return Ok(Vec::new());
+            }
+            let path = &keyed.key.path;
+            let entries = super::listing::list(host, path).await?;
+            // What this program has put aside there is nobody's.
+            let theirs = entries.iter().filter(|e| !write::is_aside(&e.path));
+            Ok(theirs
+                .map(|e| FileKey::new(&super::state::join(path, &e.path)))
+                .collect())
+        });
+        futures::future::join_all(lists).await
+    }
+
     fn back(&self, _key: &FileKey, change: &Change<FileState, FileWant>) -> Option<FileWant> {
         let from = &change.from;
-        let content = match from.is {
-            // What is too large to be carried is brought back from where it was kept.
-            FileType::File => Some(super::state::Source::Bytes(from.content.clone()?)),
+        let content = match (from.is, &from.content) {
+            (FileType::File, Some(content)) => Some(super::state::Source::Bytes(content.clone())),
             _ => None,
+        };
+        // What is too large to be carried, and a directory with all that is in it, come back from where they were kept.
+        let kept = match from.is {
+            FileType::File => from.content.is_none() && from.sha256 != change.to.sha256,
+            FileType::Directory => change.to.is != FileType::Directory,
+            _ => false,
         };
         Some(FileWant {
             is: Some(from.is),
             content,
+            earlier: kept.then(|| Box::new(from.clone())),
             mode: from.mode.filter(|_| from.is != FileType::Link),
             owner: from.mode.and(from.owner.clone()),
             group: from.mode.and(from.group.clone()),
@@ -280,7 +341,7 @@ impl Kind for FileKind {
 
     async fn discard(&self, host: &Target, kept: &Kept) -> Result<(), HostError> {
         let name = kept.place.rsplit('/').next().unwrap_or_default();
-        if !(name.starts_with('.') && name.ends_with('~') && name.contains(write::ASIDE)) {
+        if !write::is_aside(name) {
             return Err(HostError::failed(format!(
                 "{} is not a thing that was kept aside; it is left as it is",
                 kept.place

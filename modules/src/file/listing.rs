@@ -88,7 +88,7 @@ impl Kind for ListingKind {
     }
 }
 
-async fn list(host: &Probe, path: &str) -> Result<Vec<Entry>, HostError> {
+pub(super) async fn list(host: &Probe, path: &str) -> Result<Vec<Entry>, HostError> {
     // The slash makes find look into a directory that a link leads to.
     let from = format!("{}/", path.trim_end_matches('/'));
     let argv = [

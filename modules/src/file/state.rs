@@ -293,6 +293,9 @@ pub struct FileWant {
     /// It shall be a hard link to this file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hard: Option<Hard>,
+    /// What stood there once, and comes back from where it was kept aside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<Box<FileState>>,
     /// A command that checks the new content before it takes its place; each `%s` becomes the path of a temporary
     /// file that holds it. Split into words as a shell does, run without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -17,6 +17,12 @@ use super::state::{join, parent, sha256};
 
 /// What the names of things kept aside have in common.
 pub const ASIDE: &str = ".runbook-";
+/// Is a thing of this name one that was kept aside?
+pub(super) fn is_aside(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    name.starts_with('.') && name.ends_with('~') && name.contains(ASIDE)
+}
+
 /// Contents up to this many bytes travel with the script; larger ones are uploaded before it.
 const WITH_SCRIPT: usize = 4 * 1024 * 1024;
 

@@ -24,7 +24,7 @@ use super::entry::{
 use super::schema::Schema;
 use super::server::{Server, Through};
 use super::session::{Depth, Raw, Refused, Session};
-use super::writing::{self, is_config};
+use super::writing::{self, is_config, is_schema};
 
 /// The kind.
 pub struct LdapEntry;
@@ -115,15 +115,40 @@ impl Kind for LdapEntry {
 
     fn reversible(&self, change: &Change<EntryState, EntryWant>, key: &EntryKey) -> Reversible {
         match (&change.from.entry, &change.to.entry) {
-            (None, Some(_)) if is_config(key) => Reversible::Never(
-                "slapd does not delete entries of its configuration: schemas never, others not before 2.5"
+            (None, Some(_)) if is_config(key) => Reversible::Stays(
+                "slapd does not delete entries of its configuration; what was before works beside them"
                     .to_owned(),
+            ),
+            (Some(_), Some(_)) if is_schema(key) => Reversible::Stays(
+                "entries may use the schema by now, and what was before works with it".to_owned(),
             ),
             (Some(_), None) => Reversible::Loses(
                 "its times and its entryUUID, which the server sets anew".to_owned(),
             ),
             _ => Reversible::Yes,
         }
+    }
+
+    fn still(
+        &self,
+        _key: &EntryKey,
+        change: &Change<EntryState, EntryWant>,
+        now: &EntryState,
+    ) -> bool {
+        let left = change
+            .to
+            .entry
+            .clone()
+            .map_or(EntryWant::Absent, EntryWant::Entry);
+        differences(&left, now).is_empty()
+    }
+
+    async fn within(
+        &self,
+        host: &Probe,
+        changes: &[KeyedChange<Self>],
+    ) -> Vec<Result<Vec<EntryKey>, HostError>> {
+        super::below::below(host, changes).await
     }
 
     fn back(&self, key: &EntryKey, change: &Change<EntryState, EntryWant>) -> Option<EntryWant> {

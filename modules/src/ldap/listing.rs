@@ -130,7 +130,7 @@ impl Kind for LdapListing {
     }
 }
 
-async fn list(host: &Probe, key: &ListingKey) -> Result<Listing, HostError> {
+pub(super) async fn list(host: &Probe, key: &ListingKey) -> Result<Listing, HostError> {
     for attempt in 0..2 {
         let session = Session::of(host, &key.server).await?;
         match session.search(&key.base, key.depth, &["1.1"]).await {

@@ -1,6 +1,7 @@
 //! Directories (LDAP): entries and schema as resources, updates from LDIF, exports.
 
 pub mod applied;
+mod below;
 pub mod chain;
 pub mod container;
 mod data_plan;

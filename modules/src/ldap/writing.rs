@@ -242,7 +242,7 @@ pub(super) fn is_config(key: &EntryKey) -> bool {
     key.place == "cn=config" || key.place.starts_with("cn=config/")
 }
 
-fn is_schema(key: &EntryKey) -> bool {
+pub(super) fn is_schema(key: &EntryKey) -> bool {
     key.place.starts_with("cn=config/cn=schema")
 }
 

@@ -196,11 +196,14 @@ impl Kind for PgSchema {
             .flat_map(|s| &s.inverse.loses)
             .map(String::as_str)
             .collect();
-        if loses.is_empty() {
-            Reversible::Yes
-        } else {
-            Reversible::Loses(loses.join("; "))
+        let mut why = "the version before works with the newer schema".to_owned();
+        if !loses.is_empty() {
+            why.push_str(&format!(
+                "; taken back by name it loses: {}",
+                loses.join("; ")
+            ));
         }
+        Reversible::Stays(why)
     }
 
     fn back(&self, _: &SchemaKey, change: &Change<SchemaState, SchemaWant>) -> Option<SchemaWant> {

@@ -347,7 +347,10 @@ impl Trial<'_> {
     async fn restored(&mut self, rig: &Rig, plan: &Plan, before: &str, mut kept: Vec<Kept>) {
         let mut back: Changes = Vec::new();
         for (kind, change) in plan.changes.iter().rev() {
-            if kind.reversible(change) != Reversible::Yes {
+            if !matches!(
+                kind.reversible(change),
+                Reversible::Yes | Reversible::Stays(_)
+            ) {
                 return;
             }
             let Some(want) = kind.back(change) else {

@@ -51,3 +51,15 @@ fn three_hosts_are_upgraded_fall_back_and_finish() -> Result<()> {
     archive.finishes()?;
     archive.site().destroy()
 }
+
+#[test]
+fn an_upgrade_is_taken_back_while_people_work_on() -> Result<()> {
+    let Some(archive) = site("an_upgrade_is_taken_back", "e2e-back", Hosts::One)? else {
+        return Ok(());
+    };
+    let before = archive.as_it_is()?;
+    let check = archive.check_changes_nothing()?;
+    let (run, done) = archive.run_does_what_the_check_said(&check)?;
+    archive.goes_back(&before, &run, &done.value)?;
+    archive.site().destroy()
+}

@@ -38,6 +38,24 @@ pub fn directory(archive: &Archive) -> Result<String> {
     )
 }
 
+/// Entries without what the server sets by itself when one is written.
+pub fn lasting(ldif: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let set = [
+        "entryCSN",
+        "entryUUID",
+        "modifyTimestamp",
+        "modifiersName",
+        "createTimestamp",
+        "creatorsName",
+        "contextCSN",
+    ];
+    let mut all = entries(ldif);
+    for lines in all.values_mut() {
+        lines.retain(|line| !set.contains(&line.split(':').next().unwrap_or_default()));
+    }
+    all
+}
+
 /// A value that the upgrade gave to an entry that had been there before.
 pub fn added(before: &str, after: &str) -> Result<Value> {
     let (before, after) = (entries(before), entries(after));
@@ -66,17 +84,29 @@ impl Archive {
     /// # Errors
     /// The server refuses.
     pub fn delete_value(&self, value: &Value) -> Result<()> {
+        self.modify("delete", value)
+    }
+
+    /// Adds a value with `ldapmodify`.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub fn add_value(&self, value: &Value) -> Result<()> {
+        self.modify("add", value)
+    }
+
+    fn modify(&self, how: &str, value: &Value) -> Result<()> {
         let Value {
             dn,
             attribute,
             value,
         } = value;
-        self.say(&format!("# ldapmodify: {dn}: delete {attribute}: {value}"));
+        self.say(&format!("# ldapmodify: {dn}: {how} {attribute}: {value}"));
         self.on(
             "ldap",
             &format!(
                 "docker exec -i ldap sh -c 'ldapmodify -x -D \"cn=admin,$LDAP_BASE_DN\" -w \"$LDAP_ROOTPASS\"' <<'LDIF'\n\
-                 dn: {dn}\nchangetype: modify\ndelete: {attribute}\n{attribute}: {value}\nLDIF"
+                 dn: {dn}\nchangetype: modify\n{how}: {attribute}\n{attribute}: {value}\nLDIF"
             ),
         )?;
         Ok(())

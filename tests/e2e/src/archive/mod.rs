@@ -3,6 +3,7 @@
 //! Whatever is claimed is looked at with other programs than ours: `docker`, `slapcat`, `ldapmodify`, `psql`, `pg_dump`,
 //! `curl`, `sha256sum`, each run on the host without SSH.
 
+mod back;
 mod by_hand;
 mod damage;
 mod played;
@@ -16,6 +17,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use runbook_lab::{Lab, Site};
 
+pub use back::Before;
 pub use by_hand::Settings;
 pub use played::{Finished, Played, Span};
 pub use snapshot::Snapshot;
@@ -59,15 +61,25 @@ impl Archive {
     /// # Errors
     /// It ends with another exit code, or prints what is no event.
     pub fn play(&self, playbook: &str, more: &[&str], code: i32) -> Result<Played> {
+        let mut args = vec!["play", playbook];
+        args.extend(more);
+        self.runbook(&args, code)
+    }
+
+    /// Calls the program as its users do, on the inventory of the site.
+    ///
+    /// # Errors
+    /// It ends with another exit code, or prints what is no event.
+    pub fn runbook(&self, args: &[&str], code: i32) -> Result<Played> {
         self.say(&format!(
-            "$ runbook play {playbook} -i {} {}",
-            self.inventory.display(),
-            more.join(" ")
+            "$ runbook {} -i {}",
+            args.join(" "),
+            self.inventory.display()
         ));
         let output = Command::new(&self.program)
-            .args(["play", playbook, "--output", "json", "-i"])
+            .args(args)
+            .args(["--output", "json", "-i"])
             .arg(&self.inventory)
-            .args(more)
             .current_dir(Lab::project())
             .env("RUNBOOK_STATE", self.state.path())
             .env("RUNBOOK_KEY_FILE", self.state.path().join("journal.key"))

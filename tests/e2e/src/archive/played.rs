@@ -84,6 +84,26 @@ impl Played {
             .collect()
     }
 
+    /// The id of the run.
+    #[must_use]
+    pub fn run_id(&self) -> Option<String> {
+        let started = self
+            .events
+            .iter()
+            .find(|e| text(e, "event") == "run-started")?;
+        started.get("run")?.as_str().map(str::to_owned)
+    }
+
+    /// What finished tasks note for a person.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let lists = self.tasks().filter_map(|e| e.get("notes")?.as_array());
+        lists
+            .flatten()
+            .filter_map(|n| n.as_str().map(str::to_owned))
+            .collect()
+    }
+
     /// The names of all tasks with this status on any host.
     #[must_use]
     pub fn named(&self, status: &str) -> BTreeSet<String> {

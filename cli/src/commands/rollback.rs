@@ -1,0 +1,167 @@
+//! Take a run back.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use runbook_engine::rollback::{Choice, Handlers, Rollback, Told};
+use runbook_engine::run::exit;
+use runbook_engine::run::hosts::Fleet;
+use runbook_engine::run::redact::Redactor;
+use runbook_engine::run::shared::{Options, Parts, Shared};
+use runbook_engine::source::Sources;
+
+use crate::call::{self, ChoiceArgs, HostArgs};
+use crate::conduct::{self, Origin, RunArgs, conduct};
+use crate::connect::Ways;
+use crate::interrupt::Interrupts;
+use crate::settings::Asked;
+use crate::{lookup, report};
+
+/// Take a run back: the states before, in reverse order, where nobody has changed them since.
+///
+/// What others have changed is shown and left. What the version before works with (a database schema) stays. On a
+/// terminal the plan is shown and you are asked before anything is changed.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The run (the last one)
+    run_id: Option<String>,
+    #[command(flatten)]
+    hosts: HostArgs,
+    #[command(flatten)]
+    run: RunArgs,
+    /// Only what it did on this host (may be given again)
+    #[arg(long, value_name = "HOST")]
+    host: Vec<String>,
+    /// Back to the moment before this task: it and all that came after it
+    #[arg(long, value_name = "TASK")]
+    to: Option<String>,
+    /// Leave what this task did, which cannot be taken back, and take back what came before it too
+    #[arg(long, value_name = "TASK")]
+    past: Vec<String>,
+    /// Take this back although others have changed it since (`file:/etc/hosts`)
+    #[arg(long, value_name = "KEY")]
+    overwrite: Vec<String>,
+    /// Take this back although it could stay (`pg-schema:…`)
+    #[arg(long, value_name = "KEY")]
+    also: Vec<String>,
+}
+
+pub async fn run(args: Args) -> anyhow::Result<u8> {
+    let journal = conduct::journal()?;
+    let of = conduct::run_or_last(&journal, args.run_id.as_deref())?;
+    let told = Told::from_entries(&journal.read(&of)?);
+    drop(journal);
+    let mut hosts = args.hosts;
+    if hosts.inventory.is_empty() {
+        hosts.inventory.clone_from(&told.inventory);
+    }
+    let playbooks = playbooks_of(&told);
+    let sources = Arc::new(Sources::new());
+    let ready = match call::compile(&hosts, &ChoiceArgs::default(), &playbooks, sources)? {
+        Ok(ready) => ready,
+        Err(code) => return Ok(code),
+    };
+    let choice = Choice {
+        hosts: args.host,
+        to: args.to,
+        past: args.past,
+        overwrite: args.overwrite,
+        also: args.also,
+    };
+    let sites = &ready.compiled.hosts.sites;
+    let site_of = |host: &str| sites.get(host).cloned().unwrap_or_else(|| host.to_owned());
+    let steps = match choice.of(&told.steps, &site_of) {
+        Ok(steps) => steps,
+        Err(wrong) => {
+            wrong.iter().for_each(|w| report::say_error(w));
+            report::note("Nothing was touched; no host was connected.");
+            return Ok(exit::WRONG);
+        }
+    };
+    if steps.is_empty() {
+        report::note(&format!("run {of} changed nothing"));
+        return Ok(exit::DONE);
+    }
+    let interrupts = Interrupts::listen();
+    let redactor = Arc::new(Redactor::default());
+    let asked = Asked::on_terminal(&hosts, &redactor)?;
+    let vars = &ready.compiled.hosts.vars;
+    let extra = vars
+        .values()
+        .next()
+        .map(|v| v.extra.clone())
+        .unwrap_or_default();
+    let ways = Ways::new(
+        &ready.inventory,
+        &extra,
+        &ready.tools.engine,
+        &hosts,
+        &asked,
+        &redactor,
+    );
+    let shared = Arc::new(Shared::new(Parts {
+        registry: ready.tools.registry.clone(),
+        redactor,
+        engine: ready.tools.engine.clone(),
+        fleet: Fleet::new(Box::new(ways)),
+        hosts: ready.compiled.hosts,
+        options: Options {
+            check: args.run.check,
+            forks: hosts.forks,
+            verbose: hosts.verbose,
+            become_: hosts.become_,
+            become_user: hosts.become_user.clone(),
+        },
+        sources: ready.tools.sources.clone(),
+        run: conduct::run_id(),
+    }));
+    interrupts.hand_over(&shared);
+    let handlers = (!playbooks.is_empty()).then(|| Handlers {
+        program: Arc::new(ready.compiled.program),
+        notified: told.notified.clone(),
+    });
+    let rollback = Rollback {
+        shared: shared.clone(),
+        of: of.clone(),
+        steps,
+        choice,
+        handlers,
+    };
+    let origin = Origin {
+        playbooks: told.playbooks,
+        inventory: hosts.inventory.clone(),
+        call: hosts.limit.iter().cloned().collect(),
+        takes_back: Some(of),
+    };
+    let code = conduct(&rollback, &args.run, hosts.verbose, origin, &interrupts).await?;
+    shared.fleet.close().await;
+    Ok(code)
+}
+
+/// The playbooks of the run, for their handlers. None where a file of the run is no longer what it was: its handlers
+/// might be others now.
+fn playbooks_of(told: &Told) -> Vec<PathBuf> {
+    if told.notified.is_empty() {
+        return Vec::new();
+    }
+    if let Some(path) = told.other_file() {
+        let mut names: Vec<&str> = told
+            .notified
+            .values()
+            .flatten()
+            .map(String::as_str)
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        report::say_error(&format!(
+            "{path} has changed since the run, so no handler is run; do by hand what has to be done: {}",
+            names.join(", ")
+        ));
+        return Vec::new();
+    }
+    told.playbooks
+        .iter()
+        .map(|p| lookup::playbook(p))
+        .filter(|p| p.is_file())
+        .collect()
+}

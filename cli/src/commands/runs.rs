@@ -1,0 +1,364 @@
+//! List the runs of this project, show one, and its log.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use runbook_engine::action::Effects;
+use runbook_engine::journal::{ChangeRecord, Entry, Journal, JournalError, NodeStatus, Record};
+use runbook_engine::registry::Registry;
+use runbook_engine::resource::Reversible;
+use runbook_engine::run::exit;
+use runbook_engine::run::redact::Redactor;
+use serde::Serialize;
+
+use crate::conduct::{self, Output};
+use crate::report;
+
+/// List the runs of this project, the oldest first.
+#[derive(clap::Args)]
+pub struct RunsArgs {
+    /// How to report
+    #[arg(long, value_enum, default_value = "text", value_name = "FORM")]
+    output: Output,
+}
+
+/// Show what a run changed, what of it can be taken back, and what it keeps aside.
+#[derive(clap::Args)]
+pub struct ShowArgs {
+    /// The run (the last one)
+    run: Option<String>,
+}
+
+/// Print the journal of a run, record by record.
+#[derive(clap::Args)]
+pub struct LogArgs {
+    /// The run (the last one)
+    run: Option<String>,
+    /// How to report: text, or one JSON object a line
+    #[arg(long, value_enum, default_value = "text", value_name = "FORM")]
+    output: Output,
+}
+
+/// A run in a few words.
+#[derive(Serialize)]
+struct Line {
+    run: String,
+    /// RFC 3339, UTC.
+    started: String,
+    /// The playbooks, or the run that it took back.
+    what: String,
+    /// `done`, `failed`, `unreachable`, `interrupted`, or `unfinished`: it runs still, or it was killed.
+    outcome: &'static str,
+    /// How many tasks changed something.
+    changed: usize,
+    /// How many things it keeps aside on the hosts.
+    kept: usize,
+}
+
+/// Records of one run, with what may be shown of them.
+struct Reader {
+    registry: Registry,
+    redactor: Redactor,
+}
+
+pub fn runs(args: &RunsArgs) -> anyhow::Result<u8> {
+    let journal = conduct::journal()?;
+    let mut any = false;
+    for run in journal.runs()? {
+        any = true;
+        let line = line_of(&run.run, &journal.read(&run.run)?);
+        match args.output {
+            Output::Json => report::say(&serde_json::to_string(&line)?),
+            Output::Text => report::say(&line.text()),
+        }
+    }
+    if !any {
+        report::note("there is no run in the journal");
+    }
+    Ok(exit::DONE)
+}
+
+pub fn show(args: &ShowArgs) -> anyhow::Result<u8> {
+    let journal = conduct::journal()?;
+    let run = conduct::run_or_last(&journal, args.run.as_deref())?;
+    let entries = journal.read(&run)?;
+    let reader = Reader::of(&entries);
+    report::say(&line_of(&run, &entries).text());
+    for entry in &entries {
+        match &entry.record {
+            Record::ChangesIntended { task, changes, .. } => {
+                report::say(&format!("  {}: {}", entry.host, reader.clean(task)));
+                for change in changes {
+                    for line in reader.lines(change) {
+                        report::say(&format!("    {}: {line}", change.key));
+                    }
+                    match &change.reversible {
+                        Reversible::Yes => {}
+                        Reversible::Loses(what) => {
+                            report::say(&format!("      going back loses: {what}"))
+                        }
+                        Reversible::Stays(why) => {
+                            report::say(&format!("      stays on the way back: {why}"));
+                        }
+                        Reversible::Never(why) => {
+                            report::say(&format!("      cannot be taken back: {why}"));
+                        }
+                    }
+                }
+            }
+            Record::ActionIntended { task, action, .. } if action.effects != Effects::Nothing => {
+                report::say(&format!("  {}: {}", entry.host, reader.clean(task)));
+                report::say(&format!("    {}", reader.clean(&action.summary)));
+            }
+            Record::NodeFinished { task, status, .. }
+                if matches!(status, NodeStatus::Failed | NodeStatus::Unreachable) =>
+            {
+                let task = reader.clean(task);
+                report::say(&format!("  {}: {task}: {}", entry.host, status.word()));
+            }
+            _ => {}
+        }
+    }
+    for (host, place, of) in kept(&entries) {
+        report::say(&format!("  kept aside on {host}: {place} ({of})"));
+    }
+    Ok(exit::DONE)
+}
+
+pub fn log(args: &LogArgs) -> anyhow::Result<u8> {
+    let journal = conduct::journal()?;
+    let run = conduct::run_or_last(&journal, args.run.as_deref())?;
+    let entries = journal.read(&run)?;
+    verified(&journal)?;
+    let reader = Reader::of(&entries);
+    for entry in &entries {
+        let said = reader.record(&entry.record);
+        match args.output {
+            Output::Json => report::say(
+                &serde_json::json!({
+                    "seq": entry.seq, "at": entry.at, "host": entry.host, "node": entry.node,
+                    "record": entry.record.kind(), "said": said,
+                })
+                .to_string(),
+            ),
+            Output::Text => {
+                let host = if entry.host.is_empty() {
+                    "-"
+                } else {
+                    &entry.host
+                };
+                report::say(&format!("{} {host} {}", entry.at, entry.record.kind()));
+                said.iter()
+                    .for_each(|line| report::say(&format!("    {line}")));
+            }
+        }
+    }
+    Ok(exit::DONE)
+}
+
+/// A journal that was altered is not shown as if it were true.
+fn verified(journal: &Journal) -> Result<(), JournalError> {
+    journal.verify().map(drop)
+}
+
+impl Line {
+    fn text(&self) -> String {
+        let kept = match self.kept {
+            0 => String::new(),
+            n => format!(", {n} kept aside"),
+        };
+        format!(
+            "{}  {}  {}  {}, {} changed{kept}",
+            self.run,
+            local(&self.started),
+            self.what,
+            self.outcome,
+            self.changed
+        )
+    }
+}
+
+/// A time of the journal as the clock on the wall shows it.
+fn local(at: &str) -> String {
+    at.parse::<jiff::Timestamp>().map_or_else(
+        |_| at.to_owned(),
+        |t| {
+            let here = t.to_zoned(jiff::tz::TimeZone::system());
+            here.strftime("%Y-%m-%d %H:%M:%S").to_string()
+        },
+    )
+}
+
+fn line_of(run: &str, entries: &[Entry]) -> Line {
+    let mut line = Line {
+        run: run.to_owned(),
+        started: entries.first().map(|e| e.at.clone()).unwrap_or_default(),
+        what: String::new(),
+        outcome: "unfinished",
+        changed: 0,
+        kept: kept(entries).len(),
+    };
+    let mut changed: BTreeSet<(&str, &str)> = BTreeSet::new();
+    for entry in entries {
+        match &entry.record {
+            Record::RunStarted {
+                playbooks,
+                takes_back,
+                ..
+            } => {
+                line.what = match takes_back {
+                    Some(of) => format!("rollback of {of}"),
+                    None => playbooks.join(" "),
+                };
+            }
+            Record::NodeFinished {
+                status: NodeStatus::Changed,
+                ..
+            } => {
+                changed.insert((&entry.host, &entry.node));
+            }
+            Record::RunFinished { summary } => {
+                let any = |word: &str| summary.hosts.values().any(|by| by.contains_key(word));
+                line.outcome = if summary.interrupted {
+                    "interrupted"
+                } else if any("failed") {
+                    "failed"
+                } else if any("unreachable") {
+                    "unreachable"
+                } else {
+                    "done"
+                };
+            }
+            _ => {}
+        }
+    }
+    line.changed = changed.len();
+    line
+}
+
+/// What a run keeps aside still: host, place, and what it belongs to.
+fn kept(entries: &[Entry]) -> Vec<(String, String, String)> {
+    let mut kept: BTreeMap<(String, String), String> = BTreeMap::new();
+    for entry in entries {
+        match &entry.record {
+            Record::ChangesWritten { kept: things, .. } => {
+                for thing in things {
+                    kept.insert((entry.host.clone(), thing.place.clone()), thing.of.clone());
+                }
+            }
+            Record::Closed { removed } => {
+                for thing in removed {
+                    kept.remove(&(entry.host.clone(), thing.place.clone()));
+                }
+            }
+            _ => {}
+        }
+    }
+    let kept = kept.into_iter();
+    kept.map(|((host, place), of)| (host, place, of)).collect()
+}
+
+impl Reader {
+    /// Knows every secret that a state of these records holds before it shows the first of them.
+    fn of(entries: &[Entry]) -> Self {
+        let registry = runbook_modules::registry();
+        let redactor = Redactor::default();
+        for entry in entries {
+            let Record::ChangesIntended { changes, .. } = &entry.record else {
+                continue;
+            };
+            for change in changes {
+                if let Some(kind) = registry.find_kind(&change.key.kind) {
+                    for state in [&change.from, &change.to] {
+                        kind.secrets(state).iter().for_each(|s| redactor.add(s));
+                    }
+                }
+            }
+        }
+        Self { registry, redactor }
+    }
+
+    fn clean(&self, text: &str) -> String {
+        self.redactor.clean(text)
+    }
+
+    fn lines(&self, change: &ChangeRecord) -> Vec<String> {
+        let kind = self.registry.find_kind(&change.key.kind);
+        let lines = kind.and_then(|k| k.differences(&change.want, &change.from).ok());
+        let lines = lines.unwrap_or_else(|| vec!["of a kind that is not known here".to_owned()]);
+        lines.iter().map(|l| self.clean(l)).collect()
+    }
+
+    /// What a record says, a line each.
+    fn record(&self, record: &Record) -> Vec<String> {
+        let said = match record {
+            Record::RunStarted {
+                version,
+                playbooks,
+                takes_back,
+                files,
+                ..
+            } => {
+                let what = match takes_back {
+                    Some(of) => format!("rollback of {of}"),
+                    None => playbooks.join(" "),
+                };
+                let files = files
+                    .iter()
+                    .map(|(path, hash)| format!("{path} sha256 {hash}"));
+                std::iter::once(format!("{what}, runbook {version}"))
+                    .chain(files)
+                    .collect()
+            }
+            Record::ChangesIntended { task, changes, .. } => {
+                let lines = changes.iter().flat_map(|change| {
+                    let lines = self.lines(change);
+                    lines
+                        .into_iter()
+                        .map(|line| format!("{}: {line}", change.key))
+                });
+                std::iter::once(task.clone()).chain(lines).collect()
+            }
+            Record::ChangesWritten { kept, failed } => {
+                let kept = kept
+                    .iter()
+                    .map(|k| format!("kept aside: {} ({})", k.place, k.of));
+                kept.chain(failed.iter().map(|why| format!("failed: {why}")))
+                    .collect()
+            }
+            Record::ActionIntended { task, action, .. } => {
+                vec![task.clone(), action.summary.clone()]
+            }
+            Record::ActionFinished {
+                changed, failed, ..
+            } => match failed {
+                Some(why) => vec![format!("failed: {why}")],
+                None => vec![if *changed { "changed" } else { "ok" }.to_owned()],
+            },
+            Record::NodeFinished {
+                task,
+                status,
+                notified,
+                ..
+            } => {
+                let notified = notified.iter().map(|n| format!("notified: {n}"));
+                std::iter::once(format!("{task}: {}", status.word()))
+                    .chain(notified)
+                    .collect()
+            }
+            Record::HandlerStarted { handler } => vec![handler.clone()],
+            Record::RunFinished { summary } => summary
+                .hosts
+                .iter()
+                .map(|(host, by)| {
+                    let parts: Vec<String> = by.iter().map(|(w, n)| format!("{n} {w}")).collect();
+                    format!("{host}: {}", parts.join(", "))
+                })
+                .collect(),
+            Record::Closed { removed } => removed
+                .iter()
+                .map(|k| format!("removed: {} ({})", k.place, k.of))
+                .collect::<Vec<String>>(),
+        };
+        said.iter().map(|line| self.clean(line)).collect()
+    }
+}

@@ -1,0 +1,196 @@
+//! Carries out a job: shows the plan and asks where a person sits, does what was shown, and tells of it.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+
+use runbook_engine::journal::{Journal, NodeStatus, Record, Sealer};
+use runbook_engine::run::event::{Event, Sink, now};
+use runbook_engine::run::{Job, exit};
+
+use crate::interrupt::Interrupts;
+use crate::lookup;
+use crate::question;
+use crate::report::{self, json::JsonLines, terminal::Terminal};
+
+/// How it is carried out and told.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct RunArgs {
+    /// Change nothing: show what would be done
+    #[arg(short = 'C', long)]
+    pub check: bool,
+    /// Show what changes, line by line
+    #[arg(short = 'D', long)]
+    pub diff: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// How to report
+    #[arg(long, value_enum, default_value = "text", value_name = "FORM")]
+    pub output: Output,
+    /// Exit code 3 means that something was, or would be, changed
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+}
+
+/// How to report.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON event a line (docs/events.md).
+    Json,
+}
+
+/// Where a job comes from.
+pub struct Origin {
+    /// The playbooks, as given.
+    pub playbooks: Vec<String>,
+    /// The inventories, as given.
+    pub inventory: Vec<String>,
+    /// What else was asked for that decides what runs.
+    pub call: Vec<String>,
+    /// The run that is taken back.
+    pub takes_back: Option<String>,
+}
+
+/// The journal of this project.
+///
+/// # Errors
+/// The journal or its key cannot be read or made.
+pub fn journal() -> anyhow::Result<Journal> {
+    let sealer = Sealer::from_key_file(&lookup::key_file())?;
+    Ok(Journal::open(&lookup::state().join("runs.db"), sealer)?)
+}
+
+/// The run of this id, or the last one.
+///
+/// # Errors
+/// There is none.
+pub fn run_or_last(journal: &Journal, named: Option<&str>) -> anyhow::Result<String> {
+    match named {
+        Some(run) => Ok(run.to_owned()),
+        None => match journal.runs()?.pop() {
+            Some(last) => Ok(last.run),
+            None => anyhow::bail!("there is no run in the journal"),
+        },
+    }
+}
+
+/// Predicts the job, or plans, asks, and applies it. Gives the exit code.
+///
+/// # Errors
+/// The journal cannot be written.
+pub async fn conduct(
+    job: &dyn Job,
+    run: &RunArgs,
+    verbose: u8,
+    origin: Origin,
+    interrupts: &Interrupts,
+) -> anyhow::Result<u8> {
+    let sink: Arc<dyn Sink> = match run.output {
+        Output::Json => Arc::new(JsonLines::default()),
+        Output::Text => Arc::new(Terminal::new(run.diff, verbose, run.check)),
+    };
+    if !run.check {
+        return apply(job, run, origin, sink, interrupts).await;
+    }
+    sink.event(Event::RunStarted {
+        run: None,
+        playbooks: origin.playbooks,
+        takes_back: origin.takes_back,
+        check: true,
+        at: now(),
+    });
+    let tally = job.check(sink.clone()).await?;
+    let code = job.exit_code(&tally, run.detailed_exitcode);
+    job.warnings().into_iter().for_each(|w| sink.event(w));
+    sink.event(job.finished(&tally, None, code));
+    Ok(code)
+}
+
+async fn apply(
+    job: &dyn Job,
+    run: &RunArgs,
+    origin: Origin,
+    sink: Arc<dyn Sink>,
+    interrupts: &Interrupts,
+) -> anyhow::Result<u8> {
+    let shared = job.shared();
+    let run_id = shared.run.clone();
+    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    let mut approved = None;
+    if terminal && !run.yes && run.output == Output::Text {
+        let plan = job.plan().await?;
+        if shared.interrupted() {
+            report::note("Nothing has been changed.");
+            return Ok(exit::INTERRUPTED);
+        }
+        report::say(&report::plan::show(&plan, run.diff));
+        let acts = plan
+            .tasks
+            .iter()
+            .any(|t| !matches!(t.status, NodeStatus::Ok | NodeStatus::Skipped));
+        if !acts {
+            report::note("There is nothing to do.");
+            return Ok(exit::DONE);
+        }
+        if !question::yes("Do exactly this?") {
+            report::note("Nothing has been changed.");
+            return Ok(exit::DONE);
+        }
+        approved = Some(plan);
+    }
+    if let Some(plan) = approved {
+        // The person has looked for a while: what was approved is done only where the hosts are still the same.
+        shared.fleet.forget_states();
+        let again = job.plan().await?;
+        if shared.interrupted() {
+            report::note("Nothing has been changed.");
+            return Ok(exit::INTERRUPTED);
+        }
+        let drift = plan.drift(&again);
+        if !drift.is_empty() {
+            for line in drift {
+                report::say_error(&line);
+            }
+            report::note(
+                "A host has changed since the plan was made. Nothing has been changed; look at the new plan.",
+            );
+            return Ok(exit::DRIFT);
+        }
+    }
+    let journal = Arc::new(journal()?);
+    let mut files = shared.sources.hashes();
+    files.extend(shared.local.hashes());
+    let started = Record::RunStarted {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        playbooks: origin.playbooks.clone(),
+        inventory: origin.inventory,
+        call: origin.call,
+        files,
+        takes_back: origin.takes_back.clone(),
+    };
+    sink.event(Event::RunStarted {
+        run: Some(run_id.clone()),
+        playbooks: origin.playbooks,
+        takes_back: origin.takes_back,
+        check: false,
+        at: now(),
+    });
+    interrupts.writing();
+    let tally = job.apply(journal, started, sink.clone()).await?;
+    let code = job.exit_code(&tally, run.detailed_exitcode);
+    job.warnings().into_iter().for_each(|w| sink.event(w));
+    sink.event(job.finished(&tally, Some(run_id), code));
+    Ok(code)
+}
+
+/// An id that sorts by time and that a person can read out.
+#[must_use]
+pub fn run_id() -> String {
+    let now = jiff::Zoned::now();
+    let nanos = now.timestamp().subsec_nanosecond().unsigned_abs();
+    let tail = (u64::from(nanos) ^ u64::from(std::process::id()).rotate_left(13)) & 0xffff;
+    format!("{}-{tail:04x}", now.strftime("%Y%m%d-%H%M%S"))
+}

@@ -1,0 +1,218 @@
+//! One step of the way back, as a module sees it: from the states that are to the states that were. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use indexmap::IndexMap;
+use serde_json::Value as Json;
+
+use super::choice::Choice;
+use crate::journal::ChangeRecord;
+use crate::module::{Footprint, Stop, Wanted, WantedState};
+use crate::registry::{ErasedChange, Prepared, Registry};
+use crate::resource::{Change, Ref, Reversible};
+use crate::value::Value;
+use crate::world::View;
+
+/// How often a resource that stays is named in a note before the rest is counted.
+const NAMED: usize = 5;
+
+/// What lies within the things that a run made, as read when the rollback began.
+pub type Within = BTreeMap<Ref, Result<Vec<Ref>, String>>;
+
+/// The changes of one step, to be taken back.
+pub struct Back<'a> {
+    /// The kinds.
+    pub registry: &'a Arc<Registry>,
+    /// The changes.
+    pub changes: &'a [ChangeRecord],
+    /// What goes back although others have changed it, or although it could stay.
+    pub choice: &'a Choice,
+    /// What lies within the things that were made.
+    pub within: &'a Within,
+    /// What this rollback has taken back so far: it does not hold the thing that it lay in.
+    pub gone: &'a Mutex<BTreeSet<Ref>>,
+}
+
+/// What becomes of one change.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fate {
+    /// It is as it was before the change.
+    Already,
+    /// This is wanted.
+    Wanted(Json),
+    /// It could go back, and is left as it is, for this reason.
+    Left(String),
+    /// Going back leaves it by itself, for this reason.
+    Stays(String),
+    /// There is no way back, for this reason.
+    Never(String),
+}
+
+impl Back<'_> {
+    /// What becomes of a change, with the resource in the state `now`. `going`: what the same step takes back.
+    #[must_use]
+    pub fn fate(&self, record: &ChangeRecord, now: &Json, going: &BTreeSet<Ref>) -> Fate {
+        let key = &record.key;
+        let Some(kind) = self.registry.find_kind(&key.kind) else {
+            return Fate::Never(format!("there is no resource kind `{}`", key.kind));
+        };
+        let change = erased(record);
+        match &record.reversible {
+            Reversible::Never(why) => return Fate::Never(why.clone()),
+            Reversible::Stays(why) if !self.choice.includes(key) => {
+                return Fate::Stays(why.clone());
+            }
+            _ => {}
+        }
+        let Some(want) = kind.back(&change) else {
+            return match &record.reversible {
+                Reversible::Stays(why) => Fate::Never(why.clone()),
+                _ => Fate::Never("it cannot be said what it was".to_owned()),
+            };
+        };
+        match kind.differences(&want, now) {
+            Ok(lines) if lines.is_empty() => return Fate::Already,
+            Ok(_) => {}
+            Err(why) => return Fate::Never(why),
+        }
+        if !kind.still(&change, now) && !self.choice.overwrites(key) {
+            return Fate::Left(format!(
+                "others have changed it since; `--overwrite {key}` takes it back all the same"
+            ));
+        }
+        match self.within.get(key) {
+            Some(Ok(inside)) => {
+                let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+                let others: Vec<&Ref> = inside
+                    .iter()
+                    .filter(|k| !gone.contains(k) && !going.contains(k))
+                    .collect();
+                if let Some(first) = others.first()
+                    && !self.choice.overwrites(key)
+                {
+                    let more = match others.len() {
+                        1 => String::new(),
+                        n => format!(" and {} more", n - 1),
+                    };
+                    return Fate::Left(format!(
+                        "it still holds {}{more}; `--overwrite {key}` takes all of it away",
+                        first.id
+                    ));
+                }
+            }
+            Some(Err(why)) => {
+                return Fate::Left(format!("it is not known what it holds now: {why}"));
+            }
+            None => {}
+        }
+        Fate::Wanted(want)
+    }
+}
+
+/// The change of a record, its types erased.
+#[must_use]
+pub fn erased(record: &ChangeRecord) -> ErasedChange {
+    ErasedChange {
+        key: record.key.clone(),
+        change: Change {
+            from: record.from.clone(),
+            to: record.to.clone(),
+            want: record.want.clone(),
+        },
+    }
+}
+
+impl Prepared for Back<'_> {
+    fn touches(&self) -> Footprint {
+        self.changes
+            .iter()
+            .fold(Footprint::nothing(), |footprint, record| {
+                footprint.writes(&record.key.kind, record.key.id.clone())
+            })
+    }
+
+    fn want(&self, world: &View<'_>) -> Result<Wanted, Stop> {
+        let keys: Vec<Ref> = self.changes.iter().map(|c| c.key.clone()).collect();
+        world.need(&keys)?;
+        let going: BTreeSet<Ref> = keys.iter().cloned().collect();
+        let mut wanted = Wanted::nothing();
+        let mut left: IndexMap<String, Vec<String>> = IndexMap::new();
+        let mut counts = Counts::default();
+        // The last that was written goes back first.
+        for record in self.changes.iter().rev() {
+            let now = world.state(&record.key)?;
+            let why = match self.fate(record, &now, &going) {
+                Fate::Already => {
+                    counts.already += 1;
+                    continue;
+                }
+                Fate::Wanted(want) => {
+                    wanted.resources.push(WantedState {
+                        key: record.key.clone(),
+                        want,
+                    });
+                    continue;
+                }
+                Fate::Left(why) => {
+                    counts.left += 1;
+                    format!("left: {}", why.replace(&record.key.to_string(), "KEY"))
+                }
+                Fate::Stays(why) => {
+                    counts.stays += 1;
+                    format!("stays: {why}")
+                }
+                Fate::Never(why) => {
+                    counts.never += 1;
+                    format!("cannot go back: {why}")
+                }
+            };
+            left.entry(why).or_default().push(record.key.to_string());
+        }
+        for (why, mut keys) in left {
+            let more = keys.len().saturating_sub(NAMED);
+            keys.truncate(NAMED);
+            let why = match keys.as_slice() {
+                [only] if more == 0 => why.replace("KEY", only),
+                _ => why,
+            };
+            let more = match more {
+                0 => String::new(),
+                n => format!(" and {n} more"),
+            };
+            wanted
+                .notes
+                .push(format!("{}{more}: {why}", keys.join(", ")));
+        }
+        wanted.facts = counts.facts();
+        Ok(wanted)
+    }
+
+    fn output(&self, _before: &View<'_>, _after: &View<'_>) -> IndexMap<String, Value> {
+        IndexMap::new()
+    }
+}
+
+/// How many changes of a step are not taken back, and why.
+#[derive(Default)]
+struct Counts {
+    already: i64,
+    left: i64,
+    stays: i64,
+    never: i64,
+}
+
+impl Counts {
+    fn facts(&self) -> IndexMap<String, Value> {
+        let counts = [
+            ("already", self.already),
+            ("left", self.left),
+            ("stays", self.stays),
+            ("never", self.never),
+        ];
+        counts
+            .into_iter()
+            .map(|(name, n)| (name.to_owned(), Value::Int(n)))
+            .collect()
+    }
+}

@@ -1,0 +1,139 @@
+//! What a run did, newest first, as its journal tells it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::action::{ActionCall, Effects};
+use crate::journal::{ChangeRecord, Entry, Record};
+
+/// What one task did on one host, in one write or action.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// The host that the task was about.
+    pub host: String,
+    /// The host that it was done on, where that is another (`delegate_to`).
+    pub on: Option<String>,
+    /// The user that was become, if any.
+    pub user: Option<String>,
+    /// Id of the node.
+    pub node: String,
+    /// Name of the task.
+    pub task: String,
+    /// What it did.
+    pub did: Did,
+}
+
+/// What a step did.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Did {
+    /// It wrote these, or began to.
+    Changes(Vec<ChangeRecord>),
+    /// It called this action, which nobody can call back.
+    Action(ActionCall),
+}
+
+/// A run as its journal tells it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Told {
+    /// The playbooks, as they were given.
+    pub playbooks: Vec<String>,
+    /// The inventories, as they were given.
+    pub inventory: Vec<String>,
+    /// SHA-256 of every file that went into it, by path.
+    pub files: BTreeMap<String, String>,
+    /// The run that it took back, if it was a rollback.
+    pub takes_back: Option<String>,
+    /// What it did, newest first.
+    pub steps: Vec<Step>,
+    /// Handlers that were notified, by host and node.
+    pub notified: BTreeMap<(String, String), Vec<String>>,
+    /// What of it was put aside was removed by `runbook close`.
+    pub closed: bool,
+}
+
+impl Told {
+    /// From the records of one run.
+    #[must_use]
+    pub fn from_entries(entries: &[Entry]) -> Self {
+        let mut told = Self::default();
+        let mut harmless: BTreeSet<(String, String)> = BTreeSet::new();
+        for entry in entries {
+            let place = || (entry.host.clone(), entry.node.clone());
+            let mut step = |task: &String, on: &Option<String>, user: &Option<String>, did| {
+                told.steps.push(Step {
+                    host: entry.host.clone(),
+                    on: on.clone(),
+                    user: user.clone(),
+                    node: entry.node.clone(),
+                    task: task.clone(),
+                    did,
+                });
+            };
+            match &entry.record {
+                Record::RunStarted {
+                    playbooks,
+                    inventory,
+                    files,
+                    takes_back,
+                    ..
+                } => {
+                    told.playbooks.clone_from(playbooks);
+                    told.inventory.clone_from(inventory);
+                    told.files.clone_from(files);
+                    told.takes_back.clone_from(takes_back);
+                }
+                Record::ChangesIntended {
+                    task,
+                    on,
+                    user,
+                    changes,
+                } => step(task, on, user, Did::Changes(changes.clone())),
+                Record::ActionIntended { task, action, .. }
+                    if action.effects != Effects::Nothing =>
+                {
+                    step(task, &None, &None, Did::Action(action.clone()));
+                }
+                Record::NodeFinished {
+                    status, notified, ..
+                } => {
+                    if !notified.is_empty() {
+                        told.notified.insert(place(), notified.clone());
+                    }
+                    if matches!(
+                        status,
+                        crate::journal::NodeStatus::Ok | crate::journal::NodeStatus::Skipped
+                    ) {
+                        harmless.insert(place());
+                    }
+                }
+                Record::Closed { .. } => told.closed = true,
+                _ => {}
+            }
+        }
+        // A command that said itself that it changed nothing (`changed_when`) is nothing to take back, and a handler is
+        // run again after what notified it.
+        let handlers: BTreeSet<&String> = told.notified.values().flatten().collect();
+        told.steps.retain(|step| {
+            !matches!(step.did, Did::Action(_))
+                || !(harmless.contains(&(step.host.clone(), step.node.clone()))
+                    || handlers.contains(&step.task))
+        });
+        told.steps.reverse();
+        told
+    }
+
+    /// A file that went into the run and is not what it was then, if there is one.
+    #[must_use]
+    pub fn other_file(&self) -> Option<&str> {
+        let other = self.files.iter().find(|(path, hash)| {
+            match std::fs::read(path) {
+                Ok(content) => hex::encode(Sha256::digest(&content)) != **hash,
+                // What stood on the command line is no file.
+                Err(_) => Path::new(path).components().count() > 1,
+            }
+        });
+        other.map(|(path, _)| path.as_str())
+    }
+}

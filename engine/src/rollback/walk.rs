@@ -1,0 +1,357 @@
+//! The way back over the hosts: the steps of a site one after the other, sites side by side, handlers at the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use futures::future::join_all;
+use indexmap::IndexMap;
+
+use super::back::{Back, Within, erased};
+use super::choice::Choice;
+use super::steps::{Did, Step};
+use crate::compile::program::Program;
+use crate::host::HostError;
+use crate::journal::{Journal, NodeStatus, Record};
+use crate::module::LocalFiles;
+use crate::registry::ErasedChange;
+use crate::resource::Ref;
+use crate::run::Job;
+use crate::run::event::{Event, Place, Sink, TaskReport, now};
+use crate::run::hosts::{Link, Overlays};
+use crate::run::machine::Sight;
+use crate::run::settle::{Reach, Settle, Settled, Stopped, Way as SettleWay, host_failure};
+use crate::run::shared::Shared;
+use crate::run::state::States;
+use crate::run::walk::{Walk, Way};
+use crate::value::Value;
+
+/// The handlers that are run once what notified them has been taken back.
+pub struct Handlers {
+    /// The playbooks of the run, as they were.
+    pub program: Arc<Program>,
+    /// Names that were notified, by host and node of the run.
+    pub notified: BTreeMap<(String, String), Vec<String>>,
+}
+
+/// A run that is taken back.
+pub struct Rollback {
+    /// What its walks share.
+    pub shared: Arc<Shared>,
+    /// Id of the run.
+    pub of: String,
+    /// What is taken back, newest first ([`Choice::of`]).
+    pub steps: Vec<Step>,
+    /// What a person asked for.
+    pub choice: Choice,
+    /// Handlers, where the playbooks are at hand.
+    pub handlers: Option<Handlers>,
+}
+
+/// One walk over the steps.
+struct Course<'a> {
+    rollback: &'a Rollback,
+    way: Way,
+    overlays: Arc<Overlays>,
+    sink: Arc<dyn Sink>,
+    /// What lies within things that the run made, by host.
+    within: BTreeMap<String, Within>,
+    /// What has gone back so far, by machine.
+    gone: Mutex<BTreeMap<String, Arc<Mutex<BTreeSet<Ref>>>>>,
+    /// Handlers to run, by host.
+    notified: Mutex<BTreeMap<String, Vec<String>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The host that a step was done on.
+fn acting(step: &Step) -> &str {
+    step.on.as_deref().unwrap_or(&step.host)
+}
+
+impl Rollback {
+    fn site_of(&self, host: &str) -> String {
+        let site = self.shared.hosts.sites.get(host);
+        site.cloned().unwrap_or_else(|| host.to_owned())
+    }
+
+    async fn walk(&self, way: Way, sink: Arc<dyn Sink>) -> Result<(), Stopped> {
+        let course = Course {
+            rollback: self,
+            way,
+            overlays: Arc::default(),
+            sink,
+            within: self.look_ahead().await,
+            gone: Mutex::default(),
+            notified: Mutex::default(),
+        };
+        let mut sites: IndexMap<String, Vec<&Step>> = IndexMap::new();
+        for step in &self.steps {
+            sites
+                .entry(self.site_of(&step.host))
+                .or_default()
+                .push(step);
+        }
+        let walks = sites.values().map(|steps| async {
+            let _turn = self.shared.turn().await;
+            course.site(steps).await
+        });
+        for outcome in join_all(walks).await {
+            outcome?;
+        }
+        course.run_handlers().await
+    }
+
+    /// Reads, in a few batches, what all steps will ask for, and what lies within things that the run made.
+    async fn look_ahead(&self) -> BTreeMap<String, Within> {
+        let mut keys: BTreeMap<(String, Option<String>), Vec<&crate::journal::ChangeRecord>> =
+            BTreeMap::new();
+        for step in &self.steps {
+            if let Did::Changes(changes) = &step.did {
+                let place = (acting(step).to_owned(), step.user.clone());
+                keys.entry(place).or_default().extend(changes);
+            }
+        }
+        let reads = keys.into_iter().map(|((host, user), records)| async move {
+            // A host that cannot be reached says so at its first step.
+            let Ok(link) = self.shared.fleet.link(&host).await else {
+                return (host, Within::new());
+            };
+            let user = link.user(user.as_deref());
+            let probe = link.probe.with_user(user.clone());
+            let sight = Sight::new(self.shared.registry.clone(), link.base.clone(), None, user);
+            let keys: Vec<Ref> = records.iter().map(|r| r.key.clone()).collect();
+            let _ = sight.read(&probe, &keys).await;
+            let mut within = Within::new();
+            let mut by_kind: BTreeMap<&str, Vec<ErasedChange>> = BTreeMap::new();
+            for record in records {
+                by_kind
+                    .entry(&record.key.kind)
+                    .or_default()
+                    .push(erased(record));
+            }
+            for (name, changes) in by_kind {
+                let Some(kind) = self.shared.registry.find_kind(name) else {
+                    continue;
+                };
+                let found = kind.within(&probe, &changes).await;
+                for (change, inside) in changes.iter().zip(found) {
+                    let inside = inside.map_err(|e: HostError| e.to_string());
+                    if !matches!(&inside, Ok(keys) if keys.is_empty()) {
+                        within.insert(change.key.clone(), inside);
+                    }
+                }
+            }
+            (host, within)
+        });
+        let mut found: BTreeMap<String, Within> = BTreeMap::new();
+        for (host, within) in join_all(reads).await {
+            found.entry(host).or_default().extend(within);
+        }
+        found
+    }
+}
+
+#[async_trait]
+impl Job for Rollback {
+    fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    async fn predict(&self, sink: Arc<dyn Sink>) -> Result<(), Stopped> {
+        self.walk(Way::Predict, sink).await
+    }
+
+    async fn carry_out(&self, journal: Arc<Journal>, sink: Arc<dyn Sink>) -> Result<(), Stopped> {
+        self.walk(Way::Apply(journal), sink).await
+    }
+}
+
+impl Course<'_> {
+    /// The steps of one site. After a failure nothing more of the site goes back: what came before rests on it.
+    async fn site(&self, steps: &[&Step]) -> Result<(), Stopped> {
+        let mut failed: Option<&str> = None;
+        for step in steps {
+            if self.rollback.shared.interrupted() {
+                break;
+            }
+            let start = now();
+            let settled = match failed {
+                Some(task) => Settled {
+                    status: Some(NodeStatus::Skipped),
+                    notes: vec![format!("not taken back, since \"{task}\" was not")],
+                    ..Settled::default()
+                },
+                None => self.step(step).await?,
+            };
+            if matches!(
+                settled.status,
+                Some(NodeStatus::Failed | NodeStatus::Unreachable)
+            ) {
+                failed = Some(&step.task);
+            }
+            self.finish(step, settled, &start)?;
+        }
+        Ok(())
+    }
+
+    async fn step(&self, step: &Step) -> Result<Settled, Stopped> {
+        let shared = &self.rollback.shared;
+        let changes = match &step.did {
+            Did::Changes(changes) => changes,
+            Did::Action(call) => {
+                return Ok(Settled {
+                    status: Some(NodeStatus::Skipped),
+                    notes: vec![format!("it ran, and what it did stays: {}", call.summary)],
+                    ..Settled::default()
+                });
+            }
+        };
+        let link = match shared.fleet.link(acting(step)).await {
+            Ok(link) => link,
+            Err(error) => return Ok(host_failure(&error)),
+        };
+        let reach = self.reach(step, &link);
+        let gone = lock(&self.gone)
+            .entry(link.machine.clone())
+            .or_default()
+            .clone();
+        let nothing = Within::new();
+        let back = Back {
+            registry: &shared.registry,
+            changes,
+            choice: &self.rollback.choice,
+            within: self.within.get(acting(step)).unwrap_or(&nothing),
+            gone: &gone,
+        };
+        let way = match &self.way {
+            Way::Apply(journal) => {
+                self.sink.event(Event::TaskStarted {
+                    host: step.host.clone(),
+                    task: step.task.clone(),
+                    at: now(),
+                });
+                SettleWay::Apply(journal.clone())
+            }
+            _ => SettleWay::Predict(self.overlays.of(&link.machine)),
+        };
+        let local = LocalFiles::default();
+        let settle = Settle {
+            registry: &shared.registry,
+            redactor: &shared.redactor,
+            run: &shared.run,
+            host: &step.host,
+            node: &step.node,
+            task: &step.task,
+            local: &local,
+        };
+        let settled = settle.settle(&back, &reach, &way).await?;
+        if settled.status == Some(NodeStatus::Changed) {
+            lock(&gone).extend(changes.iter().map(|c| c.key.clone()));
+            self.notify(step);
+        }
+        Ok(settled)
+    }
+
+    fn reach(&self, step: &Step, link: &Link) -> Reach {
+        let user = link.user(step.user.as_deref());
+        Reach {
+            base: link.base.clone(),
+            probe: Some(link.probe.with_user(user.clone())),
+            user,
+            on: step.on.clone(),
+        }
+    }
+
+    fn notify(&self, step: &Step) {
+        let Some(handlers) = &self.rollback.handlers else {
+            return;
+        };
+        let place = (step.host.clone(), step.node.clone());
+        let Some(names) = handlers.notified.get(&place) else {
+            return;
+        };
+        let mut notified = lock(&self.notified);
+        let of_host = notified.entry(step.host.clone()).or_default();
+        for name in names {
+            if !of_host.contains(name) {
+                of_host.push(name.clone());
+            }
+        }
+    }
+
+    async fn run_handlers(&self) -> Result<(), Stopped> {
+        let notified = std::mem::take(&mut *lock(&self.notified));
+        let Some(handlers) = &self.rollback.handlers else {
+            return Ok(());
+        };
+        if notified.is_empty() || self.rollback.shared.interrupted() {
+            return Ok(());
+        }
+        let walk = Walk {
+            shared: self.rollback.shared.clone(),
+            way: self.way.clone(),
+            states: States::default(),
+            overlays: self.overlays.clone(),
+            sink: self.sink.clone(),
+            lookahead: Arc::default(),
+            play: None,
+        };
+        walk.handlers_of(&handlers.program, &notified).await
+    }
+
+    /// Reports and journals one step.
+    fn finish(&self, step: &Step, settled: Settled, start: &str) -> Result<(), Stopped> {
+        let shared = &self.rollback.shared;
+        let status = settled.status.unwrap_or(NodeStatus::Ok);
+        if let Way::Apply(journal) = &self.way {
+            let record = Record::NodeFinished {
+                task: step.task.clone(),
+                status,
+                register: None,
+                facts: BTreeMap::new(),
+                notified: Vec::new(),
+            };
+            journal.append(&shared.run, &step.host, &step.node, &record)?;
+            shared.kept(&settled.kept);
+        }
+        let clean = |text: &str| shared.redactor.clean(text).replace(&shared.run, "<run>");
+        let all = |texts: &[String]| texts.iter().map(|t| clean(t)).collect::<Vec<_>>();
+        let already = settled.output.get("already");
+        let summary = match (status, already) {
+            (NodeStatus::Ok, Some(Value::Int(n))) if *n > 0 && settled.notes.is_empty() => {
+                Some("is as it was before the run".to_owned())
+            }
+            _ => settled.summary.as_deref().map(clean),
+        };
+        let report = TaskReport {
+            host: step.host.clone(),
+            site: shared.hosts.sites.get(&step.host).cloned(),
+            play: format!("Rollback of {}", self.rollback.of),
+            task: clean(&step.task),
+            node: step.node.clone(),
+            module: "rollback".to_owned(),
+            item: None,
+            handler: false,
+            status,
+            ignored: false,
+            changes: all(&settled.changes),
+            diff: settled.diff.as_deref().map(clean),
+            summary,
+            message: settled.message.as_deref().map(clean),
+            notes: all(&settled.notes),
+            assumptions: all(&settled.assumptions),
+            irreversible: all(&settled.irreversible),
+            stays: Vec::new(),
+            opaque: false,
+            output: IndexMap::new(),
+            place: Place::default(),
+            start: start.to_owned(),
+            end: now(),
+        };
+        self.sink.event(Event::TaskFinished(Box::new(report)));
+        Ok(())
+    }
+}

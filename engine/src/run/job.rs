@@ -1,0 +1,158 @@
+//! Something that can be predicted and then done: a program, or the way back of a run.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use super::event::{Event, Sink, now};
+use super::exit;
+use super::plan::{Collected, Plan};
+use super::settle::Stopped;
+use super::shared::Shared;
+use crate::journal::{Journal, NodeStatus, Record, RunSummary};
+
+/// Tasks by host and status.
+pub type Tally = BTreeMap<String, BTreeMap<NodeStatus, u32>>;
+
+/// A job on the hosts of one run.
+#[async_trait]
+pub trait Job: Send + Sync {
+    /// What its walks share.
+    fn shared(&self) -> &Arc<Shared>;
+
+    /// Tells how it would go. Nothing can be written: no target exists.
+    async fn predict(&self, sink: Arc<dyn Sink>) -> Result<(), Stopped>;
+
+    /// Does it; every change stands in the journal before it is made.
+    async fn carry_out(&self, journal: Arc<Journal>, sink: Arc<dyn Sink>) -> Result<(), Stopped>;
+
+    /// Its prediction as a whole.
+    async fn plan(&self) -> Result<Plan, Stopped> {
+        let collected = Arc::new(Collected::default());
+        self.predict(collected.clone()).await?;
+        Ok(collected.take())
+    }
+
+    /// Its prediction, told as events (`--check`).
+    async fn check(&self, sink: Arc<dyn Sink>) -> Result<Tally, Stopped> {
+        let counted = Arc::new(Counted::telling(sink));
+        self.predict(counted.clone()).await?;
+        Ok(counted.take())
+    }
+
+    /// Does it as a run of its own.
+    async fn apply(
+        &self,
+        journal: Arc<Journal>,
+        started: Record,
+        sink: Arc<dyn Sink>,
+    ) -> Result<Tally, Stopped> {
+        let run = self.shared().run.clone();
+        journal.append(&run, "", "", &started)?;
+        let counted = Arc::new(Counted::telling(sink));
+        self.carry_out(journal.clone(), counted.clone()).await?;
+        let tally = counted.take();
+        let hosts = tally.iter().map(|(host, by)| {
+            let words = by.iter().map(|(status, n)| (status.word().to_owned(), *n));
+            (host.clone(), words.collect())
+        });
+        let summary = RunSummary {
+            hosts: hosts.collect(),
+            interrupted: self.shared().interrupted(),
+        };
+        journal.append(&run, "", "", &Record::RunFinished { summary })?;
+        Ok(tally)
+    }
+
+    /// What connections have to say, as warnings; to be told before the last event.
+    fn warnings(&self) -> Vec<Event> {
+        let notes = self.shared().fleet.notes().into_iter();
+        notes
+            .flat_map(|(host, notes)| {
+                notes.into_iter().map(move |message| Event::Warning {
+                    host: Some(host.clone()),
+                    message,
+                })
+            })
+            .collect()
+    }
+
+    /// The last event.
+    fn finished(&self, tally: &Tally, run: Option<String>, exit_code: u8) -> Event {
+        let shared = self.shared();
+        let costs = shared.fleet.costs();
+        Event::RunFinished {
+            run,
+            hosts: tally.clone(),
+            costs: costs
+                .into_iter()
+                .map(|(host, cost)| (host, cost.into()))
+                .collect(),
+            kept: shared.kept_count(),
+            interrupted: shared.interrupted(),
+            exit_code,
+            at: now(),
+        }
+    }
+
+    /// The exit code that a tally asks for.
+    fn exit_code(&self, tally: &Tally, detailed: bool) -> u8 {
+        let any = |status: NodeStatus| tally.values().any(|by| by.contains_key(&status));
+        let changes = [
+            NodeStatus::Changed,
+            NodeStatus::Unknown,
+            NodeStatus::Conditional,
+        ];
+        if self.shared().interrupted() {
+            exit::INTERRUPTED
+        } else if any(NodeStatus::Failed) {
+            exit::FAILED
+        } else if any(NodeStatus::Unreachable) {
+            exit::UNREACHABLE
+        } else if detailed && changes.into_iter().any(any) {
+            exit::CHANGED
+        } else {
+            exit::DONE
+        }
+    }
+}
+
+/// Counts what passes through.
+struct Counted {
+    tally: Mutex<Tally>,
+    to: Arc<dyn Sink>,
+}
+
+impl Counted {
+    fn telling(to: Arc<dyn Sink>) -> Self {
+        Self {
+            tally: Mutex::default(),
+            to,
+        }
+    }
+
+    fn take(&self) -> Tally {
+        std::mem::take(&mut *self.tally.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Sink for Counted {
+    fn event(&self, event: Event) {
+        if let Event::TaskFinished(report) = &event {
+            let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+            // An ignored failure does not make the run fail.
+            let status = if report.ignored {
+                NodeStatus::Ok
+            } else {
+                report.status
+            };
+            *tally
+                .entry(report.host.clone())
+                .or_default()
+                .entry(status)
+                .or_default() += 1;
+        }
+        self.to.event(event);
+    }
+}
