@@ -21,6 +21,9 @@ pub struct HostArgs {
     /// Only these hosts of the play (a pattern, or @FILE with one a line)
     #[arg(short, long, value_name = "PATTERN")]
     pub limit: Option<String>,
+    /// Let --limit take some hosts of a site and leave others, in a play that works on whole sites
+    #[arg(long)]
+    pub part_of_site: bool,
     /// Variables: name=value, @FILE, or YAML; they win over all others
     #[arg(short = 'e', long = "extra-vars", value_name = "VARS")]
     pub extra_vars: Vec<String>,
@@ -121,6 +124,7 @@ pub fn compile(
         inventory: &inventory,
         extra,
         limit: hosts.limit.as_deref(),
+        part_of_site: hosts.part_of_site,
         tags: choice.tags.clone(),
         skip_tags: choice.skip_tags.clone(),
         start_at: choice.start_at_task.clone(),

@@ -92,6 +92,10 @@ pub trait Kind: Send + Sync + 'static {
     /// The name: `file`, `container`, `ldap-entry`. Lower case, hyphens, unique.
     const NAME: &'static str;
 
+    /// Writing it sets something going (a container, a service) that may change anything on its machine: nothing that
+    /// was read before counts after it.
+    const STIRS: bool = false;
+
     /// Reads the states of all `keys`, in their order, with as few round trips as can be.
     /// One key's failure is that key's alone.
     async fn read(&self, host: &Probe, keys: &[Self::Key]) -> Vec<Result<Self::State, HostError>>;
@@ -112,6 +116,11 @@ pub trait Kind: Send + Sync + 'static {
     /// Before and after as texts to be compared line by line, secrets masked. `None`: no text form, the lines of
     /// `differences` are all there is to show.
     fn text(&self, _key: &Self::Key, _state: &Self::State) -> Option<String> {
+        None
+    }
+
+    /// Does it run? `None`: it is nothing that runs. What a run has stopped and not started again is told at its end.
+    fn runs(&self, _state: &Self::State) -> Option<bool> {
         None
     }
 

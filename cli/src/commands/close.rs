@@ -1,12 +1,14 @@
 //! Remove what runs have kept aside on the hosts.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use runbook_engine::diag::Severity;
 use runbook_engine::inventory;
-use runbook_engine::journal::Record;
+use runbook_engine::journal::{Journal, Record};
 use runbook_engine::resource::Kept;
+use runbook_engine::rollback::Told;
 use runbook_engine::run::exit;
 use runbook_engine::run::hosts::Fleet;
 use runbook_engine::run::redact::Redactor;
@@ -22,7 +24,7 @@ use crate::{conduct, lookup, question, report};
 /// Remove what a run has kept aside on the hosts; its changes cannot be taken back afterwards.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The run (the last one)
+    /// The run (the last one that keeps something)
     run: Option<String>,
     #[command(flatten)]
     hosts: HostArgs,
@@ -33,22 +35,13 @@ pub struct Args {
 
 pub async fn run(args: Args) -> anyhow::Result<u8> {
     let journal = conduct::journal()?;
-    let run = conduct::run_or_last(&journal, args.run.as_deref())?;
-    let mut kept: BTreeMap<String, Vec<Kept>> = BTreeMap::new();
-    for entry in journal.read(&run)? {
-        match entry.record {
-            Record::ChangesWritten { kept: of_write, .. } => {
-                kept.entry(entry.host.clone()).or_default().extend(of_write);
-            }
-            Record::Closed { removed } => {
-                if let Some(list) = kept.get_mut(&entry.host) {
-                    list.retain(|k| !removed.contains(k));
-                }
-            }
-            _ => {}
+    let (run, kept) = match args.run {
+        Some(run) => {
+            let kept = Told::from_entries(&journal.read(&run)?).kept;
+            (run, kept)
         }
-    }
-    kept.retain(|_, list| !list.is_empty());
+        None => last_that_keeps(&journal)?,
+    };
     if kept.is_empty() {
         report::note(&format!("run {run} keeps nothing aside"));
         return Ok(exit::DONE);
@@ -58,10 +51,16 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
             report::say(&format!("{host}: {} ({})", one.place, one.of));
         }
     }
-    if !args.yes
-        && !question::yes("Remove these? The changes of the run cannot be taken back afterwards.")
-    {
-        return Ok(exit::DONE);
+    if !args.yes {
+        if !std::io::stdin().is_terminal() {
+            report::say_error(
+                "nothing was removed: there is no terminal to ask on; `-y` does not ask",
+            );
+            return Ok(exit::WRONG);
+        }
+        if !question::yes("Remove these? The changes of the run cannot be taken back afterwards.") {
+            return Ok(exit::DONE);
+        }
     }
     let sources = Sources::new();
     let given: Vec<String> = args
@@ -111,4 +110,17 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
     }
     fleet.close().await;
     Ok(code)
+}
+
+/// The last run that keeps something aside; else the last one.
+fn last_that_keeps(journal: &Journal) -> anyhow::Result<(String, BTreeMap<String, Vec<Kept>>)> {
+    let runs = journal.runs()?;
+    for run in runs.iter().rev() {
+        let kept = Told::from_entries(&journal.read(&run.run)?).kept;
+        if !kept.is_empty() {
+            return Ok((run.run.clone(), kept));
+        }
+    }
+    let last = conduct::run_or_last(journal, None)?;
+    Ok((last, BTreeMap::new()))
 }

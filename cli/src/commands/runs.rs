@@ -1,11 +1,12 @@
 //! List the runs of this project, show one, and its log.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use runbook_engine::action::Effects;
 use runbook_engine::journal::{ChangeRecord, Entry, Journal, JournalError, NodeStatus, Record};
 use runbook_engine::registry::Registry;
 use runbook_engine::resource::Reversible;
+use runbook_engine::rollback::Told;
 use runbook_engine::run::exit;
 use runbook_engine::run::redact::Redactor;
 use serde::Serialize;
@@ -237,24 +238,12 @@ fn line_of(run: &str, entries: &[Entry]) -> Line {
 
 /// What a run keeps aside still: host, place, and what it belongs to.
 fn kept(entries: &[Entry]) -> Vec<(String, String, String)> {
-    let mut kept: BTreeMap<(String, String), String> = BTreeMap::new();
-    for entry in entries {
-        match &entry.record {
-            Record::ChangesWritten { kept: things, .. } => {
-                for thing in things {
-                    kept.insert((entry.host.clone(), thing.place.clone()), thing.of.clone());
-                }
-            }
-            Record::Closed { removed } => {
-                for thing in removed {
-                    kept.remove(&(entry.host.clone(), thing.place.clone()));
-                }
-            }
-            _ => {}
-        }
-    }
-    let kept = kept.into_iter();
-    kept.map(|((host, place), of)| (host, place, of)).collect()
+    let kept = Told::from_entries(entries).kept.into_iter();
+    kept.flat_map(|(host, things)| {
+        let of_host = things.into_iter();
+        of_host.map(move |thing| (host.clone(), thing.place, thing.of))
+    })
+    .collect()
 }
 
 impl Reader {

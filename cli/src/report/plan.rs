@@ -38,6 +38,14 @@ pub fn show(plan: &Plan, diff: bool) -> String {
                 text.push_str(&coloured(diff, 6));
             }
         }
+        let mut of_block = "";
+        for (block, task) in plan.rescues.iter().filter(|(_, t)| place_of(t) == *place) {
+            if of_block != block {
+                text.push_str(&format!("  If \"{block}\" fails:\n"));
+                of_block = block;
+            }
+            text.push_str(&format!("  {}", line(task)));
+        }
         if let Some((first, last)) = downtime(&of_place) {
             text.push_str(&format!("  Down: from \"{first}\" to \"{last}\".\n"));
         }

@@ -16,6 +16,8 @@ pub struct Terminal {
     /// It is a check.
     pub check: bool,
     lines: Mutex<()>,
+    /// Id of the run, once it is known: texts have `<run>` in its place, so that check and run say the same.
+    run: Mutex<Option<String>>,
 }
 
 impl Terminal {
@@ -27,6 +29,7 @@ impl Terminal {
             verbose,
             check,
             lines: Mutex::default(),
+            run: Mutex::default(),
         }
     }
 }
@@ -140,7 +143,7 @@ impl Terminal {
         for note in &report.notes {
             line.push_str(&indented(&format!("note: {note}"), 4));
         }
-        for assumption in &report.assumptions {
+        for assumption in report.assumptions.iter().filter(|_| self.check) {
             line.push_str(&indented(&format!("assuming: {assumption}"), 4));
         }
         for lost in &report.irreversible {
@@ -191,6 +194,9 @@ impl Sink for Terminal {
                     self.task(report)
                 }
             }
+            Event::RescueForetold { block, report } => {
+                format!("if \"{block}\" fails: {}", self.task(report).trim_start())
+            }
             Event::Warning { host, message } => {
                 format!(
                     "warning: {}{message}\n",
@@ -202,6 +208,7 @@ impl Sink for Terminal {
                 hosts,
                 costs,
                 kept,
+                down,
                 interrupted,
                 ..
             } => {
@@ -233,6 +240,11 @@ impl Sink for Terminal {
                         "interrupted: what was in flight was finished, nothing new was started\n",
                     );
                 }
+                if !down.is_empty() {
+                    text.push_str("stopped by this run, and not running again:\n");
+                    text.push_str(&indented(&down.join("\n"), 2));
+                    text.push_str("call the same again to go on, or `runbook rollback`\n");
+                }
                 match run {
                     None => text.push_str("Nothing has been changed.\n"),
                     Some(run) => {
@@ -251,6 +263,16 @@ impl Sink for Terminal {
                 }
                 text
             }
+        };
+        if let Event::RunStarted { run: Some(run), .. } = &event
+            && let Ok(mut known) = self.run.lock()
+        {
+            *known = Some(run.clone());
+        }
+        let run = self.run.lock().ok().and_then(|run| run.clone());
+        let text = match run {
+            Some(run) => text.replace("<run>", &run),
+            None => text,
         };
         if !text.is_empty() {
             let _one_at_a_time = self.lines.lock();

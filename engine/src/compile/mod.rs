@@ -4,6 +4,7 @@
 mod check;
 mod inherit;
 mod items;
+mod part_of_site;
 pub mod program;
 mod select;
 
@@ -34,6 +35,8 @@ pub struct Call<'a> {
     pub extra: Layer,
     /// `--limit`.
     pub limit: Option<&'a str>,
+    /// `--limit` may take a part of a site.
+    pub part_of_site: bool,
     /// `--tags`.
     pub tags: Vec<String>,
     /// `--skip-tags`.
@@ -313,6 +316,11 @@ impl Compiler<'_> {
         };
         let chosen = self.chosen(&pattern_text, play.hosts.span);
         let groups = self.groups(&pattern_text, &chosen);
+        if self.limit.is_some() && !self.call.part_of_site {
+            let inventory = self.call.inventory;
+            let parts = part_of_site::check(inventory, &pattern_text, &groups, play.hosts.span);
+            self.errors.extend(parts);
+        }
         let mut layers = inherited.layers.clone();
         layers.extend(play.keywords.vars.iter().map(layer_of));
         for file in &play.vars_files {

@@ -103,6 +103,10 @@ pub const IDS: &[(&str, &str)] = &[
     ),
     ("not-utf-8", "The file is not text in UTF-8."),
     (
+        "part-of-a-site",
+        "`--limit` takes some hosts of a site and leaves others, in a play that works on whole sites.",
+    ),
+    (
         "play-among-tasks",
         "A play, or an import of plays, stands where tasks belong.",
     ),

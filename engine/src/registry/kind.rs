@@ -25,6 +25,8 @@ pub struct ErasedChange {
 pub trait AnyKind: Send + Sync {
     /// See [`Kind::NAME`].
     fn name(&self) -> &'static str;
+    /// See [`Kind::STIRS`].
+    fn stirs(&self) -> bool;
     /// See [`Kind::read`].
     async fn read(&self, host: &Probe, keys: &[Ref]) -> Vec<Result<Json, HostError>>;
     /// See [`Kind::canonical`].
@@ -35,6 +37,8 @@ pub trait AnyKind: Send + Sync {
     fn predict(&self, want: &Json, from: &Json) -> Result<Json, String>;
     /// See [`Kind::text`].
     fn text(&self, key: &Ref, state: &Json) -> Option<String>;
+    /// See [`Kind::runs`].
+    fn runs(&self, state: &Json) -> Option<bool>;
     /// See [`Kind::secrets`].
     fn secrets(&self, state: &Json) -> Vec<String>;
     /// See [`Kind::reversible`].
@@ -102,6 +106,10 @@ impl<K: Kind> AnyKind for Erased<K> {
         K::NAME
     }
 
+    fn stirs(&self) -> bool {
+        K::STIRS
+    }
+
     async fn read(&self, host: &Probe, keys: &[Ref]) -> Vec<Result<Json, HostError>> {
         let typed_keys: Result<Vec<K::Key>, String> = keys.iter().map(Self::key).collect();
         match typed_keys {
@@ -141,6 +149,10 @@ impl<K: Kind> AnyKind for Erased<K> {
     fn text(&self, key: &Ref, state: &Json) -> Option<String> {
         self.0
             .text(&Self::key(key).ok()?, &Self::state(state).ok()?)
+    }
+
+    fn runs(&self, state: &Json) -> Option<bool> {
+        self.0.runs(&Self::state(state).ok()?)
     }
 
     fn secrets(&self, state: &Json) -> Vec<String> {

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::action::{ActionCall, Effects};
 use crate::journal::{ChangeRecord, Entry, Record};
+use crate::resource::Kept;
 
 /// What one task did on one host, in one write or action.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,8 +50,8 @@ pub struct Told {
     pub steps: Vec<Step>,
     /// Handlers that were notified, by host and node.
     pub notified: BTreeMap<(String, String), Vec<String>>,
-    /// What of it was put aside was removed by `runbook close`.
-    pub closed: bool,
+    /// What it keeps aside still, by host.
+    pub kept: BTreeMap<String, Vec<Kept>>,
 }
 
 impl Told {
@@ -108,7 +109,15 @@ impl Told {
                         harmless.insert(place());
                     }
                 }
-                Record::Closed { .. } => told.closed = true,
+                Record::ChangesWritten { kept, .. } if !kept.is_empty() => {
+                    let of_host = told.kept.entry(entry.host.clone()).or_default();
+                    of_host.extend(kept.iter().cloned());
+                }
+                Record::Closed { removed } => {
+                    if let Some(of_host) = told.kept.get_mut(&entry.host) {
+                        of_host.retain(|k| !removed.contains(k));
+                    }
+                }
                 _ => {}
             }
         }
@@ -120,6 +129,7 @@ impl Told {
                 || !(harmless.contains(&(step.host.clone(), step.node.clone()))
                     || handlers.contains(&step.task))
         });
+        told.kept.retain(|_, list| !list.is_empty());
         told.steps.reverse();
         told
     }

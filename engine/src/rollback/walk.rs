@@ -121,7 +121,12 @@ impl Rollback {
             };
             let user = link.user(user.as_deref());
             let probe = link.probe.with_user(user.clone());
-            let sight = Sight::new(self.shared.registry.clone(), link.base.clone(), None, user);
+            let sight = Sight::new(
+                self.shared.registry.clone(),
+                link.base.clone(),
+                None,
+                link.seer(user),
+            );
             let keys: Vec<Ref> = records.iter().map(|r| r.key.clone()).collect();
             let _ = sight.read(&probe, &keys).await;
             let mut within = Within::new();
@@ -260,7 +265,7 @@ impl Course<'_> {
         Reach {
             base: link.base.clone(),
             probe: Some(link.probe.with_user(user.clone())),
-            user,
+            user: link.seer(user),
             on: step.on.clone(),
         }
     }
@@ -298,6 +303,7 @@ impl Course<'_> {
             sink: self.sink.clone(),
             lookahead: Arc::default(),
             play: None,
+            foretells: false,
         };
         walk.handlers_of(&handlers.program, &notified).await
     }
@@ -316,6 +322,7 @@ impl Course<'_> {
             };
             journal.append(&shared.run, &step.host, &step.node, &record)?;
             shared.kept(&settled.kept);
+            shared.running(acting(step), &step.task, &settled.running);
         }
         let clean = |text: &str| shared.redactor.clean(text).replace(&shared.run, "<run>");
         let all = |texts: &[String]| texts.iter().map(|t| clean(t)).collect::<Vec<_>>();

@@ -60,6 +60,15 @@ pub enum Event {
     },
     /// A task is done on a host; of a loop, one event for each item.
     TaskFinished(Box<TaskReport>),
+    /// In a prediction: what a `rescue` would do if its block failed, as far as that is known before the block. No
+    /// task of the prediction follows from it.
+    RescueForetold {
+        /// Name of the block, or of its first task.
+        block: String,
+        /// How a task of the rescue would go.
+        #[serde(flatten)]
+        report: Box<TaskReport>,
+    },
     /// Something a person should know that belongs to no task.
     Warning {
         /// The host, if it is about one.
@@ -77,6 +86,9 @@ pub enum Event {
         costs: BTreeMap<String, CostReport>,
         /// Things kept aside on hosts until `runbook close`.
         kept: u32,
+        /// What the run has stopped and not started again, a line each.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        down: Vec<String>,
         /// A person or signal interrupted it.
         interrupted: bool,
         /// The exit code of the command.

@@ -297,7 +297,10 @@ impl Frame {
     }
 
     fn noted(&self, value: Value) -> Value {
-        self.shared.redactor.add_from(&value);
+        let redactor = &self.shared.redactor;
+        redactor.add_from(&value);
+        let used = self.shared.engine.used_secrets();
+        used.iter().for_each(|secret| redactor.add(secret));
         value
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
-use super::machine::{Base, Overlay};
+use super::machine::{Base, Overlay, Seer};
 use crate::host::{Connection, Cost, HostError, HostFacts, Probe, User};
 
 /// Makes connections; given by the caller, who knows the inventory's settings, the agent and the person.
@@ -30,6 +30,16 @@ pub struct Link {
 }
 
 impl Link {
+    /// Who sees the machine as this user.
+    #[must_use]
+    pub fn seer(&self, user: User) -> Seer {
+        let name = match &user {
+            User::Become(name) => name.clone(),
+            User::Login => self.facts.user.clone(),
+        };
+        Seer { user, name }
+    }
+
     /// The user as whom something is done: `become` to the login user is no change of user.
     #[must_use]
     pub fn user(&self, become_user: Option<&str>) -> User {

@@ -90,6 +90,7 @@ pub trait Job: Send + Sync {
                 .map(|(host, cost)| (host, cost.into()))
                 .collect(),
             kept: shared.kept_count(),
+            down: shared.down(),
             interrupted: shared.interrupted(),
             exit_code,
             at: now(),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
@@ -15,24 +16,44 @@ use crate::world::{Known, Lookup, Predicted, PredictedChange};
 /// A state counts until something that overlaps it is written; an action may end it for the whole machine.
 #[derive(Default)]
 pub struct Base {
-    states: HashMap<(User, Ref), Known>,
+    states: HashMap<(String, Ref), Read>,
     /// Other names of a resource: key as asked for → its one true form.
-    aliases: HashMap<(User, Ref), Ref>,
+    aliases: HashMap<(String, Ref), Ref>,
 }
 
+/// A state that was read.
+struct Read {
+    known: Known,
+    at: Instant,
+}
+
+/// How long a run takes a state that was read early for true. Nothing tells of what others do meanwhile, so what a task
+/// calls ok is never older than this when the task begins; a write looks again in any case.
+const FRESH: Duration = Duration::from_secs(20);
+
 impl Base {
-    fn get(&self, user: &User, key: &Ref) -> Option<&Known> {
-        let asked = (user.clone(), key.clone());
-        match self.aliases.get(&asked) {
-            Some(form) => self.states.get(&(user.clone(), form.clone())),
+    /// What was read at `since` or later.
+    fn get(&self, user: &str, key: &Ref, since: Option<Instant>) -> Option<&Known> {
+        let asked = (user.to_owned(), key.clone());
+        let read = match self.aliases.get(&asked) {
+            Some(form) => self.states.get(&(user.to_owned(), form.clone())),
             None => self.states.get(&asked),
-        }
+        }?;
+        since
+            .is_none_or(|since| read.at >= since)
+            .then_some(&read.known)
+    }
+
+    fn put(&mut self, user: &str, key: Ref, known: Known) {
+        let at = Instant::now();
+        self.states
+            .insert((user.to_owned(), key), Read { known, at });
     }
 
     /// The true form of a key, where reading has shown it.
-    fn true_form(&self, user: &User, key: &Ref) -> Ref {
+    fn true_form(&self, user: &str, key: &Ref) -> Ref {
         self.aliases
-            .get(&(user.clone(), key.clone()))
+            .get(&(user.to_owned(), key.clone()))
             .cloned()
             .unwrap_or_else(|| key.clone())
     }
@@ -123,6 +144,15 @@ enum Source {
     Base(Ref, Option<String>),
 }
 
+/// As whom a machine is seen.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Seer {
+    /// The user, as reads are asked for.
+    pub user: User,
+    /// The user's name, of the login user too.
+    pub name: String,
+}
+
 /// What one task sees of its machine, as one user.
 ///
 /// It notes every state that was given out, since a task may only see what its footprint names and the state before
@@ -132,6 +162,10 @@ pub struct Sight {
     base: Arc<Mutex<Base>>,
     overlay: Option<Arc<Mutex<Overlay>>>,
     user: User,
+    /// Name of the user: two inventory hosts that are one machine may log in as two users, who see two things.
+    name: String,
+    /// What was read before this is read again; `None`: whatever was read counts.
+    since: Option<Instant>,
     seen: Mutex<HashMap<Ref, Known>>,
     assumptions: Mutex<BTreeSet<String>>,
 }
@@ -147,23 +181,32 @@ impl Sight {
         registry: Arc<Registry>,
         base: Arc<Mutex<Base>>,
         overlay: Option<Arc<Mutex<Overlay>>>,
-        user: User,
+        user: Seer,
     ) -> Self {
         Self {
             registry,
             base,
             overlay,
-            user,
+            user: user.user,
+            name: user.name,
+            since: None,
             seen: Mutex::default(),
             assumptions: Mutex::default(),
         }
+    }
+
+    /// Takes only what was read a short while ago.
+    #[must_use]
+    pub fn fresh(mut self) -> Self {
+        self.since = Instant::now().checked_sub(FRESH);
+        self
     }
 
     fn source(&self, key: &Ref) -> Source {
         let Some(overlay) = &self.overlay else {
             return Source::Base(key.clone(), None);
         };
-        let form = lock(&self.base).true_form(&self.user, key);
+        let form = lock(&self.base).true_form(&self.name, key);
         let overlay = lock(overlay);
         if let Some(known) = overlay
             .states
@@ -202,7 +245,7 @@ impl Sight {
         let mut known = HashSet::new();
         for key in keys {
             if let Source::Base(at, _) = self.source(key)
-                && lock(&self.base).get(&self.user, &at).is_none()
+                && lock(&self.base).get(&self.name, &at, self.since).is_none()
                 && known.insert(at.clone())
             {
                 wanted.push(at);
@@ -246,15 +289,13 @@ impl Sight {
                             .as_ref()
                             .map_or_else(|| key.clone(), |kind| kind.canonical(&key, &state));
                         if form != key {
-                            base.aliases.insert((self.user.clone(), key), form.clone());
+                            base.aliases.insert((self.name.clone(), key), form.clone());
                         }
-                        base.states
-                            .insert((self.user.clone(), form), Known::State(state));
+                        base.put(&self.name, form, Known::State(state));
                     }
                     Err(error @ HostError::Unreachable(_)) => lost = Some(error),
                     Err(error) => {
-                        base.states
-                            .insert((self.user.clone(), key), Known::Failed(error.to_string()));
+                        base.put(&self.name, key, Known::Failed(error.to_string()));
                     }
                 }
             }
@@ -265,7 +306,7 @@ impl Sight {
     /// The one true form of a key, as far as it is known.
     #[must_use]
     pub fn true_form(&self, key: &Ref) -> Ref {
-        lock(&self.base).true_form(&self.user, key)
+        lock(&self.base).true_form(&self.name, key)
     }
 
     /// Every state given out so far.
@@ -291,7 +332,7 @@ impl Lookup for Sight {
         let found = match self.source(key) {
             Source::Overlay(known) => Some(known),
             Source::Base(at, assumption) => {
-                let known = lock(&self.base).get(&self.user, &at).cloned();
+                let known = lock(&self.base).get(&self.name, &at, self.since).cloned();
                 if known.is_some()
                     && let Some(what) = assumption
                 {

@@ -13,6 +13,7 @@ pub mod machine;
 pub mod parallel;
 pub mod plan;
 pub mod redact;
+mod rescue;
 pub mod runner;
 pub mod settle;
 pub mod shared;

@@ -10,6 +10,8 @@ use super::event::{Event, Sink, TaskReport};
 pub struct Plan {
     /// How each task would go, in the order in which they were predicted.
     pub tasks: Vec<TaskReport>,
+    /// What would be done if a block failed: the block's name, and how a task of its `rescue` would go.
+    pub rescues: Vec<(String, TaskReport)>,
     /// Warnings on the way.
     pub warnings: Vec<String>,
 }
@@ -75,6 +77,7 @@ impl Sink for Collected {
         let mut plan = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::TaskFinished(report) => plan.tasks.push(*report),
+            Event::RescueForetold { block, report } => plan.rescues.push((block, *report)),
             Event::Warning { message, .. } => plan.warnings.push(message),
             _ => {}
         }

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::RwLock;
 
+use crate::template::named_like_a_secret;
 use crate::value::{MASK, Value};
 
 /// Secrets shorter than this are only masked as whole words; of one or two characters, not at all: masking them
@@ -57,7 +58,7 @@ impl Redactor {
         value.secrets(&mut |s| self.add(s));
     }
 
-    /// Every text in a JSON value, cleaned.
+    /// Every text in a JSON value, cleaned; what stands under the name of a secret is one.
     #[must_use]
     pub fn clean_json(&self, value: serde_json::Value) -> serde_json::Value {
         use serde_json::Value as J;
@@ -66,7 +67,12 @@ impl Redactor {
             J::Array(items) => J::Array(items.into_iter().map(|v| self.clean_json(v)).collect()),
             J::Object(map) => J::Object(
                 map.into_iter()
-                    .map(|(k, v)| (self.clean(&k), self.clean_json(v)))
+                    .map(|(k, v)| match v {
+                        J::String(_) | J::Number(_) if named_like_a_secret(&k) => {
+                            (k, J::String(MASK.to_owned()))
+                        }
+                        v => (self.clean(&k), self.clean_json(v)),
+                    })
                     .collect(),
             ),
             other => other,

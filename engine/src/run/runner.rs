@@ -44,6 +44,7 @@ impl Runner {
             sink,
             lookahead: Arc::default(),
             play: None,
+            foretells: false,
         }
     }
 
@@ -71,7 +72,7 @@ impl Runner {
                                 self.shared.registry.clone(),
                                 link.base.clone(),
                                 None,
-                                user,
+                                link.seer(user),
                             );
                             let _ = sight.read(&link.probe, &keys).await;
                         }
@@ -95,7 +96,11 @@ impl Job for Runner {
 
     async fn predict(&self, sink: Arc<dyn Sink>) -> Result<(), Stopped> {
         self.gather().await?;
-        self.walk(Way::Predict, sink).program(&self.program).await
+        let walk = Walk {
+            foretells: true,
+            ..self.walk(Way::Predict, sink)
+        };
+        walk.program(&self.program).await
     }
 
     async fn carry_out(&self, journal: Arc<Journal>, sink: Arc<dyn Sink>) -> Result<(), Stopped> {

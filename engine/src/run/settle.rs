@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
-use super::machine::{Base, Overlay, Seen, Sight};
+use super::machine::{Base, Overlay, Seen, Seer, Sight};
 use super::redact::Redactor;
 use crate::action::{ActionCall, ActionError, ActionRun, Effects, Outcome};
 use crate::host::{HostError, Probe, Target, User};
@@ -41,7 +41,7 @@ pub struct Reach {
     /// How to read from it. `None` where the task needs no host.
     pub probe: Option<Probe>,
     /// As whom.
-    pub user: User,
+    pub user: Seer,
     /// Inventory name of the host that it is, where that is not the one that the task is about (`delegate_to`).
     pub on: Option<String>,
 }
@@ -87,12 +87,16 @@ pub struct Settled {
     pub stays: Vec<String>,
     /// An opaque action.
     pub opaque: bool,
+    /// Its action says that it changed something, even where it failed.
+    pub acted: bool,
     /// An action that a prediction cannot know the result of.
     pub predicted_action: bool,
     /// What `register` gets from the module.
     pub output: IndexMap<String, Value>,
     /// What was kept aside.
     pub kept: Vec<Kept>,
+    /// What was stopped (`false`) or started (`true`).
+    pub running: Vec<(Ref, bool)>,
 }
 
 impl Settled {
@@ -145,6 +149,10 @@ impl Settle<'_> {
                 overlay,
                 reach.user.clone(),
             );
+            let sight = match way {
+                Way::Apply(_) => sight.fresh(),
+                _ => sight,
+            };
             let (wanted, changes) = match self.compare(prepared, reach, way, &sight).await {
                 Ok(found) => found,
                 Err(settled) => {
@@ -437,12 +445,11 @@ impl Settle<'_> {
             }
         };
         settled.diff.get_or_insert_default().push_str(&part);
-        let several = settled.changes.len() + lines.len() > 1;
         settled.changes.extend(lines.into_iter().map(|line| {
-            if several && !line.contains(&change.key.id) {
-                format!("{}: {line}", change.key.id)
-            } else {
+            if line.contains(&change.key.id) {
                 line
+            } else {
+                format!("{}: {line}", change.key.id)
             }
         }));
         kind.assumes(change)
@@ -499,11 +506,11 @@ impl Settle<'_> {
         let intended = Record::ChangesIntended {
             task: self.task.to_owned(),
             on: reach.on.clone(),
-            user: become_name(&reach.user),
+            user: become_name(&reach.user.user),
             changes: records.collect(),
         };
         journal.append(self.run, self.host, self.node, &intended)?;
-        let target = Target::new(probe.with_user(reach.user.clone()));
+        let target = Target::new(probe.with_user(reach.user.user.clone()));
         let mut failed = None;
         for (kind, group) in by_kind(changes) {
             let Some(kind) = self.registry.find_kind(&kind) else {
@@ -511,7 +518,7 @@ impl Settle<'_> {
             };
             match kind.write(&target, &group).await {
                 Ok(kept) => {
-                    let user = become_name(&reach.user);
+                    let user = become_name(&reach.user.user);
                     settled.kept.extend(kept.into_iter().map(|k| Kept {
                         user: user.clone(),
                         ..k
@@ -525,10 +532,15 @@ impl Settle<'_> {
         }
         {
             let mut base = lock(&reach.base);
-            changes
-                .iter()
-                .for_each(|c| base.written(self.registry, &c.key));
+            for change in changes {
+                let kind = self.registry.find_kind(&change.key.kind);
+                if kind.is_none_or(|kind| kind.stirs()) {
+                    base.forget_all();
+                }
+                base.written(self.registry, &change.key);
+            }
         }
+        settled.running = self.running(changes, failed.is_some());
         let why = failed.as_ref().map(|e| self.redactor.clean(&e.to_string()));
         journal.append(
             self.run,
@@ -545,6 +557,7 @@ impl Settle<'_> {
                     changes: settled.changes.clone(),
                     diff: settled.diff.clone(),
                     kept: settled.kept.clone(),
+                    running: settled.running.clone(),
                     ..failure
                 })
             }),
@@ -566,6 +579,19 @@ impl Settle<'_> {
                 }))
             }
         })
+    }
+
+    /// What these changes stop or start. What a failed write was about counts as it was: a kind brings it back.
+    fn running(&self, changes: &[ErasedChange], failed: bool) -> Vec<(Ref, bool)> {
+        if failed {
+            return Vec::new();
+        }
+        let of = |c: &ErasedChange| {
+            let kind = self.registry.find_kind(&c.key.kind)?;
+            let (from, to) = (kind.runs(&c.change.from)?, kind.runs(&c.change.to)?);
+            (from || to).then(|| (c.key.clone(), to))
+        };
+        changes.iter().filter_map(of).collect()
     }
 
     /// Reads until everything agrees with what was wanted or its kind's deadline has passed.
@@ -660,14 +686,15 @@ impl Settle<'_> {
                 journal.append(self.run, self.host, self.node, &intended)?;
                 let answer = match &reach.probe {
                     Some(probe) => {
-                        let target = Target::new(probe.with_user(reach.user.clone()));
+                        let target = Target::new(probe.with_user(reach.user.user.clone()));
                         kind.run(&target, &call.call, &run).await
                     }
                     None => Err(ActionError::Failed(
                         "this task needs a host that can be reached".to_owned(),
                     )),
                 };
-                self.end_validity(&call.effects, &reach.base);
+                // Whatever it declares, it took its time, and others were at work meanwhile.
+                lock(&reach.base).forget_all();
                 let record = match &answer {
                     Ok(outcome) => Record::ActionFinished {
                         output: Value::Map(outcome.output.clone()).to_json(true),
@@ -711,7 +738,7 @@ impl Settle<'_> {
                 let untouched = lock(overlay).is_untouched();
                 let answer = match &reach.probe {
                     Some(probe) if untouched => {
-                        kind.probe(&probe.with_user(reach.user.clone()), &call.call)
+                        kind.probe(&probe.with_user(reach.user.user.clone()), &call.call)
                             .await
                     }
                     _ => Ok(None),
@@ -755,24 +782,6 @@ impl Settle<'_> {
             }
         }
     }
-
-    fn end_validity(&self, effects: &Effects, base: &Mutex<Base>) {
-        let mut base = lock(base);
-        match effects {
-            Effects::Nothing => {}
-            Effects::Opaque => base.forget_all(),
-            Effects::Changes(marks) | Effects::Creates(marks) => {
-                for mark in marks {
-                    let key = Ref {
-                        kind: mark.kind.clone(),
-                        id: mark.id.clone(),
-                        data: Json::Null,
-                    };
-                    base.written(self.registry, &key);
-                }
-            }
-        }
-    }
 }
 
 /// Whether the task is settled or has to start again.
@@ -789,6 +798,7 @@ impl Done {
 
 fn take_outcome(outcome: Outcome, settled: &mut Settled) {
     let changed = outcome.changed || settled.status == Some(NodeStatus::Changed);
+    settled.acted = changed;
     settled.status = Some(match (&outcome.failed, changed) {
         (Some(_), _) => NodeStatus::Failed,
         (None, true) => NodeStatus::Changed,

@@ -1,7 +1,8 @@
 //! What all walks of one run share.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -12,7 +13,7 @@ use super::redact::Redactor;
 use crate::compile::program::Hosts;
 use crate::diag::Diagnostic;
 use crate::registry::Registry;
-use crate::resource::Kept;
+use crate::resource::{Kept, Ref};
 use crate::source::{Sources, Span};
 use crate::template::Engine;
 
@@ -68,6 +69,8 @@ pub struct Shared {
     turns: Semaphore,
     interrupted: AtomicBool,
     kept: AtomicU32,
+    /// What was stopped and not started again, by host and key: the task that did it.
+    down: Mutex<BTreeMap<(String, String), String>>,
 }
 
 /// What [`Shared`] is made of.
@@ -109,6 +112,7 @@ impl Shared {
             turns,
             interrupted: AtomicBool::new(false),
             kept: AtomicU32::new(0),
+            down: Mutex::default(),
         }
     }
 
@@ -134,6 +138,28 @@ impl Shared {
             u32::try_from(kept.len()).unwrap_or(u32::MAX),
             Ordering::SeqCst,
         );
+    }
+
+    /// Notes what a task has stopped or started.
+    pub fn running(&self, host: &str, task: &str, running: &[(Ref, bool)]) {
+        let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, runs) in running {
+            let place = (host.to_owned(), key.to_string());
+            if *runs {
+                down.remove(&place);
+            } else {
+                down.insert(place, task.to_owned());
+            }
+        }
+    }
+
+    /// What was stopped and not started again, one line each.
+    #[must_use]
+    pub fn down(&self) -> Vec<String> {
+        let down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
+        down.iter()
+            .map(|((host, key), task)| format!("{host}: {key}, since \"{task}\""))
+            .collect()
     }
 
     /// How many things were kept aside.

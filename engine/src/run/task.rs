@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 
 use super::event::{Event, TaskReport, now};
 use super::frame::{Frame, Trouble};
+use super::machine::Seer;
 use super::settle::{Reach, Settle, Settled, Stopped, Way as SettleWay, host_failure};
 use super::walk::{Here, Walk, Way};
 use crate::compile::program::{Loop, Task};
@@ -389,6 +390,7 @@ impl Walk {
                 message: settled
                     .message
                     .as_deref()
+                    .filter(|_| !self.is_hidden(node))
                     .map(|m| self.shared.redactor.clean(m)),
             });
             tokio::time::sleep(delay).await;
@@ -453,7 +455,10 @@ impl Walk {
                 Reach {
                     base: Arc::default(),
                     probe: None,
-                    user: User::Login,
+                    user: Seer {
+                        user: User::Login,
+                        name: String::new(),
+                    },
                     on: None,
                 },
                 String::new(),
@@ -483,7 +488,7 @@ impl Walk {
                     .unwrap_or_else(std::sync::PoisonError::into_inner);
                 let host = self.acting_host(node, frame);
                 needs
-                    .entry((host, reach.user.clone()))
+                    .entry((host, reach.user.user.clone()))
                     .or_default()
                     .extend(found);
                 return settled;
@@ -569,7 +574,7 @@ impl Walk {
             Reach {
                 base: link.base.clone(),
                 probe: Some(probe),
-                user,
+                user: link.seer(user),
                 on: (host != node.host).then_some(host),
             },
             link.machine.clone(),
@@ -601,7 +606,11 @@ impl Walk {
                         .get_or_insert_with(|| "`failed_when` holds".to_owned());
                 }
                 Ok(Some(_)) if settled.status == Some(NodeStatus::Failed) => {
-                    settled.status = Some(NodeStatus::Ok);
+                    settled.status = Some(if settled.acted {
+                        NodeStatus::Changed
+                    } else {
+                        NodeStatus::Ok
+                    });
                     settled.message = None;
                 }
                 Ok(Some(_)) => {}
@@ -635,10 +644,7 @@ impl Walk {
         let task = node.task;
         let mut status = settled.status.unwrap_or(NodeStatus::Ok);
         let frame = self.frame(node.host, node.here, &task.common.layers, &node.item);
-        let hidden = task
-            .no_log
-            .as_ref()
-            .is_some_and(|n| frame.is_true(n).unwrap_or(true));
+        let hidden = self.is_hidden(node);
         let ignored = match status {
             NodeStatus::Failed => self.is_ignored(task.ignore_errors.as_ref(), node),
             NodeStatus::Unreachable => self.is_ignored(task.ignore_unreachable.as_ref(), node),
@@ -710,6 +716,8 @@ impl Walk {
             };
             journal.append(&self.shared.run, node.host, &node.id, &record)?;
             self.shared.kept(&settled.kept);
+            let host = self.acting_host(node, &frame);
+            self.shared.running(&host, &name, &settled.running);
         }
         if matches!(status, NodeStatus::Failed | NodeStatus::Unreachable) && !ignored {
             match &node.here.collected {
@@ -747,6 +755,13 @@ impl Walk {
             .unwrap_or_else(|| node.task.module.name().to_owned())
     }
 
+    /// `no_log`: nothing of what it did is shown. What cannot be evaluated hides.
+    fn is_hidden(&self, node: &Node<'_>) -> bool {
+        let frame = self.frame(node.host, node.here, &node.task.common.layers, &node.item);
+        let no_log = node.task.no_log.as_ref();
+        no_log.is_some_and(|n| frame.is_true(n).unwrap_or(true))
+    }
+
     fn is_ignored(&self, keyword: Option<&crate::source::Node>, node: &Node<'_>) -> bool {
         let frame = self.frame(node.host, node.here, &node.task.common.layers, &node.item);
         keyword.is_some_and(|k| frame.is_true(k).unwrap_or(false))
@@ -763,6 +778,9 @@ impl Walk {
         name: String,
         start: &str,
     ) {
+        for secret in self.shared.engine.used_secrets() {
+            self.shared.redactor.add(&secret);
+        }
         let clean = |text: &str| {
             if hidden {
                 MASK.to_owned()
@@ -784,6 +802,12 @@ impl Walk {
                 output.insert(key.clone(), self.shared.redactor.clean_json(value.shown()));
             }
         }
+        // What waits for this task says `until` with its name; of itself that would say nothing.
+        let own = format!("until \"{name}\"");
+        let message = match settled.message.as_deref() {
+            Some(message) if message == own => Some("only the run can tell"),
+            other => other,
+        };
         let report = TaskReport {
             host: node.host.to_owned(),
             site: self.shared.hosts.sites.get(node.host).cloned(),
@@ -802,7 +826,7 @@ impl Walk {
             changes: all(&settled.changes),
             diff: settled.diff.as_deref().map(clean),
             summary: settled.summary.as_deref().map(clean),
-            message: settled.message.as_deref().map(clean),
+            message: message.map(clean),
             notes: all(&settled.notes),
             assumptions: all(&settled.assumptions),
             irreversible: all(&settled.irreversible),
@@ -881,7 +905,9 @@ fn result_value(settled: &Settled) -> Value {
     let mut map = IndexMap::new();
     map.insert(
         "changed".to_owned(),
-        Value::Bool(status == NodeStatus::Changed),
+        Value::Bool(
+            status == NodeStatus::Changed || (status == NodeStatus::Failed && settled.acted),
+        ),
     );
     map.insert(
         "failed".to_owned(),

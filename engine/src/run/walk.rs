@@ -55,6 +55,8 @@ pub struct Walk {
     pub lookahead: Arc<Lookahead>,
     /// The play that is being walked.
     pub play: Option<Arc<Play>>,
+    /// It is a prediction for people: what a `rescue` would do is told, too.
+    pub foretells: bool,
 }
 
 /// The hosts that a list of items is for.
@@ -82,6 +84,7 @@ impl Walk {
             states: self.states.fork(),
             overlays: Arc::new(self.overlays.fork()),
             lookahead: Arc::new(Lookahead::default()),
+            foretells: false,
             ..self.clone()
         }
     }
@@ -116,6 +119,7 @@ impl Walk {
         for outcome in join_all(walks).await {
             outcome?;
         }
+        groups.iter().for_each(|here| self.tell_of_stopped(here));
         for host in &hosts {
             self.states.with(host, |h| h.ended = false);
         }
@@ -161,6 +165,36 @@ impl Walk {
             self.handlers(play, here).await?;
         }
         Ok(())
+    }
+
+    /// The hosts of a site stop together: who would look for the rest is told where it went.
+    fn tell_of_stopped(&self, here: &Here) {
+        let out = |host: &String| self.states.with(host, |s| s.out);
+        let why = here.group.hosts.iter().find_map(|h| Some((h, out(h)?)));
+        let (true, Some((host, status))) = (here.fatal, why) else {
+            return;
+        };
+        let others: Vec<&str> = here
+            .group
+            .hosts
+            .iter()
+            .filter(|h| out(h).is_none())
+            .map(String::as_str)
+            .collect();
+        if others.is_empty() {
+            return;
+        }
+        let how = match status {
+            NodeStatus::Unreachable => "could not be reached",
+            _ => "has failed",
+        };
+        self.sink.event(Event::Warning {
+            host: None,
+            message: format!(
+                "{host} {how}, so nothing more is done on {}, which belong together with it",
+                others.join(", ")
+            ),
+        });
     }
 
     /// A list of items on these hosts, in order.
@@ -281,6 +315,8 @@ impl Walk {
             }),
             ..here.clone()
         };
+        let rescue = (self.foretells && !block.rescue.is_empty())
+            .then(|| self.rescue_foreteller(block, hosts, here));
         if block.parallel {
             self.parallel(block, hosts, &within).await?;
         } else {
@@ -301,6 +337,9 @@ impl Walk {
             .filter(|h| self.states.with(h, |s| s.out == Some(NodeStatus::Failed)))
             .cloned()
             .collect();
+        if let Some(rescue) = rescue.filter(|_| failed.is_empty()) {
+            rescue.foretell(block, hosts, here).await?;
+        }
         if !failed.is_empty() && !block.rescue.is_empty() && !self.shared.interrupted() {
             let rescued: Vec<String> = if here.fatal { hosts.to_vec() } else { failed };
             for host in &rescued {

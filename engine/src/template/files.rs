@@ -184,7 +184,10 @@ impl Engine {
             None => {}
         }
         match result {
-            Ok(text) if trace.is_secret() => Ok(Value::Secret(Secret::new(text))),
+            Ok(text) if trace.is_secret() => {
+                self.note(trace.take_secrets());
+                Ok(Value::Secret(Secret::new(text)))
+            }
             Ok(text) => Ok(Value::Str(text)),
             Err(error) => Err(at_line(report.error(&error), Some(&error))),
         }

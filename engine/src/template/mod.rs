@@ -22,14 +22,16 @@ mod session;
 mod tests_of;
 mod views;
 
+use std::collections::BTreeSet;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use minijinja::{Environment, UndefinedBehavior, Value as Jinja};
 
 pub use analyze::{Names, Use, names};
 pub use error::{ErrorKind, TemplateError, within};
 pub use files::FileOptions;
+pub use place::named_like_a_secret;
 pub use scope::{Names as DynamicNames, Scope};
 
 use self::analyze::single_expression;
@@ -49,6 +51,8 @@ pub struct Engine {
     strict: Environment<'static>,
     /// Undefined things in bracketed paths are passed on, for the second run.
     lenient: Environment<'static>,
+    /// Texts of secrets that templates have used.
+    secrets: Mutex<BTreeSet<String>>,
 }
 
 impl Default for Engine {
@@ -72,6 +76,18 @@ enum Got {
 }
 
 impl Engine {
+    fn note(&self, secrets: Vec<String>) {
+        let mut noted = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.extend(secrets);
+    }
+
+    /// The texts of secrets that templates have used since this was asked last.
+    #[must_use]
+    pub fn used_secrets(&self) -> Vec<String> {
+        let mut noted = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *noted).into_iter().collect()
+    }
+
     /// The language.
     #[must_use]
     pub fn new() -> Self {
@@ -87,7 +103,11 @@ impl Engine {
         strict.add_global("omit", Jinja::from_object(views::Omit));
         let mut lenient = strict.clone();
         lenient.set_undefined_behavior(UndefinedBehavior::Chainable);
-        Self { strict, lenient }
+        Self {
+            strict,
+            lenient,
+            secrets: Mutex::default(),
+        }
     }
 
     /// Renders a whole tree. Each scalar keeps its place; one that is just `{{ expression }}` keeps the type of its
@@ -400,6 +420,7 @@ impl Engine {
             other => other,
         };
         let value = if used.trace.is_secret() {
+            self.note(used.trace.take_secrets());
             session::secret(value)
         } else {
             value

@@ -47,8 +47,7 @@ impl Place {
             Found::Scope(scope) => return Err(scope),
         };
         Ok(Self {
-            // What came out of a run carries its own marks.
-            secret: matches!(root, Root::Node(_)) && named_like_a_secret(name),
+            secret: named_like_a_secret(name),
             root,
             path: Vec::new(),
             scope: scope.clone(),
@@ -130,7 +129,7 @@ impl Place {
             Seen::Value(Value::Map(map)) => map.get_index_of(key)?,
             _ => return None,
         };
-        let secret = matches!(self.root, Root::Node(_)) && named_like_a_secret(key);
+        let secret = named_like_a_secret(key);
         self.step(at, self.member(key), secret)
     }
 
@@ -208,7 +207,8 @@ impl<'a> Seen<'a> {
 }
 
 /// Variables and keys of these names hold secrets, wherever they come from.
-fn named_like_a_secret(name: &str) -> bool {
+#[must_use]
+pub fn named_like_a_secret(name: &str) -> bool {
     const ENDS: &[&str] = &[
         "password",
         "passwd",

@@ -206,6 +206,8 @@ pub(super) struct Trace(Mutex<Happened>);
 #[derive(Default)]
 struct Happened {
     secret: bool,
+    /// The texts of those that were used.
+    secrets: Vec<String>,
     /// Every marker that was handed out.
     markers: Vec<Missing>,
     /// Those of them whose absence matters.
@@ -240,8 +242,19 @@ impl Trace {
         locked(&self.0)
     }
 
-    pub(super) fn saw_secret(&self) {
-        self.lock().secret = true;
+    /// A secret is used: what it goes into is one, and wherever its text comes back from a host, it is known.
+    pub(super) fn saw_secret(&self, value: &Value) {
+        let mut happened = self.lock();
+        happened.secret = true;
+        match value {
+            Value::Secret(secret) => happened.secrets.push(secret.expose().to_owned()),
+            Value::Str(text) => happened.secrets.push(text.clone()),
+            _ => {}
+        }
+    }
+
+    pub(super) fn take_secrets(&self) -> Vec<String> {
+        std::mem::take(&mut self.lock().secrets)
     }
 
     pub(super) fn is_secret(&self) -> bool {

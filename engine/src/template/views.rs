@@ -79,7 +79,7 @@ impl Look {
             },
             Seen::Value(value) => {
                 if place.secret && !matches!(value, Value::List(_) | Value::Map(_)) {
-                    self.trace.saw_secret();
+                    self.trace.saw_secret(value);
                 }
                 match value {
                     Value::Null => return Some(Jinja::from(())),
@@ -88,7 +88,7 @@ impl Look {
                     Value::Float(n) => return Some(Jinja::from(*n)),
                     Value::Str(s) => return Some(Jinja::from(s.as_str())),
                     Value::Secret(s) => {
-                        self.trace.saw_secret();
+                        self.trace.saw_secret(value);
                         return Some(Jinja::from(s.expose()));
                     }
                     Value::Unknown(why) => return Some(self.marker(Missing::Unknown(why.clone()))),

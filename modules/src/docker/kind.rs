@@ -83,6 +83,7 @@ impl Kind for Container {
     type Want = ContainerWant;
 
     const NAME: &'static str = "container";
+    const STIRS: bool = true;
 
     async fn read(
         &self,
@@ -115,6 +116,10 @@ impl Kind for Container {
 
     fn text(&self, _: &ContainerKey, state: &ContainerState) -> Option<String> {
         Some(spec::text(state))
+    }
+
+    fn runs(&self, state: &ContainerState) -> Option<bool> {
+        Some(state.exists && state.running)
     }
 
     fn secrets(&self, state: &ContainerState) -> Vec<String> {

@@ -14,6 +14,11 @@ use super::operation::{Effect, Operation};
 pub enum Standing {
     /// The ledger says that all its statements are applied.
     Recorded,
+    /// The ledger says so too, but somebody has taken away what it made.
+    Damaged {
+        /// What is missing.
+        missing: Vec<String>,
+    },
     /// The ledger says that some of its statements are.
     Begun,
     /// The catalogue shows that it was applied outside of runbook; these are the traces.
@@ -37,7 +42,10 @@ impl Standing {
     /// Is all of it applied?
     #[must_use]
     pub fn applied(&self) -> bool {
-        matches!(self, Self::Recorded | Self::Found(_) | Self::Implied)
+        matches!(
+            self,
+            Self::Recorded | Self::Damaged { .. } | Self::Found(_) | Self::Implied
+        )
     }
 }
 
@@ -48,7 +56,15 @@ pub fn standings(chain: &Chain, state: &SchemaState) -> Vec<Standing> {
     // What later parts that are applied have touched, with the table that it belongs to.
     let mut touched: Vec<(Effect, Option<String>)> = Vec::new();
     for (i, unit) in chain.units.iter().enumerate().rev() {
-        standings[i] = recorded(unit, state).unwrap_or_else(|| traced(unit, state, &touched));
+        standings[i] = match recorded(unit, state) {
+            // The ledger is believed for what leaves no trace; what leaves one has to be there.
+            Some(Standing::Recorded) => match traces(unit, state, &touched).1 {
+                missing if missing.is_empty() => Standing::Recorded,
+                missing => Standing::Damaged { missing },
+            },
+            Some(standing) => standing,
+            None => traced(unit, state, &touched),
+        };
         if standings[i].applied() || standings[i] == Standing::Begun {
             touched.extend(
                 effects(unit)
@@ -95,6 +111,21 @@ fn recorded(unit: &Unit, state: &SchemaState) -> Option<Standing> {
 }
 
 fn traced(unit: &Unit, state: &SchemaState, later: &[(Effect, Option<String>)]) -> Standing {
+    let (there, missing) = traces(unit, state, later);
+    match (there.is_empty(), missing.is_empty()) {
+        (true, true) => Standing::Untraceable,
+        (false, true) => Standing::Found(there),
+        (true, false) => Standing::Todo,
+        (false, false) => Standing::Half { there, missing },
+    }
+}
+
+/// The traces of a part that are there, and those that are not; those that a later part has touched are left out.
+fn traces(
+    unit: &Unit,
+    state: &SchemaState,
+    later: &[(Effect, Option<String>)],
+) -> (Vec<String>, Vec<String>) {
     let (mut there, mut missing) = (Vec::new(), Vec::new());
     let mut touched = later.to_vec();
     for (_, effect, table) in effects(unit).rev() {
@@ -112,12 +143,7 @@ fn traced(unit: &Unit, state: &SchemaState, later: &[(Effect, Option<String>)]) 
     }
     there.reverse();
     missing.reverse();
-    match (there.is_empty(), missing.is_empty()) {
-        (true, true) => Standing::Untraceable,
-        (false, true) => Standing::Found(there),
-        (true, false) => Standing::Todo,
-        (false, false) => Standing::Half { there, missing },
-    }
+    (there, missing)
 }
 
 /// Has the later effect taken away the trace of this one?

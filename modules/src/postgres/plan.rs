@@ -318,6 +318,12 @@ fn settle(chain: &Chain, request: &Request, standings: &mut [Standing], errors: 
             continue;
         }
         match &standings[i] {
+            Standing::Damaged { missing } => errors.push(format!(
+                "the ledger says that {unit} is applied, but the database has not what it made: {}; somebody has changed \
+                 the schema by hand. Make it again as {} does, or restore the database",
+                missing.join(", "),
+                unit.file
+            )),
             Standing::Half { there, missing } => errors.push(format!(
                 "{unit} was applied in half outside of runbook: {} is there, {} is not; finish {} or take it back by \
                  hand",

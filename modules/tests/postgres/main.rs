@@ -8,6 +8,7 @@
 )]
 
 mod cluster;
+mod damaged;
 mod dumping;
 mod failing;
 mod host;

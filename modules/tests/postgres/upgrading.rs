@@ -14,7 +14,7 @@ fn update(sql: &Path, name: &str) -> std::path::PathBuf {
 }
 
 /// Rows in the tables that the updates change.
-fn rows(cluster: &Cluster, database: &str, studies: u32) {
+pub fn rows(cluster: &Cluster, database: &str, studies: u32) {
     let given = |table: &str, column: &str| {
         cluster.psql(
             database,

@@ -86,3 +86,34 @@ fn lists_end_no_line_with_a_blank() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn a_part_of_a_site_is_taken_only_where_that_is_said() -> Result<()> {
+    let scene = Scene::new()?;
+    scene.write(
+        "sites.yaml",
+        "sites:\n  st-anna:\n    vars: {ansible_connection: local}\n    hosts:\n      dir1: {groups: [ldap]}\n      arc1: {groups: [arc]}\n",
+    )?;
+    scene.write(
+        "play.yaml",
+        "- hosts: sites\n  tasks:\n    - command: {cmd: \"true\", reads_only: true}\n",
+    )?;
+    let call = |more: &[&str]| {
+        let args = [&["play", "play.yaml", "-i", "sites.yaml"], more].concat();
+        scene.runbook(&args)
+    };
+    let part = call(&["--limit", "arc1"])?;
+    assert_eq!(part.code, 1, "{}", part.text());
+    for said in [
+        "takes `arc1` of the site `st-anna` and leaves `dir1`",
+        "`--limit st-anna` takes the whole site",
+        "play.yaml:1:10",
+    ] {
+        assert!(part.err.contains(said), "no `{said}` in {}", part.err);
+    }
+    assert_eq!(call(&["--limit", "st-anna"])?.code, 0);
+    let allowed = call(&["--limit", "arc1", "--part-of-site"])?;
+    assert_eq!(allowed.code, 0, "{}", allowed.text());
+    assert!(!allowed.out.contains("dir1"), "{}", allowed.out);
+    Ok(())
+}
