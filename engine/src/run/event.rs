@@ -209,8 +209,36 @@ impl Sink for Silence {
 /// Now, as events write it.
 #[must_use]
 pub fn now() -> String {
-    let now = jiff::Timestamp::now();
-    now.round(jiff::Unit::Millisecond)
-        .unwrap_or(now)
-        .to_string()
+    written(jiff::Timestamp::now())
+}
+
+/// Always with three digits of a second, so that times compare as texts.
+fn written(time: jiff::Timestamp) -> String {
+    let time = time.round(jiff::Unit::Millisecond).unwrap_or(time);
+    format!("{time:.3}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{now, written};
+
+    #[test]
+    fn times_are_all_of_one_length_and_compare_as_texts() {
+        let at = |nanoseconds| {
+            let seconds = 1_709_281_843_000_000_000_i128;
+            written(jiff::Timestamp::from_nanosecond(seconds + nanoseconds).unwrap())
+        };
+        let in_order = [
+            (0, "2024-03-01T08:30:43.000Z"),
+            (40_000_000, "2024-03-01T08:30:43.040Z"),
+            (900_000_000, "2024-03-01T08:30:43.900Z"),
+            (980_400_000, "2024-03-01T08:30:43.980Z"),
+            (999_600_000, "2024-03-01T08:30:44.000Z"),
+        ];
+        for (nanoseconds, text) in in_order {
+            assert_eq!(at(nanoseconds), text);
+        }
+        assert!(in_order.is_sorted_by_key(|(_, text)| *text));
+        assert_eq!(now().len(), "2024-03-01T08:30:43.000Z".len());
+    }
 }
