@@ -5,6 +5,7 @@ mod dist;
 mod lab;
 mod needs;
 mod run;
+mod skipped;
 mod test;
 
 use clap::{Parser, Subcommand};

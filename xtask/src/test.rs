@@ -5,6 +5,7 @@ use runbook_lab::Lab;
 
 use crate::needs;
 use crate::run::{has, run as command, say};
+use crate::skipped::Skipped;
 
 /// Test everything: formatting, lints, tests.
 #[derive(clap::Args)]
@@ -16,10 +17,18 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<()> {
     needs::install()?;
+    let skipped = Skipped::new()?;
     // The tests that need the lab say by name that they are skipped where it is not up.
     if let Err(why) = Lab::up(true) {
         say(&format!("the lab cannot be had here: {why:#}"));
+        skipped.add("the lab", &format!("{why:#}"))?;
     }
+    let outcome = formatted().and_then(|()| tests(args, &skipped.variable()));
+    // Named whatever the outcome is, as the last that is said.
+    outcome.and(skipped.end())
+}
+
+fn formatted() -> Result<()> {
     command("cargo", &["fmt", "--all", "--check"])?;
     command(
         "cargo",
@@ -34,32 +43,21 @@ pub fn run(args: &Args) -> Result<()> {
             "warnings",
         ],
     )?;
-    command("cargo", &["build", "--workspace", "--bins", "--quiet"])?;
+    command("cargo", &["build", "--workspace", "--bins", "--quiet"])
+}
+
+fn tests(args: &Args, skipped: &str) -> Result<()> {
+    let mut words = vec![skipped];
     if args.all {
         say("with the long matrices (RUNBOOK_LONG=1)");
-        command(
-            "env",
-            &[
-                "RUNBOOK_LONG=1",
-                "cargo",
-                "test",
-                "--workspace",
-                "--no-fail-fast",
-            ],
-        )
-    } else if has("cargo-nextest") {
-        command(
-            "cargo",
-            &[
-                "nextest",
-                "run",
-                "--workspace",
-                "--no-fail-fast",
-                "--status-level",
-                "fail",
-            ],
-        )
-    } else {
-        command("cargo", &["test", "--workspace", "--no-fail-fast"])
+        words.push("RUNBOOK_LONG=1");
     }
+    words.push("cargo");
+    if has("cargo-nextest") && !args.all {
+        words.extend(["nextest", "run", "--status-level", "fail"]);
+    } else {
+        words.push("test");
+    }
+    words.extend(["--workspace", "--no-fail-fast"]);
+    command("env", &words)
 }

@@ -152,7 +152,7 @@ impl Host {
     pub fn new(test: &str) -> Option<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         if let Err(why) = images() {
-            eprintln!("skipped: {test}: {why}");
+            crate::skip::skip(test, &why);
             return None;
         }
         let connection = runbook_engine::transport::local::connect("localhost", None);

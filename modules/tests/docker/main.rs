@@ -12,3 +12,5 @@ mod daemon;
 mod images;
 mod keeping;
 mod replacing;
+#[path = "../../../tests/skip.rs"]
+mod skip;

@@ -6,6 +6,8 @@ mod case;
 mod cases;
 mod laws;
 mod rig;
+#[path = "../../../tests/skip.rs"]
+mod skip;
 
 #[path = "../postgres/cluster.rs"]
 #[expect(dead_code, reason = "the tests of the database use more of it")]

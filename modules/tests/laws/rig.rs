@@ -30,6 +30,7 @@ impl Rig {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let connection = runbook_engine::transport::local::connect("localhost", None);
         let probe = Probe::new(connection, User::Login);
+        let test = format!("the laws of {}", case.module);
         let mut rig = Self {
             target: runbook_engine::testkit::target(probe.clone()),
             probe,
@@ -41,7 +42,7 @@ impl Rig {
             database: None,
         };
         if matches!(case.needs, Needs::Docker | Needs::DirectoryAndDocker) {
-            let host = daemon::Host::new(case.module)?;
+            let host = daemon::Host::new(&test)?;
             rig.name = host.name("law");
             rig.docker = Some(host);
         }
@@ -49,7 +50,7 @@ impl Rig {
             Needs::Nothing | Needs::Docker => {}
             Needs::Http => rig.port = Some(answering()),
             Needs::Directory | Needs::DirectoryAndDocker => {
-                if !slapd::available(case.module) {
+                if !slapd::available(&test) {
                     return None;
                 }
                 let slapd = Slapd::start(&[]);
@@ -61,7 +62,7 @@ impl Rig {
                 rig.slapd = Some(slapd);
             }
             Needs::Database => {
-                let cluster = cluster::cluster(case.module)?;
+                let cluster = cluster::cluster(&test)?;
                 rig.database = Some((cluster, cluster.database()));
             }
         }

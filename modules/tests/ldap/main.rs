@@ -13,5 +13,7 @@ mod model;
 mod parsing;
 mod predicting;
 mod realdata;
+#[path = "../../../tests/skip.rs"]
+mod skip;
 mod slapd;
 mod updating;

@@ -11,7 +11,7 @@ pub fn folder(test: &str) -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    eprintln!("skipped: {test}: no upstream data at {}", folder.display());
+    crate::skip::skip(test, &format!("no upstream data at {}", folder.display()));
     None
 }
 

@@ -42,7 +42,7 @@ impl Drop for Slapd {
 pub fn available(test: &str) -> bool {
     let found = Path::new("/usr/sbin/slapd").exists() && Path::new("/usr/bin/ldapadd").exists();
     if !found {
-        eprintln!("skipped: {test}: slapd and ldap-utils are not installed");
+        crate::skip::skip(test, "slapd and ldap-utils are not installed");
     }
     found
 }

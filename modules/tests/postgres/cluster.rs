@@ -21,7 +21,7 @@ pub fn cluster(test: &str) -> Option<&'static Cluster> {
     static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
     let found = CLUSTER.get_or_init(start).as_ref();
     if found.is_none() {
-        eprintln!("skipped: {test}: PostgreSQL (initdb) or setpriv is not installed");
+        crate::skip::skip(test, "PostgreSQL (initdb) or setpriv is not installed");
     }
     found
 }
@@ -34,7 +34,7 @@ pub fn realdata(test: &str) -> Option<PathBuf> {
     );
     let sql = shared.join("realdata/sql");
     if !sql.is_dir() {
-        eprintln!("skipped: {test}: {} is absent", sql.display());
+        crate::skip::skip(test, &format!("{} is absent", sql.display()));
         return None;
     }
     Some(sql)

@@ -51,7 +51,10 @@ async fn a_dump_in_the_folder_of_its_run() {
         return;
     };
     if !std::path::Path::new("/usr/bin/pg_dump").exists() {
-        eprintln!("skipped: a_dump_in_the_folder_of_its_run: pg_dump is not installed");
+        crate::skip::skip(
+            "a_dump_in_the_folder_of_its_run",
+            "pg_dump is not installed",
+        );
         return;
     }
     let database = cluster.database();

@@ -13,4 +13,6 @@ mod dumping;
 mod failing;
 mod host;
 mod latency;
+#[path = "../../../tests/skip.rs"]
+mod skip;
 mod upgrading;
