@@ -2,11 +2,17 @@
 //!
 //! One snippet for all paths: the shell's own tests find what is there, one `stat` tells of all of it, contents come
 //! as base64, and only files too large to be sent are hashed on the host.
+//!
+//! Names on a host hold whatever its users like, line ends too. So a name is sent as it is only where it has nothing
+//! but harmless characters, which costs no process, and as base64 else. What is told of a path stands between two lines
+//! that carry its number and a word that nobody on the host can guess: it is never taken for that of another path.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use base64::Engine as _;
 use bytes::Bytes;
+use rand::RngCore;
 use sha2::{Digest, Sha256};
 
 use super::quote::word;
@@ -24,108 +30,158 @@ pub async fn read(
     if queries.is_empty() {
         return Ok(Vec::new());
     }
-    let reply = connection.shell(user, &script(queries), None, true).await?;
+    let mut random = [0_u8; 16];
+    rand::rng().fill_bytes(&mut random);
+    let nonce = hex::encode(random);
+    let reply = connection
+        .shell(user, &script(queries, &nonce), None, true)
+        .await?;
     if reply.status != 0 {
         let said = String::from_utf8_lossy(&reply.stderr).trim().to_owned();
         return Err(HostError::failed(format!(
             "files could not be read: {said}"
         )));
     }
-    Ok(answers(&String::from_utf8_lossy(&reply.stdout), queries))
+    answers(&reply.stdout, queries, &nonce)
 }
 
-fn script(queries: &[FileQuery]) -> String {
-    let mut script = String::from(
-        // f: follow or not, path, largest content. Prints one block of lines, ended by a dot.
-        "ld=; lr=
-p() { f=$1; p=$2; m=$3; d=${p%/*}; [ -n \"$d\" ] || d=/; [ \"$p\" = / ] && d=/
-if [ \"$d\" != \"$ld\" ]; then ld=$d; lr=; no=; e=$d
-while [ ! -d \"$e\" ] && [ -n \"$e\" ]; do e=${e%/*}; done; [ -n \"$e\" ] || e=/
-[ -x \"$e\" ] || no=1
-if cd -P -- \"$e\" 2>/dev/null; then lr=${PWD%/}${d#\"${e%/}\"}; fi; fi
-if [ -n \"$no\" ]; then echo denied; echo .; return; fi
-if [ ! -e \"$p\" ] && [ ! -L \"$p\" ]; then echo \"absent $lr\"; echo .; return; fi
-if [ $f = 1 ] && [ -e \"$p\" ]; then L=-L; else L=; fi
-s=$(stat $L -c '",
-    );
-    script.push_str(FORMAT);
-    script.push_str(
-        "' -- \"$p\" 2>&1) || { echo \"failed $s\"; echo .; return; }
-echo \"found $s\"; echo \"$lr\"
-if [ -L \"$p\" ]; then if [ $f = 1 ]; then echo \"real $(readlink -f -- \"$p\")\"; else echo \"link $(readlink -- \"$p\")\"; fi; fi
-if [ -f \"$p\" ] && { [ $f = 1 ] || [ ! -L \"$p\" ]; }; then
-if [ ! -r \"$p\" ]; then echo unreadable; else
-set -- $s; if [ \"$4\" -le \"$m\" ]; then echo content; base64 < \"$p\"; else h=$(sha256sum < \"$p\"); echo \"hash ${h%% *}\"; fi; fi; fi
-echo .; }
-",
-    );
-    for query in queries.iter().filter(|q| can_be_asked(&q.path)) {
-        let follow = u8::from(query.follow);
-        let _ = writeln!(
-            script,
-            "p {follow} {} {}",
-            word(&query.path),
-            query.content_up_to
-        );
+/// `t` tells a word and a name. `p` takes number, follow or not, path, largest content, and prints a block of lines.
+const FUNCTIONS: &str = r#"unset IFS; LC_ALL=C; export LC_ALL; n='
+'; ld=; lr=
+t() { case $2 in *[!A-Za-z0-9_./:,@%+=' '-]*) h=$(printf %s "$2" | base64); echo "$1" x $h;; *) echo "$1 =$2";; esac; }
+w() { L=$(readlink "$@"; echo x); L=${L%x}; L=${L%"$n"}; }
+p() { echo "$N $1"; b "$2" "$3" "$4"; echo "$N $1 ."; }
+b() { f=$1; p=$2; m=$3; d=${p%/*}; [ -n "$d" ] || d=/; [ "$p" = / ] && d=/
+if [ "$d" != "$ld" ]; then ld=$d; lr=; no=; e=$d
+while [ ! -d "$e" ] && [ -n "$e" ]; do e=${e%/*}; done; [ -n "$e" ] || e=/
+[ -x "$e" ] || no=1
+if cd -P -- "$e" 2>/dev/null; then lr=${PWD%/}${d#"${e%/}"}; fi; lr=$(t folder "$lr"); fi
+if [ -n "$no" ]; then echo denied; return; fi
+if [ ! -e "$p" ] && [ ! -L "$p" ]; then echo absent; echo "$lr"; return; fi
+if [ $f = 1 ] && [ -e "$p" ]; then L=-L; else L=; fi
+s=$(stat $L -c 'FORMAT' -- "$p" 2>&1) || { t failed "$s"; return; }
+t found "$s"; echo "$lr"
+if [ -L "$p" ]; then if [ $f = 1 ]; then w -f -- "$p"; t real "$L"; else w -- "$p"; t link "$L"; fi; fi
+if [ -f "$p" ] && { [ $f = 1 ] || [ ! -L "$p" ]; }; then
+if [ ! -r "$p" ]; then echo unreadable; else
+set -f; set -- $s; if [ "$4" -le "$m" ]; then echo content; base64 < "$p"; else h=$(sha256sum < "$p"); echo "hash ${h%% *}"; fi; fi; fi
+}
+"#;
+
+fn script(queries: &[FileQuery], nonce: &str) -> String {
+    let mut script = format!("N={nonce}; {}", FUNCTIONS.replace("FORMAT", FORMAT));
+    for (number, query) in queries.iter().enumerate() {
+        if can_be_asked(&query.path) {
+            let follow = u8::from(query.follow);
+            let (path, most) = (word(&query.path), query.content_up_to);
+            let _ = writeln!(script, "p {number} {follow} {path} {most}");
+        }
     }
     script
 }
 
-/// A path that has a line end in it would be mistaken for several lines; one without a root has no meaning on a host.
+/// A path without a root has no meaning on a host, and one with a line end is not written on purpose.
 fn can_be_asked(path: &str) -> bool {
     path.starts_with('/') && !path.contains(['\n', '\0'])
 }
 
-fn answers(text: &str, queries: &[FileQuery]) -> Vec<Result<FileEntry, HostError>> {
+/// The lines that were printed of each path, by its number. `None`: something else was printed too, so that nothing of
+/// it can be trusted.
+fn blocks<'a>(text: &'a str, nonce: &str) -> Option<HashMap<usize, Vec<&'a str>>> {
+    let mut blocks = HashMap::new();
     let mut lines = text.lines();
-    queries
-        .iter()
-        .map(|query| {
-            if !can_be_asked(&query.path) {
-                return Err(HostError::failed(format!(
-                    "{:?} cannot be read: a path begins with `/` and holds neither line ends nor NUL",
-                    query.path
-                )));
+    while let Some(line) = lines.next() {
+        let number = line.strip_prefix(nonce)?.strip_prefix(' ')?;
+        let end = format!("{line} .");
+        let mut block = Vec::new();
+        loop {
+            match lines.next()? {
+                line if line == end => break,
+                line if line.starts_with(nonce) => return None,
+                line => block.push(line),
             }
-            let mut block = Vec::new();
-            let mut ended = false;
-            for line in lines.by_ref() {
-                if line == "." {
-                    ended = true;
-                    break;
-                }
-                block.push(line);
-            }
-            if !ended {
-                return Err(HostError::failed(format!(
-                    "{:?} could not be read",
-                    query.path
-                )));
-            }
-            entry(&block, query)
-        })
-        .collect()
+        }
+        if blocks.insert(number.parse().ok()?, block).is_some() {
+            return None;
+        }
+    }
+    Some(blocks)
+}
+
+fn answers(
+    output: &[u8],
+    queries: &[FileQuery],
+    nonce: &str,
+) -> Result<Vec<Result<FileEntry, HostError>>, HostError> {
+    let blocks = std::str::from_utf8(output)
+        .ok()
+        .and_then(|text| blocks(text, nonce))
+        .ok_or_else(|| {
+            HostError::failed("files could not be read: the answer of the host is not in order")
+        })?;
+    let answer = |(number, query): (usize, &FileQuery)| {
+        let path = &query.path;
+        if !can_be_asked(path) {
+            return Err(HostError::failed(format!(
+                "{path:?} cannot be read: a path begins with `/` and holds neither line ends nor NUL"
+            )));
+        }
+        match blocks.get(&number) {
+            Some(block) => entry(block, query),
+            None => Err(HostError::failed(format!("{path:?} could not be read"))),
+        }
+    };
+    Ok(queries.iter().enumerate().map(answer).collect())
+}
+
+/// A name as it was sent: `=NAME`, or `x` and its base64.
+fn name(sent: &str, of: &str) -> Result<String, HostError> {
+    let broken = || HostError::failed(format!("{of}: the answer of the host cannot be understood"));
+    if let Some(plain) = sent.strip_prefix('=') {
+        return Ok(plain.to_owned());
+    }
+    let encoded = sent.strip_prefix('x').ok_or_else(broken)?.replace(' ', "");
+    let bytes = base64::engine::general_purpose::STANDARD
+        .decode(encoded)
+        .map_err(|_| broken())?;
+    String::from_utf8(bytes).map_err(|e| {
+        HostError::failed(format!(
+            "{of}: a name on the way there is not in UTF-8, and runbook cannot write it: {:?}",
+            String::from_utf8_lossy(e.as_bytes())
+        ))
+    })
 }
 
 fn entry(block: &[&str], query: &FileQuery) -> Result<FileEntry, HostError> {
     let path = &query.path;
     let first = block.first().copied().unwrap_or_default();
-    let name = path.rsplit('/').next().unwrap_or_default();
-    let real = |folder: &str| {
-        if folder.is_empty() {
-            path.clone()
-        } else {
-            format!("{}/{name}", folder.trim_end_matches('/'))
-        }
-    };
     if first == "denied" {
         return Err(HostError::failed(format!(
             "{path}: this user may not look into its folder; use `become`"
         )));
     }
-    if let Some(folder) = first.strip_prefix("absent") {
+    if let Some(said) = first.strip_prefix("failed ") {
+        // Only a message: it may hold anything.
+        let said = name(said, path).unwrap_or_else(|e| e.to_string());
+        return Err(HostError::failed(format!(
+            "{path} could not be read: {said}"
+        )));
+    }
+    let real_path = |folder: &str| {
+        let last = path.rsplit('/').next().unwrap_or_default();
+        if folder.is_empty() || path == "/" {
+            path.clone()
+        } else {
+            format!("{}/{last}", folder.trim_end_matches('/'))
+        }
+    };
+    let folder = match block.get(1).and_then(|l| l.strip_prefix("folder ")) {
+        Some(folder) => name(folder, path)?,
+        None => String::new(),
+    };
+    if first == "absent" {
         return Ok(FileEntry {
-            real_path: real(folder.trim_start()),
+            real_path: real_path(&folder),
             file_type: FileType::Absent,
             mode: 0,
             uid: 0,
@@ -140,11 +196,13 @@ fn entry(block: &[&str], query: &FileQuery) -> Result<FileEntry, HostError> {
             inode: String::new(),
         });
     }
-    let Some(stat) = first.strip_prefix("found ") else {
-        let said = first.trim_start_matches("failed ");
-        return Err(HostError::failed(format!(
-            "{path} could not be read: {said}"
-        )));
+    let stat = match first.strip_prefix("found ") {
+        Some(stat) => name(stat, path)?,
+        None => {
+            return Err(HostError::failed(format!(
+                "{path} could not be read: {first}"
+            )));
+        }
     };
     let broken = || {
         HostError::failed(format!(
@@ -164,19 +222,15 @@ fn entry(block: &[&str], query: &FileQuery) -> Result<FileEntry, HostError> {
         0o120_000 => FileType::Link,
         _ => FileType::Other,
     };
-    let name_or = |name: &str, number: &str| {
-        if name == "UNKNOWN" {
+    let name_or = |called: &str, number: &str| {
+        if called == "UNKNOWN" {
             number.to_owned()
         } else {
-            name.to_owned()
+            called.to_owned()
         }
     };
     let mut entry = FileEntry {
-        real_path: if path == "/" {
-            "/".to_owned()
-        } else {
-            real(block.get(1).copied().unwrap_or_default())
-        },
+        real_path: real_path(&folder),
         file_type,
         mode: raw & 0o7777,
         uid: uid.parse().map_err(|_| broken())?,
@@ -193,9 +247,12 @@ fn entry(block: &[&str], query: &FileQuery) -> Result<FileEntry, HostError> {
     let mut rest = block.iter().skip(2);
     while let Some(line) = rest.next() {
         if let Some(link) = line.strip_prefix("link ") {
-            entry.link = Some(link.to_owned());
+            entry.link = Some(name(link, path)?);
         } else if let Some(target) = line.strip_prefix("real ") {
-            target.clone_into(&mut entry.real_path);
+            let target = name(target, path)?;
+            if !target.is_empty() {
+                entry.real_path = target;
+            }
         } else if let Some(hash) = line.strip_prefix("hash ") {
             entry.sha256 = Some(hash.to_owned());
         } else if *line == "unreadable" {
@@ -214,3 +271,7 @@ fn entry(block: &[&str], query: &FileQuery) -> Result<FileEntry, HostError> {
     }
     Ok(entry)
 }
+
+#[cfg(test)]
+#[path = "files_tests.rs"]
+mod tests;
