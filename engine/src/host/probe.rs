@@ -131,7 +131,7 @@ impl Probe {
 pub struct ReadCommand {
     /// Program and arguments.
     pub argv: Vec<String>,
-    /// Variables added to the environment. Never secrets: they are seen by other users of the host.
+    /// Variables added to the environment. Their values stand on no command line.
     pub env: BTreeMap<String, String>,
     /// Working directory.
     pub chdir: Option<String>,

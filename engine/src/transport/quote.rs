@@ -16,7 +16,8 @@ pub fn word(text: &str) -> String {
     }
 }
 
-/// A command line for a [`ReadCommand`], without its stdin.
+/// A command line for a [`ReadCommand`], without its stdin. Its variables are set by the shell itself: on the command
+/// line of `env` other users of the host would see them.
 #[must_use]
 pub fn command_line(command: &ReadCommand) -> String {
     let mut line = String::new();
@@ -25,15 +26,16 @@ pub fn command_line(command: &ReadCommand) -> String {
         line.push_str(&word(dir));
         line.push_str(" && ");
     }
-    if !command.env.is_empty() {
-        line.push_str("env ");
-        for (name, value) in &command.env {
-            line.push_str(&word(&format!("{name}={value}")));
-            line.push(' ');
-        }
+    if command.env.is_empty() {
+        line.push_str(&words(&command.argv));
+        return line;
     }
-    line.push_str(&words(&command.argv));
-    line
+    for (name, value) in &command.env {
+        line.push_str("export ");
+        line.push_str(&word(&format!("{name}={value}")));
+        line.push_str(" && ");
+    }
+    format!("( {line}exec {} )", words(&command.argv))
 }
 
 /// Words of a command. The first one is always quoted, so that a program named like a word of the shell's own language
@@ -115,6 +117,50 @@ mod tests {
                 prop_assert_eq!(&back(shell, &script), &expected, "{}", shell);
                 prop_assert_eq!(&back(shell, &one_line(&script)), &expected, "{} in one line", shell);
             }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+        #[test]
+        fn variables_reach_a_command_and_no_command_line(values in proptest::collection::vec("[^\0]{0,12}|[-'\"\\\\$`!~#\n\r\t *?\\[{(&;|<>%=]{0,12}", 1..5)) {
+            let env: std::collections::BTreeMap<String, String> =
+                values.iter().enumerate().map(|(n, v)| (format!("GIVEN_{n}"), v.clone())).collect();
+            let line = command_line(&ReadCommand {
+                argv: vec!["/bin/cat".to_owned(), "/proc/self/environ".to_owned()],
+                env: env.clone(),
+                chdir: Some("/".to_owned()),
+                stdin: None,
+            });
+            for shell in shells() {
+                for script in [line.clone(), one_line(&line)] {
+                    // Where no program is found beside the one that is asked for, none was handed anything.
+                    let script = format!("PATH=/nowhere; unset LC_ALL; {script}");
+                    let given = back(shell, &script);
+                    let given: Vec<&[u8]> = given.split(|b| *b == 0).filter(|v| v.starts_with(b"GIVEN_")).collect();
+                    prop_assert_eq!(given.len(), env.len());
+                    for (name, value) in &env {
+                        prop_assert!(given.contains(&format!("{name}={value}").as_bytes()), "{}: {}", shell, value);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_that_no_variable_can_have_fails_and_nothing_is_run() {
+        let line = command_line(&ReadCommand {
+            argv: vec!["echo".to_owned(), "run".to_owned()],
+            env: [("no name".to_owned(), "x".to_owned())].into(),
+            ..ReadCommand::default()
+        });
+        for shell in shells() {
+            let output = Command::new(shell).args(["-c", &line]).output().unwrap();
+            assert!(
+                !output.status.success() && output.stdout.is_empty(),
+                "{shell}"
+            );
+            assert!(!output.stderr.is_empty(), "{shell}");
         }
     }
 
