@@ -9,8 +9,8 @@ use serde_json::Value as Json;
 
 use super::client::{self, Reader, Writer, encode, failed};
 use super::desired::desired;
-use super::state::{ContainerKey, ContainerState, ContainerWant, is_secret_name};
-use super::{aside, earlier, inspect, spec, write};
+use super::state::{ContainerKey, ContainerState, ContainerWant};
+use super::{aside, earlier, inspect, secret, spec, write};
 
 /// Containers of the host's Docker daemon.
 pub struct Container;
@@ -123,12 +123,7 @@ impl Kind for Container {
     }
 
     fn secrets(&self, state: &ContainerState) -> Vec<String> {
-        state
-            .environment()
-            .into_iter()
-            .filter(|(name, value)| is_secret_name(name) && !value.is_empty())
-            .map(|(_, v)| v)
-            .collect()
+        secret::of(state)
     }
 
     fn reversible(
@@ -155,7 +150,7 @@ impl Kind for Container {
             && (!left.exists
                 || (left.env() == now.env()
                     && (left.image_id.is_empty() || left.image_id == now.image_id)
-                    && spec::text(&left) == spec::text(now)))
+                    && spec::alike(&left, now)))
     }
 
     fn back(

@@ -18,6 +18,7 @@ pub mod network_module;
 mod replace;
 pub mod restart;
 mod saved;
+pub mod secret;
 pub mod spec;
 pub mod state;
 mod write;

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::Value as Json;
 
 use super::desired::{OURS, desired};
-use super::state::{ContainerState, ContainerWant, Mount, Wanted, is_secret_name};
+use super::secret::{difference, masked, masked_words};
+use super::state::{ContainerState, ContainerWant, Mount, Wanted};
 
 /// What differs between what it is and what it shall be.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -134,18 +135,17 @@ fn compare(
         if !same(now, then) {
             found
                 .anew
-                .push(format!("{name} {} → {}", plain(key, now), plain(key, then)));
+                .push(difference(name, &plain(key, now), &plain(key, then)));
         }
     }
     let (now, then) = (read.labels(), desired.labels());
     let names: BTreeSet<&String> = now.keys().chain(then.keys()).collect();
     for name in names.into_iter().filter(|n| !n.starts_with(OURS)) {
         if now.get(name) != then.get(name) {
-            let shown = |value: Option<&String>| value.map_or("unset", String::as_str).to_owned();
-            found.anew.push(format!(
-                "label {name} {} → {}",
-                shown(now.get(name)),
-                shown(then.get(name))
+            found.anew.push(difference(
+                &format!("label {name}"),
+                &shown(name, now.get(name)),
+                &shown(name, then.get(name)),
             ));
         }
     }
@@ -181,22 +181,22 @@ const OWN_FIELDS: [(&str, &str); 5] = [
     ("WorkingDir", "folder"),
 ];
 
+/// The value of a variable or a label.
+fn shown(name: &str, value: Option<&String>) -> String {
+    value.map_or_else(|| "unset".to_owned(), |value| masked(name, value))
+}
+
 fn compare_env(read: &ContainerState, desired: &ContainerState, found: &mut Differences) {
-    let shown = |name: &str, value: Option<&String>| match value {
-        None => "unset".to_owned(),
-        Some(_) if is_secret_name(name) => runbook_engine::value::MASK.to_owned(),
-        Some(v) => v.clone(),
-    };
     let (own, own_then) = (read.env(), desired.env());
     let (now, then) = (read.environment(), desired.environment());
     // Variables that only the images set differ with the images, which is said already.
     let names: BTreeSet<&String> = own.keys().chain(own_then.keys()).collect();
     for name in names {
         if now.get(name) != then.get(name) {
-            found.anew.push(format!(
-                "variable {name} {} → {}",
-                shown(name, now.get(name)),
-                shown(name, then.get(name))
+            found.anew.push(difference(
+                &format!("variable {name}"),
+                &shown(name, now.get(name)),
+                &shown(name, then.get(name)),
             ));
         }
     }
@@ -246,6 +246,10 @@ fn plain(key: &str, value: &Json) -> String {
                 (_, 0) => name.to_owned(),
                 _ => format!("{name}:{most}"),
             }
+        }
+        ("Cmd" | "Entrypoint", Json::Array(items)) => {
+            let words: Vec<&str> = items.iter().filter_map(Json::as_str).collect();
+            masked_words(&words).join(" ")
         }
         ("PortBindings", Json::Object(map)) => list(&ports_of(map)),
         (_, Json::String(s)) => s.clone(),
@@ -310,18 +314,30 @@ fn mounts_of(mounts: &[Mount]) -> Vec<String> {
 /// The container as lines that can be compared, secrets masked.
 #[must_use]
 pub fn text(state: &ContainerState) -> String {
+    lines(state, true)
+}
+
+/// Do both show the same, what is masked included?
+#[must_use]
+pub fn alike(one: &ContainerState, other: &ContainerState) -> bool {
+    lines(one, false) == lines(other, false)
+}
+
+fn lines(state: &ContainerState, mask: bool) -> String {
+    let shown = |name: &str, value: &str| {
+        if mask {
+            masked(name, value)
+        } else {
+            value.to_owned()
+        }
+    };
     if !state.exists {
         return String::new();
     }
     let mut lines = vec![format!("image: {}", state.image)];
     lines.push(format!("state: {}", state.doing()));
     for (name, value) in state.env() {
-        let value = if is_secret_name(&name) {
-            runbook_engine::value::MASK.to_owned()
-        } else {
-            value
-        };
-        lines.push(format!("env: {name}={value}"));
+        lines.push(format!("env: {name}={}", shown(&name, &value)));
     }
     // The name of a volume without one comes from the daemon and says nothing.
     let named: Vec<_> = state
@@ -363,12 +379,17 @@ pub fn text(state: &ContainerState) -> String {
     for (key, name) in OWN_FIELDS {
         let value = field(&state.own, key);
         if !same(value, &Json::Null) {
-            lines.push(format!("{name}: {}", plain(key, value)));
+            let plainly = match value {
+                // As it is, word by word.
+                Json::Array(_) if !mask => value.to_string(),
+                _ => plain(key, value),
+            };
+            lines.push(format!("{name}: {plainly}"));
         }
     }
     for (name, value) in state.labels() {
         if !name.starts_with(OURS) {
-            lines.push(format!("label: {name}={value}"));
+            lines.push(format!("label: {name}={}", shown(&name, &value)));
         }
     }
     lines.join("\n") + "\n"

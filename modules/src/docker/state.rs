@@ -210,17 +210,6 @@ pub struct Healthy {
     pub within: Option<String>,
 }
 
-/// Variables whose values are secrets by their name.
-#[must_use]
-pub fn is_secret_name(name: &str) -> bool {
-    let upper = name.to_ascii_uppercase();
-    let file = upper.ends_with("_FILE");
-    !file
-        && ["PASS", "SECRET", "TOKEN", "KEY"]
-            .iter()
-            .any(|word| upper.contains(word))
-}
-
 /// What a container does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doing {

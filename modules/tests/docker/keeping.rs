@@ -218,7 +218,7 @@ async fn asking_for_a_default_is_no_difference_and_what_is_not_asked_any_more_go
         "{summary}"
     );
     assert!(
-        summary.contains("variable API_TOKEN ******** → ********"),
+        summary.contains("variable API_TOKEN differs in a secret"),
         "{summary}"
     );
     let env = inspect(&name)["Config"]["Env"].to_string();
