@@ -8,7 +8,7 @@ pub(super) const SNIPPET: &str = concat!(
     r#"echo "user=$(id -un)"; echo "uid=$(id -u)"; echo "gid=$(id -g)"; echo "home=$HOME"; echo "shell=$SHELL"; "#,
     r#"echo "uname=$(uname -s -r -m)"; h=$(uname -n); echo "hostname=$h"; "#,
     r#"while read -r a n o; do case $n in "${h%%.*}".*) echo "fqdn=$n"; break;; esac; done < /etc/hosts; "#,
-    r#"read -r b < /proc/sys/kernel/random/boot_id; echo "boot=$b"; echo "ns=$(stat -L -c %i /proc/self/ns/mnt)"; "#,
+    r#"read -r b < /proc/sys/kernel/random/boot_id; echo "boot=$b"; echo "ns="$(stat -L -c %i /proc/self/ns/mnt /); "#,
     r#"read -r i < /etc/machine-id; echo "id=$i"; "#,
     r#"while IFS= read -r l; do echo "os.$l"; done < /etc/os-release; "#,
     r#"for t in base64 sha256sum stat sudo docker setsid gzip getfattr restorecon getenforce systemctl socat nc python3 perl; "#,
