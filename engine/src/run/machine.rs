@@ -359,3 +359,54 @@ impl Lookup for Seen {
             .or_else(|| Some(Known::Unknown("it was not read before".to_owned())))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_user_has_read_another_has_not() {
+        let key = Ref {
+            kind: "file".to_owned(),
+            id: "/etc/shadow".to_owned(),
+            data: Json::Null,
+        };
+        let base = Arc::new(Mutex::new(Base::default()));
+        lock(&base).put("root", key.clone(), Known::State(Json::Null));
+        let sight = |name: &str| {
+            let user = Seer {
+                user: User::Login,
+                name: name.to_owned(),
+            };
+            Sight::new(Arc::default(), base.clone(), None, user)
+        };
+        assert_eq!(sight("postgres").lookup(&key), None);
+        assert!(sight("root").lookup(&key).is_some());
+    }
+
+    #[test]
+    fn what_was_read_long_ago_is_read_again_in_a_run() {
+        let key = Ref {
+            kind: "file".to_owned(),
+            id: "/etc/hosts".to_owned(),
+            data: Json::Null,
+        };
+        let mut old = Base::default();
+        old.put("root", key.clone(), Known::State(Json::Null));
+        let sight = |base: &Arc<Mutex<Base>>| {
+            let user = Seer {
+                user: User::Login,
+                name: "root".to_owned(),
+            };
+            Sight::new(Arc::default(), base.clone(), None, user)
+        };
+        let base = Arc::new(Mutex::new(old));
+        assert!(sight(&base).fresh().lookup(&key).is_some());
+        if let Some(read) = lock(&base).states.values_mut().next() {
+            let before = Instant::now().checked_sub(FRESH + Duration::from_secs(1));
+            read.at = before.unwrap_or(read.at);
+        }
+        assert!(sight(&base).fresh().lookup(&key).is_none());
+        assert!(sight(&base).lookup(&key).is_some(), "a check takes it");
+    }
+}
