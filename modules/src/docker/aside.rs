@@ -112,6 +112,11 @@ pub(super) async fn silence(
     if matches!(policy.and_then(Json::as_str), None | Some("" | "no")) {
         return Ok(());
     }
+    mute(daemon, id).await
+}
+
+/// It does not start again by itself.
+pub(super) async fn mute(daemon: &Writer, id: &str) -> Result<(), WriteError> {
     set_policy(daemon, id, &json!({"Name": "no"})).await
 }
 

@@ -9,9 +9,10 @@ use serde_json::{Value as Json, json};
 use super::aside::{self, refused};
 use super::body::body;
 use super::client::{Writer, encode};
+use super::health;
+use super::saved::{self, Saved};
 use super::state::{ContainerState, ContainerWant, Doing};
 use super::write::{Changed, gone, join, start, stop, told, with_left};
-use super::{health, saved};
 
 pub(super) async fn replace(
     host: &Target,
@@ -39,7 +40,7 @@ pub(super) async fn replace(
         state: from,
         stopped: false,
         place: None,
-        kept: Vec::new(),
+        saved: Saved::default(),
     };
     match swap(host, daemon, &new, &mut old, to, want).await {
         Ok(()) => {
@@ -47,7 +48,7 @@ pub(super) async fn replace(
                 // What they hold is in its place again, and a later copy goes where they are.
                 saved::drop_earlier(host, want, earlier).await;
             }
-            Ok(old.kept)
+            Ok(old.saved.kept)
         }
         Err(error) => {
             let left = back(host, daemon, &new, &old).await;
@@ -115,6 +116,58 @@ impl New<'_> {
         aside::rename(daemon, &self.id, &place).await?;
         aside::silence(daemon, &self.id, earlier).await
     }
+
+    /// It goes, or at least gives way where it cannot go: it does not run, does not come back by itself, and leaves the
+    /// name to the old one. What could not be done.
+    async fn give_way(&self, daemon: &Writer, name: &str) -> Vec<String> {
+        let Err(error) = self.away(daemon, name).await else {
+            return Vec::new();
+        };
+        let mut left = vec![format!("the new container could not be removed: {error}")];
+        let path = format!("/containers/{}", self.id);
+        let inspected = match daemon.find(&format!("{path}/json")).await {
+            Ok(None) => return Vec::new(),
+            Ok(Some(inspected)) => inspected,
+            Err(_) => Json::Null,
+        };
+        let temporary = inspected.pointer("/HostConfig/AutoRemove") == Some(&Json::Bool(true));
+        if !temporary && let Err(error) = aside::mute(daemon, &self.id).await {
+            left.push(format!("it keeps its restart policy: {error}"));
+        }
+        let stopped = daemon.post(&format!("{path}/stop"), None).await;
+        if !matches!(stopped, Ok(Ok(_)))
+            && let Err(error) = killed(daemon, &self.id).await
+        {
+            left.push(format!("it could not be stopped: {error}"));
+        }
+        let ran = inspected.pointer("/State/Running") == Some(&Json::Bool(true));
+        if temporary && ran && gone(daemon, &self.id).await.is_ok() {
+            return Vec::new();
+        }
+        // Under this name the next run removes an unfinished one.
+        let place = match self.brought {
+            Some(earlier) => aside::old_name(name, &earlier.id),
+            None => aside::new_name(name),
+        };
+        let called = inspected.get("Name").and_then(Json::as_str);
+        if called == Some(format!("/{place}").as_str()) {
+            return left;
+        }
+        left.push(match aside::rename(daemon, &self.id, &place).await {
+            Ok(()) => format!("it is called {place} now"),
+            Err(error) => format!("it is still called {name}: {error}"),
+        });
+        left
+    }
+}
+
+/// Ends one that does not stop; one that does not run has ended.
+async fn killed(daemon: &Writer, id: &str) -> Result<(), WriteError> {
+    let done = daemon.post(&format!("/containers/{id}/kill"), None).await?;
+    match done {
+        Err(r) if r.status == 409 => Ok(()),
+        other => other.map(drop).map_err(|r| refused(id, &r)),
+    }
 }
 
 /// The old container on its way aside: how far it is.
@@ -123,7 +176,7 @@ struct Old<'a> {
     state: &'a ContainerState,
     stopped: bool,
     place: Option<String>,
-    kept: Vec<Kept>,
+    saved: Saved,
 }
 
 /// Makes a container and has it join its networks; gives its id. It holds no port and no address before it starts.
@@ -185,7 +238,7 @@ async fn swap(
             old.stopped = true;
             stop(daemon, &from.id, want).await?;
         }
-        old.kept = saved::save(host, name, want, from).await?;
+        old.saved = saved::save(host, name, want, from).await?;
         if aside::goes_when_it_stops(from) && from.running {
             gone(daemon, &from.id).await?;
         } else {
@@ -197,7 +250,7 @@ async fn swap(
     aside::rename(daemon, &new.id, name).await?;
     if let Some(place) = &old.place {
         aside::silence(daemon, &from.id, from).await?;
-        old.kept.push(aside::kept(name, place.clone(), None));
+        old.saved.kept.push(aside::kept(name, place.clone(), None));
     }
     new.revive(host, daemon, want).await?;
     if to.running {
@@ -218,28 +271,33 @@ async fn back(host: &Target, daemon: &Writer, new: &New<'_>, old: &Old<'_>) -> O
     if from.exists && aside::goes_when_it_stops(from) && old.stopped && old.place.is_none() {
         return remade(host, daemon, new, old).await;
     }
-    if let Err(error) = new.away(daemon, name).await {
-        return Some(format!("the new container {name} is still there: {error}"));
-    }
-    let files = saved::restore(host, &old.kept).await;
+    // Whatever fails here, the old one has to run again.
+    let mut left = new.give_way(daemon, name).await;
+    left.extend(saved::restore(host, &old.saved).await);
+    let mut called = name;
     if let Some(place) = &old.place {
         if let Err(error) = aside::rename(daemon, &from.id, name).await {
-            return Some(format!(
+            left.push(format!(
                 "the old container is still called {place}: {error}"
             ));
+            called = place;
         }
         if let Err(error) = aside::give_voice(daemon, &from.id, from).await {
-            return Some(format!("{name} has lost its restart policy: {error}"));
+            left.push(format!(
+                "the old container has lost its restart policy: {error}"
+            ));
         }
     }
-    if old.stopped
-        && let Err(error) = start(daemon, name).await
-    {
-        return Some(format!(
-            "the old container {name} does not start again: {error}"
-        ));
+    if old.stopped {
+        match start(daemon, &from.id).await {
+            Ok(()) if left.is_empty() => {}
+            Ok(()) => left.push(format!("the old container runs as {called}")),
+            Err(error) => left.push(format!(
+                "the old container {called} does not start again: {error}"
+            )),
+        }
     }
-    files
+    (!left.is_empty()).then(|| left.join("; "))
 }
 
 /// One that was made with `--rm` is gone; it is made again. Its volumes without a name live on as long as the new
@@ -255,21 +313,28 @@ async fn remade(host: &Target, daemon: &Writer, new: &New<'_>, old: &Old<'_>) ->
     let _ = daemon
         .post(&format!("/containers/{}/stop", new.id), None)
         .await;
-    let files = saved::restore(host, &old.kept).await;
+    let mut left: Vec<String> = saved::restore(host, &old.saved).await.into_iter().collect();
     let again = match make(daemon, &aside::old_name(name, &old.state.id), old.state, "").await {
         Ok(again) => again,
         Err(error) => return lost(error.to_string()),
     };
-    if let Err(error) = new.away(daemon, name).await {
-        return lost(error.to_string());
-    }
+    left.extend(new.give_way(daemon, name).await);
     if let Err(error) = aside::rename(daemon, &again, name).await {
-        return lost(error.to_string());
+        left.push(format!(
+            "what was made in its place is not called {name}: {error}"
+        ));
     }
-    match start(daemon, name).await {
-        Ok(()) => files,
-        Err(error) => lost(error.to_string()),
+    if let Err(error) = start(daemon, &again).await {
+        left.push(format!(
+            "what was made in its place does not start: {error}"
+        ));
+        return lost(left.join("; "));
     }
+    if left.is_empty() {
+        return None;
+    }
+    left.push("the old container was made again and runs".to_owned());
+    Some(left.join("; "))
 }
 
 fn explained(error: WriteError, old: &Old<'_>, left: Option<String>) -> WriteError {

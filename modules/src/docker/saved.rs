@@ -9,6 +9,17 @@ use super::state::{ContainerState, ContainerWant};
 
 /// How a copy is named among the things kept.
 pub(super) const COPY: &str = "copy:";
+/// In place of a copy of what was not there stands an empty file of this ending.
+const ABSENT: &str = ".absent";
+
+/// What is known of the paths before the new container started.
+#[derive(Default)]
+pub(super) struct Saved {
+    /// The copies.
+    pub kept: Vec<Kept>,
+    /// Paths at which there was nothing, with their marks.
+    absent: Vec<(String, String)>,
+}
 
 fn place(path: &str, from: &ContainerState) -> String {
     aside::old_name(path.trim_end_matches('/'), &from.id)
@@ -43,33 +54,39 @@ pub(super) async fn save(
     name: &str,
     want: &ContainerWant,
     from: &ContainerState,
-) -> Result<Vec<Kept>, WriteError> {
-    let mut saved = Vec::new();
+) -> Result<Saved, WriteError> {
+    let mut saved = Saved::default();
     for path in &want.save {
         let copy = place(path, from);
-        let (p, c) = (word(path), word(&copy));
+        let mark = format!("{copy}{ABSENT}");
+        let (p, c, m) = (word(path), word(&copy), word(&mark));
+        // Where not even its folder is there is no place for the mark.
         let script = format!(
-            "[ -e {p} ] || exit 0; cp -a --reflink=auto {p} {c} 2>/dev/null || {{ rm -rf {c}; cp -a {p} {c}; }} || \
+            "if [ ! -e {p} ] && [ ! -L {p} ]; then ( : > {m} ) 2>/dev/null && echo marked || echo absent; exit 0; fi; \
+             cp -a --reflink=auto {p} {c} 2>/dev/null || {{ rm -rf {c}; cp -a {p} {c}; }} || \
              {{ rm -rf {c}; exit 1; }}; du -sk {c} | cut -f1"
         );
         let reply = host.script(&script, None).await;
         let reply = match reply {
             Ok(reply) if reply.status == 0 => reply,
             other => {
-                drop_copies(host, &saved).await;
+                drop_copies(host, &saved.kept).await;
                 return Err(match other {
                     Ok(reply) => cannot(path, &reply),
                     Err(error) => error.into(),
                 });
             }
         };
-        let size: Option<u64> = String::from_utf8_lossy(&reply.stdout).trim().parse().ok();
-        if let Some(size) = size {
-            saved.push(aside::kept(
-                name,
-                format!("{COPY}{copy}"),
-                Some(size.saturating_mul(1024)),
-            ));
+        let said = String::from_utf8_lossy(&reply.stdout).trim().to_owned();
+        let kept = |place: &str, size| aside::kept(name, format!("{COPY}{place}"), Some(size));
+        match said.parse::<u64>() {
+            Ok(size) => saved.kept.push(kept(&copy, size.saturating_mul(1024))),
+            Err(_) => {
+                if said == "marked" {
+                    saved.kept.push(kept(&mark, 0));
+                }
+                saved.absent.push((path.clone(), mark));
+            }
         }
     }
     Ok(saved)
@@ -95,15 +112,22 @@ async fn drop_copies(host: &Target, saved: &[Kept]) {
 /// Removes the copies that were made of what a container mounted.
 pub(super) async fn drop_earlier(host: &Target, want: &ContainerWant, earlier: &ContainerState) {
     for path in &want.save {
-        let script = format!("rm -rf -- {}", word(&place(path, earlier)));
+        let copy = place(path, earlier);
+        let script = format!(
+            "rm -rf -- {} {}",
+            word(&copy),
+            word(&format!("{copy}{ABSENT}"))
+        );
         let _ = host.script(&script, None).await;
     }
 }
 
-/// The copies take the place of what a failed container may have written. What stays undone is named.
-pub(super) async fn restore(host: &Target, saved: &[Kept]) -> Option<String> {
+/// The copies take the place of what a failed container may have written, and what was not there goes. What stays
+/// undone is named.
+pub(super) async fn restore(host: &Target, saved: &Saved) -> Option<String> {
     let mut left = Vec::new();
-    for copy in saved.iter().filter_map(|k| k.place.strip_prefix(COPY)) {
+    let copies = saved.kept.iter().filter_map(|k| k.place.strip_prefix(COPY));
+    for copy in copies.filter(|copy| !copy.ends_with(ABSENT)) {
         let Some((path, _)) = copy.rsplit_once(".runbook-") else {
             continue;
         };
@@ -112,12 +136,21 @@ pub(super) async fn restore(host: &Target, saved: &[Kept]) -> Option<String> {
         let script = format!(
             "f={c}.failed; if mv {p} \"$f\" 2>/dev/null; then mv {c} {p} && rm -rf \"$f\"; \
              elif [ -d {p} ]; then find {p} -mindepth 1 -maxdepth 1 -exec rm -rf {{}} + && cp -a {c}/. {p}/ && rm -rf {c}; \
-             else cp -a {c} {p} && rm -f {c}; fi"
+             else cp -a {c} {p} && rm -rf {c}; fi"
         );
         match host.script(&script, None).await {
             Ok(reply) if reply.status == 0 => {}
             _ => left.push(format!(
                 "{path} is as the new container left it; its copy is {copy}"
+            )),
+        }
+    }
+    for (path, mark) in &saved.absent {
+        let script = format!("rm -rf -- {} && rm -f -- {}", word(path), word(mark));
+        match host.script(&script, None).await {
+            Ok(reply) if reply.status == 0 => {}
+            _ => left.push(format!(
+                "{path} was not there before the new container, and could not be removed"
             )),
         }
     }
@@ -132,9 +165,10 @@ pub(super) async fn bring(
     earlier: &ContainerState,
 ) -> Result<(), WriteError> {
     for path in &want.save {
-        let (p, c) = (word(path), word(&place(path, earlier)));
+        let copy = place(path, earlier);
+        let (p, c, m) = (word(path), word(&copy), word(&format!("{copy}{ABSENT}")));
         let script = format!(
-            "[ -e {c} ] || exit 0; if [ -d {p} ]; then find {p} -mindepth 1 -maxdepth 1 -exec rm -rf {{}} + && \
+            "if [ -e {m} ]; then rm -rf {p}; exit; fi; [ -e {c} ] || [ -L {c} ] || exit 0; if [ -d {p} ]; then find {p} -mindepth 1 -maxdepth 1 -exec rm -rf {{}} + && \
              cp -a {c}/. {p}/; else cp -a {c} {p}; fi"
         );
         let reply = host.script(&script, None).await?;

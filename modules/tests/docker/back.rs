@@ -70,12 +70,14 @@ async fn there_and_back_and_there_and_back_again() {
     ]);
     let before = inspect(&name);
     let mut args = healthy(&name, NEW);
-    args["save"] = json!([kept]);
+    let later = folder.path().join("later");
+    args["save"] = json!([kept, later]);
     args["memory"] = json!("64M");
     for round in 0..2 {
         let made = replaced(&host, &args).await;
         assert_ne!(inspect(&name)["Id"], before["Id"]);
         std::fs::write(&file, format!("of the new one {round}")).unwrap();
+        std::fs::write(&later, "of the new one").unwrap();
         take_back(&host, &made).await.unwrap();
         let after = inspect(&name);
         for key in ["Id", "Image", "HostConfig", "Config", "Mounts"] {
@@ -83,13 +85,14 @@ async fn there_and_back_and_there_and_back_again() {
         }
         assert_eq!(after["State"]["Running"], true);
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "of the old one");
+        assert!(!later.exists());
         let within = docker(&["exec", &name, "cat", "/within", "/data/file"]);
         assert_eq!(within, "within\nvolume");
         // What the new one wrote is not lost either.
         let aside: Vec<String> = std::fs::read_dir(folder.path())
             .unwrap()
             .map(|e| e.unwrap().path().join("file"))
-            .filter(|path| *path != file)
+            .filter(|path| *path != file && path.exists())
             .map(|path| std::fs::read_to_string(path).unwrap())
             .collect();
         assert!(

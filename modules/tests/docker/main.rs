@@ -11,6 +11,7 @@ mod back;
 mod daemon;
 mod images;
 mod keeping;
+mod refusing;
 mod replacing;
 #[path = "../../../tests/skip.rs"]
 mod skip;

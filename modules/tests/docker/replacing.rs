@@ -2,9 +2,17 @@
 
 use runbook_engine::resource::{Kind, Reversible, WriteError};
 use runbook_modules::docker::Container;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::daemon::{BROKEN, Host, NEW, OLD, docker, healthy, inspect, outside, want_of};
+use super::refusing::refusing;
+
+/// What `docker inspect` says, where there is such a container.
+fn inspect_or_null(name: &str) -> Json {
+    let said = outside("docker", &["inspect", name]).unwrap_or_default();
+    let list: Json = serde_json::from_str(&said).unwrap_or_default();
+    list[0].clone()
+}
 
 #[tokio::test]
 async fn an_image_that_does_not_get_healthy_brings_the_old_container_back() {
@@ -56,6 +64,130 @@ async fn an_image_that_does_not_get_healthy_brings_the_old_container_back() {
         &format!("name={name}"),
     ]);
     assert_eq!(all, name);
+}
+
+#[tokio::test]
+async fn what_a_failing_container_wrote_where_nothing_was_goes_again() {
+    let Some(host) = Host::new("what_a_failing_container_wrote") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    let bind = format!("{}:/kept", folder.path().display());
+    let name = host.by_hand("arc", &["-v", &bind, OLD]);
+    let mut args = healthy(&name, BROKEN);
+    // Of the second not even the folder is there.
+    args["save"] = json!([file, folder.path().join("none/there")]);
+    args["healthy"]["within"] = json!("3s");
+    let error = host.run(&args).await.unwrap_err();
+    assert!(error.contains("is back and runs"), "{error}");
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+    // One that works leaves a mark, with which the file goes when it is taken back later on, too.
+    args["image"] = json!(NEW);
+    args["healthy"]["within"] = json!("20s");
+    let run = host.run(&args).await.unwrap();
+    let mark = run.kept.iter().find(|k| k.place.ends_with(".absent"));
+    let mark = mark.unwrap().clone();
+    assert!(std::path::Path::new(mark.place.strip_prefix("copy:").unwrap()).exists());
+    Container.discard(&host.target, &mark).await.unwrap();
+    assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none());
+}
+
+#[tokio::test]
+async fn the_old_container_runs_again_also_where_the_new_one_cannot_be_removed() {
+    let Some(mut host) = Host::new("the_old_container_runs_again_also") else {
+        return;
+    };
+    let refused = refusing(&mut host);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    let bind = format!("{}:/kept", folder.path().display());
+    let all = |name: &str| {
+        let filter = format!("name={name}");
+        let mut names: Vec<String> = docker(&[
+            "ps",
+            "-a",
+            "--format",
+            "{{.Names}} {{.State}}",
+            "--filter",
+            &filter,
+        ])
+        .lines()
+        .map(str::to_owned)
+        .collect();
+        names.sort();
+        names
+    };
+    for options in [&["--restart", "always"][..], &["-e", "SITE=1"][..]] {
+        std::fs::write(&file, "as it was").unwrap();
+        let mut by_hand = vec!["-v", bind.as_str()];
+        by_hand.extend(options);
+        by_hand.push(OLD);
+        let name = host.by_hand(options[0].trim_matches('-'), &by_hand);
+        let before = inspect(&name);
+        let mut args = healthy(&name, BROKEN);
+        args["healthy"]["within"] = json!("3s");
+        args["save"] = json!([file]);
+        *refused.lock().unwrap() = vec!["DELETE /containers/".to_owned()];
+        let error = host.run(&args).await.unwrap_err();
+        assert!(error.contains("the configuration is wrong"), "{error}");
+        assert!(error.contains("could not be removed"), "{error}");
+        assert!(error.contains("not today"), "{error}");
+        let after = inspect(&name);
+        assert_eq!(after["State"]["Running"], true, "{error}");
+        assert_eq!(after["Config"]["Image"], before["Config"]["Image"]);
+        assert_eq!(
+            after["HostConfig"]["RestartPolicy"],
+            before["HostConfig"]["RestartPolicy"]
+        );
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "as it was");
+        let new = format!("{name}.runbook-new");
+        assert_eq!(
+            all(&name),
+            [format!("{name} running"), format!("{new} exited")]
+        );
+        assert_eq!(inspect(&new)["HostConfig"]["RestartPolicy"]["Name"], "no");
+        // The next run removes it.
+        refused.lock().unwrap().clear();
+        host.run(&healthy(&name, NEW)).await.unwrap();
+        assert!(outside("docker", &["inspect", &new]).is_err());
+    }
+    // Where it can neither be removed nor be named otherwise, the old one runs under the name that it has.
+    let name = host.by_hand("named", &["-v", &bind, OLD]);
+    let before = inspect(&name);
+    let mut args = healthy(&name, BROKEN);
+    args["healthy"]["within"] = json!("3s");
+    let change = host.container_change(&args).await;
+    let lock = refused.clone();
+    let watch = {
+        let name = name.clone();
+        tokio::spawn(async move {
+            // As soon as the new one has the name.
+            while inspect_or_null(&name)["Config"]["Image"] != BROKEN {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+            *lock.lock().unwrap() = vec!["DELETE ".to_owned(), "POST /containers/".to_owned()];
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        })
+    };
+    let error = Container.write(&host.target, &[change]).await.unwrap_err();
+    watch.await.unwrap();
+    let WriteError::Failed {
+        left: Some(left), ..
+    } = error
+    else {
+        panic!("{error}");
+    };
+    for part in [
+        "could not be removed",
+        "still called",
+        "does not start again",
+    ] {
+        assert!(left.contains(part), "{left}");
+    }
+    let aside = format!("{name}.runbook-{}", &before["Id"].as_str().unwrap()[..8]);
+    assert_eq!(inspect(&aside)["Id"], before["Id"]);
 }
 
 #[tokio::test]
