@@ -36,9 +36,12 @@ pub fn docker(args: &[&str]) -> String {
     outside("docker", args).unwrap()
 }
 
-/// What `docker inspect` says.
+/// What `docker inspect` says. The daemon lists mounts now in one order and now in another; here they are sorted.
 pub fn inspect(name: &str) -> Json {
-    let list: Json = serde_json::from_str(&docker(&["inspect", name])).unwrap();
+    let mut list: Json = serde_json::from_str(&docker(&["inspect", name])).unwrap();
+    if let Some(mounts) = list[0]["Mounts"].as_array_mut() {
+        mounts.sort_by_key(|mount| mount["Destination"].to_string());
+    }
     list[0].clone()
 }
 
