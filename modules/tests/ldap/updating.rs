@@ -96,10 +96,66 @@ fn fact(run: &Run, name: &str) -> i64 {
     }
 }
 
-/// The object identifiers of descriptions, in the order of the text.
-fn numbers(text: &str, attribute: &str) -> Vec<String> {
+/// A definition of a schema as it means: its words without line ends, quotes and order of fields, by keyword.
+type Definition = BTreeMap<String, Vec<String>>;
+
+/// The words of a definition: what is quoted is one, and each parenthesis.
+fn words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (at, part) in text.split('\'').enumerate() {
+        if at % 2 == 1 {
+            words.push(part.to_owned());
+            continue;
+        }
+        let spaced = part
+            .replace('(', " ( ")
+            .replace(')', " ) ")
+            .replace('$', " ");
+        words.extend(spaced.split_whitespace().map(str::to_owned));
+    }
+    words
+}
+
+fn definition(text: &str) -> Definition {
+    // The server numbers them in front.
+    let words = words(&text[text.find('(').unwrap() + 1..]);
+    let mut words = words.into_iter().peekable();
+    let mut found = Definition::from([("OID".to_owned(), vec![words.next().unwrap()])]);
+    const FLAGS: [&str; 7] = [
+        "OBSOLETE",
+        "SINGLE-VALUE",
+        "COLLECTIVE",
+        "NO-USER-MODIFICATION",
+        "ABSTRACT",
+        "STRUCTURAL",
+        "AUXILIARY",
+    ];
+    while let Some(keyword) = words.next().filter(|word| word != ")") {
+        let mut values = Vec::new();
+        if FLAGS.contains(&keyword.as_str()) {
+        } else if words.peek().is_some_and(|word| word == "(") {
+            words.next();
+            values.extend(words.by_ref().take_while(|word| word != ")"));
+        } else {
+            values.extend(words.next());
+        }
+        if matches!(keyword.as_str(), "MUST" | "MAY" | "SUP") {
+            values.iter_mut().for_each(|v| *v = v.to_lowercase());
+            values.sort();
+        }
+        assert!(found.insert(keyword, values).is_none(), "{text}");
+    }
+    // What goes without saying.
+    found.remove("STRUCTURAL");
+    found
+}
+
+/// The definitions of an attribute, sorted by what they define.
+fn definitions(text: &str, attribute: &str) -> Vec<Definition> {
     use base64::Engine as _;
-    text.lines()
+    let whole = text.replace("\r\n", "\n").replace("\n ", "");
+    let mut found: Vec<Definition> = whole
+        .lines()
         .filter_map(|l| l.strip_prefix(attribute)?.strip_prefix(':'))
         .map(|l| match l.strip_prefix(": ") {
             // A description with other than ASCII characters.
@@ -111,14 +167,27 @@ fn numbers(text: &str, attribute: &str) -> Vec<String> {
             }
             None => l.to_owned(),
         })
-        .map(|l| {
-            l[l.find('(').unwrap() + 1..]
-                .split_whitespace()
-                .next()
-                .unwrap()
-                .to_owned()
-        })
-        .collect()
+        .map(|l| definition(&l))
+        .collect();
+    found.sort_by(|a, b| a["OID"].cmp(&b["OID"]));
+    found
+}
+
+#[test]
+fn definitions_are_the_same_however_they_are_written_and_each_word_counts() {
+    let one = "olcAttributeTypes: {3}( 1.2.3 NAME 'lawFirst' DESC 'It is (so)'\n  SYNTAX 1.3.6{64} SINGLE-VALUE )\n";
+    let other = "olcAttributeTypes: (1.2.3 NAME ( 'lawFirst' )\n  SINGLE-VALUE SYNTAX 1.3.6{64}  DESC 'It is (so)')\n";
+    let read = |text: &str| definitions(text, "olcAttributeTypes");
+    assert_eq!(read(one), read(other));
+    assert_eq!(read(one).len(), 1);
+    for (from, to) in [
+        (" SINGLE-VALUE", ""),
+        ("{64}", ""),
+        ("(so)", "so"),
+        ("lawFirst", "lawfirst"),
+    ] {
+        assert_ne!(read(one), read(&one.replace(from, to)), "{from}");
+    }
 }
 
 async fn upgrade(version: &str, chain: &[&str], at_least: usize) {
@@ -160,16 +229,18 @@ async fn upgrade(version: &str, chain: &[&str], at_least: usize) {
             .unwrap();
         for attribute in ["olcAttributeTypes", "olcObjectClasses"] {
             // Their order counts only where one is built on another, which the server has checked.
-            let (mut has, mut wants) = (numbers(entry, attribute), numbers(&file, attribute));
-            has.sort();
-            wants.sort();
-            let differing = has.iter().zip(&wants).position(|(a, b)| a != b);
-            assert_eq!(
-                differing.map(|i| (i, &has[i], &wants[i])),
-                None,
-                "{name} {attribute}"
-            );
+            let (has, wants) = (definitions(entry, attribute), definitions(&file, attribute));
+            let differing = has.iter().zip(&wants).find(|(a, b)| a != b);
+            assert_eq!(differing, None, "{name} {attribute}");
             assert_eq!(has.len(), wants.len(), "{name} {attribute}");
+        }
+        let stripped = file.replace("SINGLE-VALUE", "");
+        if stripped != file {
+            let attribute = "olcAttributeTypes";
+            assert_ne!(
+                definitions(entry, attribute),
+                definitions(&stripped, attribute)
+            );
         }
     }
     let again = host.run::<LdapUpdate>(&schema, &files).await.unwrap();
