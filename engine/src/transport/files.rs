@@ -144,6 +144,10 @@ fn name(sent: &str, of: &str) -> Result<String, HostError> {
     let bytes = base64::engine::general_purpose::STANDARD
         .decode(encoded)
         .map_err(|_| broken())?;
+    if bytes.is_empty() {
+        // Only what holds something is sent so: the host has no base64.
+        return Err(broken());
+    }
     String::from_utf8(bytes).map_err(|e| {
         HostError::failed(format!(
             "{of}: a name on the way there is not in UTF-8, and runbook cannot write it: {:?}",

@@ -209,6 +209,8 @@ fn an_answer_that_is_not_in_order_is_none() {
     assert!(whole.iter().all(Result::is_ok), "{whole:?}");
     let cut = read("N 0\nabsent\nfolder =/\nN 0 .\n").unwrap();
     assert!(cut[0].is_ok() && cut[1].is_err(), "{cut:?}");
+    let empty = read("N 0\nabsent\nfolder x\nN 0 .\nN 1\nabsent\nfolder =/\nN 1 .\n").unwrap();
+    assert!(empty[0].is_err() && empty[1].is_ok(), "{empty:?}");
     for text in [
         "N 0\nabsent\n.\n",
         "N 0\nabsent\nN 1\nabsent\nN 1 .\nN 0 .\n",
