@@ -1,19 +1,26 @@
 //! A kind and its module that keep all laws, and the same with one law broken at a time.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
+use indexmap::IndexMap;
+use runbook_engine::action::{ActionError, ActionKind, ActionRun, Effects, Outcome};
 use runbook_engine::host::{HostError, Probe, Target};
 use runbook_engine::module::{Footprint, Module, Stop, Wanted};
 use runbook_engine::registry::Registry;
 use runbook_engine::resource::{Change, Kept, KeyedChange, Kind, Reversible, WriteError};
+use runbook_engine::value::Value;
 use runbook_engine::world::View;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::case::{Case, PLAIN};
 
-const SECRET: &str = "geheimes-wort";
+/// What is wanted, what is there, and what somebody else writes.
+const SECRETS: [&str; 3] = ["geheimes-wort", "altes-wort", "fremdes-wort"];
+/// Where a read writes that breaks the first law outside the folder of its case.
+const OUTSIDE: &str = "/tmp/runbook-law-broken";
 
 /// The law that each breaks; none breaks none.
 pub fn registries() -> Vec<(Option<u8>, Registry)> {
@@ -26,31 +33,60 @@ pub fn registries() -> Vec<(Option<u8>, Registry)> {
         (Some(5), registry::<5>()),
         (Some(6), registry::<6>()),
         (Some(7), registry::<7>()),
+        (Some(8), registry::<8>()),
+        // In what is found in place of a state, in an output, in an action's output, in its error.
+        (Some(7), registry::<9>()),
+        (Some(7), registry::<10>()),
+        (Some(7), registry::<11>()),
+        (Some(7), registry::<12>()),
+        (Some(1), registry::<13>()),
     ]
+}
+
+/// Removes what was written outside.
+pub fn clear() {
+    let folder = Path::new(OUTSIDE).parent().unwrap();
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        if entry.path().to_string_lossy().starts_with(OUTSIDE) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 fn registry<const BROKEN: u8>() -> Registry {
     Registry::new()
         .kind(Note::<BROKEN>)
         .module::<NoteModule<BROKEN>>()
+        .module::<SayModule<BROKEN>>()
+        .action(Say::<BROKEN>)
 }
 
 pub fn cases() -> Vec<Case> {
-    vec![Case {
-        module: "note",
-        args: "{path: $DIR/note, text: new geheimes-wort}",
-        before: "printf old > $DIR/note",
-        foreign: "printf other > $DIR/note",
-        secrets: &[SECRET],
-        ..PLAIN
-    }]
+    vec![
+        Case {
+            module: "note",
+            args: "{path: $DIR/note, text: new geheimes-wort}",
+            before: "printf 'old altes-wort' > $DIR/note",
+            foreign: "printf 'other fremdes-wort' > $DIR/note",
+            secrets: &SECRETS,
+            ..PLAIN
+        },
+        Case {
+            module: "note_say",
+            args: "{text: new geheimes-wort}",
+            secrets: &SECRETS,
+            ..PLAIN
+        },
+    ]
 }
 
 /// A text in a file, whose case does not count.
 struct Note<const BROKEN: u8>;
 
 fn masked(text: &str) -> String {
-    text.replace(SECRET, "***")
+    SECRETS
+        .iter()
+        .fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
 }
 
 #[async_trait]
@@ -65,6 +101,12 @@ impl<const BROKEN: u8> Kind for Note<BROKEN> {
         let read = |path: &String| {
             if BROKEN == 1 {
                 std::fs::write(format!("{path}.read"), "").unwrap();
+            }
+            if BROKEN == 13 {
+                static NUMBER: AtomicU32 = AtomicU32::new(0);
+                let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+                let id = std::process::id();
+                std::fs::write(format!("{OUTSIDE}-{id}-{number}"), "").unwrap();
             }
             std::fs::read_to_string(path).map_err(|e| HostError::failed(e.to_string()))
         };
@@ -114,7 +156,7 @@ impl<const BROKEN: u8> Kind for Note<BROKEN> {
             if found != *from && BROKEN != 6 {
                 return Err(WriteError::Moved {
                     what: change.key.clone(),
-                    found: masked(&found),
+                    found: if BROKEN == 9 { found } else { masked(&found) },
                 });
             }
             match BROKEN {
@@ -144,12 +186,75 @@ impl<const BROKEN: u8> Module for NoteModule<BROKEN> {
     const SUMMARY: &'static str = "Writes a text.";
     const DOC: &'static str = "";
 
-    fn touches(_: &NoteArgs) -> Footprint {
-        Footprint::default()
+    fn touches(args: &NoteArgs) -> Footprint {
+        match BROKEN {
+            8 => Footprint::nothing(),
+            _ => Footprint::nothing().writes("note", &args.path),
+        }
+    }
+
+    fn output(args: &NoteArgs, _: &View<'_>, after: &View<'_>) -> IndexMap<String, Value> {
+        let read = after.get::<Note<BROKEN>>(&args.path).unwrap_or_default();
+        let shown = if BROKEN == 10 { read } else { masked(&read) };
+        IndexMap::from([("text".to_owned(), Value::Str(shown))])
     }
 
     fn want(args: &NoteArgs, world: &View<'_>) -> Result<Wanted, Stop> {
         world.get::<Note<BROKEN>>(&args.path)?;
         Ok(Wanted::one::<Note<BROKEN>>(&args.path, &args.text))
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct SayArgs {
+    text: String,
+}
+
+struct SayModule<const BROKEN: u8>;
+
+impl<const BROKEN: u8> Module for SayModule<BROKEN> {
+    type Args = SayArgs;
+
+    const NAME: &'static str = "note_say";
+    const SUMMARY: &'static str = "Says a text.";
+    const DOC: &'static str = "";
+
+    fn touches(_: &SayArgs) -> Footprint {
+        Footprint::nothing()
+    }
+
+    fn want(args: &SayArgs, _: &View<'_>) -> Result<Wanted, Stop> {
+        let summary = masked(&args.text);
+        Ok(Wanted::action::<Say<BROKEN>>(
+            &args.text,
+            Effects::Opaque,
+            summary,
+        ))
+    }
+}
+
+struct Say<const BROKEN: u8>;
+
+#[async_trait]
+impl<const BROKEN: u8> ActionKind for Say<BROKEN> {
+    type Call = String;
+
+    const NAME: &'static str = "say";
+
+    async fn run(&self, _: &Target, call: &String, _: &ActionRun) -> Result<Outcome, ActionError> {
+        if BROKEN == 12 {
+            return Err(ActionError::Failed(call.clone()));
+        }
+        let said = if BROKEN == 11 {
+            call.clone()
+        } else {
+            masked(call)
+        };
+        Ok(Outcome {
+            changed: true,
+            failed: None,
+            output: IndexMap::from([("said".to_owned(), Value::Str(said))]),
+        })
     }
 }

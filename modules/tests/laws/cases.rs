@@ -8,6 +8,7 @@ const LDAP: &str =
 /// All of them.
 pub fn all() -> Vec<Case> {
     let mut cases = files();
+    cases.extend(owned());
     cases.extend(commands());
     cases.extend(flow());
     cases.extend(docker());
@@ -145,8 +146,102 @@ fn files() -> Vec<Case> {
     ]
 }
 
+/// Files of another owner, another group and with special modes: they have them again when they come back.
+fn owned() -> Vec<Case> {
+    use std::os::unix::fs::MetadataExt as _;
+    if std::fs::metadata("/proc/self").map_or(0, |m| m.uid()) != 0 {
+        eprintln!("skipped: files of other owners: only root can make them");
+        return Vec::new();
+    }
+    let conf = "printf 'a=1\\nb=2\\n' > $DIR/conf; chown 1234:2345 $DIR/conf; chmod 4751 $DIR/conf";
+    let tree = "mkdir -p $DIR/tree/in; printf x > $DIR/tree/in/f; chown -R 1234:2345 $DIR/tree; chown 7:8 $DIR/tree/in; \
+                chmod 2770 $DIR/tree/in";
+    let case = |module, args, before| Case {
+        module,
+        args,
+        before,
+        ..PLAIN
+    };
+    vec![
+        case(
+            "file",
+            "{path: $DIR/conf, owner: \"7\", group: \"8\", mode: \"0600\"}",
+            conf,
+        ),
+        case("file", "{path: $DIR/conf, mode: \"0600\"}", conf),
+        case("file", "{path: $DIR/conf, state: absent}", conf),
+        case(
+            "copy",
+            "{dest: $DIR/conf, content: \"new\\n\", owner: \"7\", group: \"8\", mode: \"0644\"}",
+            conf,
+        ),
+        case("copy", "{dest: $DIR/conf, content: \"new\\n\"}", conf),
+        case(
+            "lineinfile",
+            "{path: $DIR/conf, regexp: \"^b=\", line: \"b=7\"}",
+            conf,
+        ),
+        case(
+            "file",
+            "{path: $DIR/tree/in, state: directory, owner: \"9\", group: \"10\", mode: \"2700\"}",
+            tree,
+        ),
+        case(
+            "file",
+            "{path: $DIR/tree, state: directory, recurse: true, owner: \"9\", group: \"10\"}",
+            tree,
+        ),
+        case(
+            "file",
+            "{path: $DIR/link, src: other, state: link}",
+            "printf x > $DIR/other; ln -s conf $DIR/link; chown -h 1234:2345 $DIR/link",
+        ),
+    ]
+}
+
 fn commands() -> Vec<Case> {
     vec![
+        Case {
+            module: "command",
+            args: "{argv: [sh, -c, 'test -n \"$API_TOKEN\" && cat >/dev/null'], environment: {API_TOKEN: geheimes-wort}, \
+                   stdin: tiefes-wort}",
+            secrets: &["geheimes-wort", "tiefes-wort"],
+            ..PLAIN
+        },
+        Case {
+            module: "shell",
+            args: "{cmd: 'echo no >&2; exit 3', environment: {API_TOKEN: geheimes-wort}, stdin: tiefes-wort}",
+            secrets: &["geheimes-wort", "tiefes-wort"],
+            ..PLAIN
+        },
+        Case {
+            module: "command",
+            args: "{argv: [no-such-program], environment: {API_TOKEN: geheimes-wort}, timeout: 5}",
+            secrets: &["geheimes-wort"],
+            ..PLAIN
+        },
+        Case {
+            module: "command",
+            args: "{argv: [sh, -c, 'exit 3'], reads_only: true, environment: {API_TOKEN: geheimes-wort}}",
+            secrets: &["geheimes-wort"],
+            ..PLAIN
+        },
+        Case {
+            module: "uri",
+            args: "{url: \"http://127.0.0.1:$PORT/\", method: POST, body: geheimes-wort, url_username: anna, \
+                   url_password: passendes-wort, force_basic_auth: true, headers: {X-Token: tiefes-wort}}",
+            needs: Needs::Http,
+            secrets: &["geheimes-wort", "tiefes-wort", "passendes-wort"],
+            ..PLAIN
+        },
+        Case {
+            module: "uri",
+            args: "{url: \"http://127.0.0.1:$PORT/\", method: POST, body: geheimes-wort, url_username: anna, \
+                   url_password: passendes-wort, force_basic_auth: true, headers: {X-Token: tiefes-wort}, status_code: [201]}",
+            needs: Needs::Http,
+            secrets: &["geheimes-wort", "tiefes-wort", "passendes-wort"],
+            ..PLAIN
+        },
         Case {
             module: "command",
             args: "{cmd: \"touch $DIR/x\", creates: \"$DIR/*.y\"}",
@@ -291,6 +386,47 @@ fn docker() -> Vec<Case> {
             foreign: "docker rm -f $NAME >/dev/null",
             ..base
         },
+        // Every argument that decides how a container is made is idempotent by itself.
+        made("ports: [\"127.0.0.1:$PORT:80\"]"),
+        made("labels: {owner: radiology, api.token: geheimes-wort}"),
+        made("etc_hosts: {pacs.example: 192.0.2.7, db.example: 192.0.2.8}"),
+        made(
+            "command: [sh, -c, \"httpd -f -p 80 -h /etc; echo --password=geheimes-wort\"], entrypoint: [busybox, env]",
+        ),
+        made("hostname: archive, user: \"0:0\", working_dir: /etc, cpus: 0.5, memory: 32M"),
+        Case {
+            before: "docker network create $NAME >/dev/null",
+            ..made("networks: [{name: $NAME, aliases: [archive, arc]}]")
+        },
+        Case {
+            module: "docker_container",
+            args: "{name: $NAME, labels: {owner: radiology}, command: [httpd, -f, -p, \"80\", -h, /etc/data], stop_timeout: 1}",
+            before: "docker run -d --name $NAME -l traefik.auth=geheimes-wort -e DB_PWD=tiefes-wort \
+                     -e URL=postgres://arc:passendes-wort@db/arc runbook-test/server:1 httpd -f -p 80 -h /etc >/dev/null",
+            foreign: "docker rm -f $NAME >/dev/null; docker run -d --name $NAME -l traefik.auth=fremdes-wort \
+                      -e DB_PWD=fremdes-wort runbook-test/server:1 >/dev/null",
+            secrets: &[
+                "geheimes-wort",
+                "tiefes-wort",
+                "passendes-wort",
+                "fremdes-wort",
+            ],
+            ..base
+        },
+        Case {
+            module: "docker_container",
+            args: "{name: $NAME, state: restarted, stop_timeout: 1}",
+            before: run,
+            secrets: &["geheimes-wort"],
+            ..base
+        },
+        Case {
+            module: "docker_exec",
+            args: "{container: $NAME, argv: [sh, -c, 'test -n \"$PW\"; echo no >&2; exit 3'], env: {PW: tiefes-wort}}",
+            before: run,
+            secrets: &["geheimes-wort", "tiefes-wort"],
+            ..base
+        },
         Case {
             module: "docker_exec",
             args: "{container: $NAME, argv: [cat, /etc/data/a.ldif], reads_only: true}",
@@ -336,11 +472,25 @@ fn docker() -> Vec<Case> {
         Case {
             module: "docker_image",
             args: "{name: \"$NAME:1\", state: absent}",
-            before: "docker tag runbook-test/server:1 $NAME:1",
+            // An image of its own: what a container of another test uses is not removed.
+            before: "tar -C $DIR -c . | docker import - $NAME:1 >/dev/null",
             foreign: "docker tag runbook-test/server:2 $NAME:1",
             ..base
         },
     ]
+}
+
+/// A container with these arguments, made from nothing.
+fn made(arguments: &str) -> Case {
+    Case {
+        module: "docker_container",
+        args: leak(format!(
+            "{{name: $NAME, image: runbook-test/server:1, stop_timeout: 1, {arguments}}}"
+        )),
+        needs: Needs::Docker,
+        secrets: &["geheimes-wort"],
+        ..PLAIN
+    }
 }
 
 const SCHEMA: &str = "ldapsearch -x -LLL -o ldif-wrap=no -H ldap://127.0.0.1:$PORT -D cn=admin,cn=config -w config-secret \
@@ -393,6 +543,18 @@ fn directory() -> Vec<Case> {
             files: &[(
                 "change.ldif",
                 "dn: ou=users,dc=dcm4che,dc=org\nchangetype: modify\nadd: description\ndescription: more of them\n-\nreplace: l\nl: Graz\n-\nreplace: userPassword\nuserPassword: neues-wort\n\ndn: cn=anna,ou=users,dc=dcm4che,dc=org\nobjectClass: person\ncn: anna\nsn: anna\n",
+            )],
+            ..base
+        },
+        Case {
+            module: "ldap_update",
+            args: leak(format!("{{{LDAP}, ldif: [password.ldif]}}")),
+            foreign: "printf 'dn: ou=users,dc=dcm4che,dc=org\\nchangetype: modify\\nreplace: userPassword\\nuserPassword: fremdes-wort\\n' | \
+                      ldapmodify -x -H ldap://127.0.0.1:$PORT -D cn=admin,dc=dcm4che,dc=org -w secret >/dev/null",
+            secrets: &["geheimes-wort", "neues-wort", "fremdes-wort"],
+            files: &[(
+                "password.ldif",
+                "dn: ou=users,dc=dcm4che,dc=org\nchangetype: modify\nreplace: userPassword\nuserPassword: neues-wort\n",
             )],
             ..base
         },

@@ -1,18 +1,20 @@
-//! The laws of `engine/src/resource.rs`, each looked at with every case.
+//! The laws of `engine/src/resource.rs`, each looked at with every case; the eighth is that of modules, which stay within
+//! their footprint.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use runbook_engine::module::{Stop, Wanted};
+use runbook_engine::action::{ActionRun, Effects};
+use runbook_engine::module::{Footprint, Mark, Stop, Wanted};
 use runbook_engine::registry::{AnyKind, ErasedChange, Registry};
 use runbook_engine::resource::{Change, Kept, Ref, Reversible, WriteError};
 use runbook_engine::source::{Sources, parse};
 use runbook_engine::world::{Known, Lookup, View};
 use serde_json::Value as Json;
 
-use crate::case::Case;
-use crate::rig::Rig;
+use crate::case::{Case, Needs};
+use crate::rig::{Outside, Rig};
 
 /// A law that something breaks: its number, who, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +32,10 @@ pub struct Seen {
     pub written: BTreeSet<String>,
     pub restored: BTreeSet<String>,
     pub moved: BTreeSet<String>,
+    /// Actions that were carried out.
+    pub acted: BTreeSet<String>,
+    /// What is not on this machine.
+    pub skipped: BTreeSet<Needs>,
 }
 
 #[derive(Default)]
@@ -46,6 +52,8 @@ type Changes = Vec<(Arc<dyn AnyKind>, ErasedChange)>;
 struct Plan {
     wanted: Wanted,
     changes: Changes,
+    /// What `register` would get.
+    output: String,
 }
 
 struct Trial<'a> {
@@ -78,10 +86,12 @@ impl Trial<'_> {
 
     async fn all(&mut self) {
         let Some(rig) = Rig::new(self.case) else {
+            self.seen.skipped.insert(self.case.needs);
             return;
         };
         self.seen.modules.insert(self.case.module.to_owned());
         let before = rig.look(self.case);
+        let outside = Outside::look();
         let plan = match self.plan(&rig).await {
             Ok(plan) => plan,
             Err(why) => return self.breach(4, self.case.module, format!("it refuses: {why}")),
@@ -94,6 +104,21 @@ impl Trial<'_> {
             self.breach(1, self.case.module, "the check has changed the host");
             return;
         }
+        // Others write there, too: only what comes each time comes from the check.
+        let mut left = outside.changed();
+        for _ in 0..3 {
+            if left.is_empty() {
+                break;
+            }
+            let outside = Outside::look();
+            let _ = self.plan(&rig).await;
+            let now = outside.changed();
+            left.retain(|name| now.contains(name));
+        }
+        if !left.is_empty() {
+            let how = format!("the check leaves {left:?} outside");
+            self.breach(1, self.case.module, how);
+        }
         self.shown(&plan);
         for (kind, change) in &plan.changes {
             let to = &change.change.to;
@@ -105,6 +130,7 @@ impl Trial<'_> {
             }
         }
         if plan.changes.is_empty() {
+            self.acted(&rig, &plan).await;
             return;
         }
         if !self.case.foreign.is_empty() {
@@ -127,7 +153,12 @@ impl Trial<'_> {
         let mut world = World::default();
         for _ in 0..10 {
             match prepared.want(&View::new(&world, &local)) {
-                Ok(wanted) => return self.changes(rig, wanted, &mut world).await,
+                Ok(wanted) => {
+                    self.within(&prepared.touches(), &world, &wanted);
+                    let view = View::new(&world, &local);
+                    let output = format!("{:?}", prepared.output(&view, &view));
+                    return self.changes(rig, wanted, output, &mut world).await;
+                }
                 Err(Stop::Need(refs)) => self.read(rig, &refs, &mut world).await?,
                 Err(Stop::Refuse(why) | Stop::Unknown(why)) => return Err(why),
             }
@@ -159,6 +190,7 @@ impl Trial<'_> {
         &mut self,
         rig: &Rig,
         wanted: Wanted,
+        output: String,
         world: &mut World,
     ) -> Result<Plan, String> {
         let unread: Vec<Ref> = wanted
@@ -187,15 +219,115 @@ impl Trial<'_> {
             let key = one.key.clone();
             changes.push((kind.clone(), ErasedChange { key, change }));
         }
-        Ok(Plan { wanted, changes })
+        Ok(Plan {
+            wanted,
+            changes,
+            output,
+        })
+    }
+
+    /// Law 8: all that was read and is to be written lies within what the module said beforehand.
+    fn within(&mut self, footprint: &Footprint, world: &World, wanted: &Wanted) {
+        if footprint.everything {
+            return;
+        }
+        let lies = |key: &Ref, lists: &[&[Mark]]| {
+            let here = Mark {
+                kind: key.kind.clone(),
+                id: key.id.clone(),
+            };
+            lists
+                .iter()
+                .any(|marks| marks.iter().any(|mark| mark.overlaps(&here)))
+        };
+        let written = wanted.resources.iter().map(|w| &w.key);
+        let outside: Vec<String> = written
+            .filter(|key| !lies(key, &[&footprint.writes]))
+            .chain(
+                world
+                    .0
+                    .keys()
+                    .filter(|key| !lies(key, &[&footprint.reads, &footprint.writes])),
+            )
+            .map(ToString::to_string)
+            .collect();
+        if !outside.is_empty() {
+            let how = format!("its footprint does not name {outside:?}");
+            self.breach(8, self.case.module, how);
+        }
+    }
+
+    /// Law 7: a text that people see shows no secret of the case.
+    fn tells(&mut self, who: &str, text: &str) {
+        for secret in self.case.secrets {
+            if text.contains(secret) {
+                self.breach(7, who, format!("it shows {secret}: {text}"));
+            }
+        }
+    }
+
+    /// Law 7 for what a kind says when it does not write. What the engine is told of as secret it masks, but for what is
+    /// found in place of a state: that it has never seen.
+    fn refuses(&mut self, kind: &dyn AnyKind, changes: &[ErasedChange], error: &WriteError) {
+        let mut text = match error {
+            WriteError::Moved { what, found } => {
+                return self.tells(kind.name(), &format!("{what} {found}"));
+            }
+            WriteError::Failed { message, left } => format!("{message} {left:?}"),
+            WriteError::Host(error) => error.to_string(),
+        };
+        for change in changes {
+            for state in [&change.change.from, &change.change.to] {
+                for secret in kind.secrets(state) {
+                    text = text.replace(&secret, "***");
+                }
+            }
+        }
+        self.tells(kind.name(), &text);
+    }
+
+    /// Law 7 for actions: they are carried out, and what they say shows no secret.
+    async fn acted(&mut self, rig: &Rig, plan: &Plan) {
+        let Some(call) = &plan.wanted.action else {
+            return;
+        };
+        let Some(action) = self.registry.find_action(&call.kind) else {
+            return self.breach(4, self.case.module, format!("there is no {}", call.kind));
+        };
+        if call.effects == Effects::Nothing {
+            let said = action.probe(&rig.probe, &call.call).await;
+            self.tells(action.name(), &format!("{said:?}"));
+        }
+        let run = ActionRun {
+            run: rig.fill("$NAME"),
+            node: "law".to_owned(),
+        };
+        let outcome = action.run(&rig.target, &call.call, &run).await;
+        self.tells(action.name(), &format!("{outcome:?}"));
+        if let Err(error) = &outcome {
+            self.tells(action.name(), &error.to_string());
+        }
+        self.seen.acted.insert(action.name().to_owned());
+        // The folder of a command goes with its connection.
+        rig.connection.close().await;
     }
 
     /// Law 7: what people see of a plan shows no secret of the case.
     fn shown(&mut self, plan: &Plan) {
         let wanted = &plan.wanted;
+        let action = wanted.action.as_ref().map(|a| &a.summary);
         let mut texts = vec![(
             self.case.module.to_owned(),
-            format!("{:?} {:?} {:?}", wanted.summary, wanted.notes, wanted.diff),
+            format!(
+                "{:?} {:?} {:?} {:?} {:?} {:?} {action:?} {}",
+                wanted.summary,
+                wanted.notes,
+                wanted.diff,
+                wanted.facts,
+                wanted.skipped,
+                wanted.failed,
+                plan.output
+            ),
         )];
         for (kind, change) in &plan.changes {
             let (from, to) = (&change.change.from, &change.change.to);
@@ -219,11 +351,7 @@ impl Trial<'_> {
             texts.push((kind.name().to_owned(), text));
         }
         for (who, text) in texts {
-            for secret in self.case.secrets {
-                if text.contains(secret) {
-                    self.breach(7, &who, format!("it shows {secret}: {text}"));
-                }
-            }
+            self.tells(&who, &text);
         }
     }
 
@@ -240,10 +368,14 @@ impl Trial<'_> {
         for (kind, changes) in grouped(&plan.changes) {
             let name = kind.name();
             match kind.write(&rig.target, &changes).await {
-                Err(WriteError::Moved { .. }) => {
+                Err(error @ WriteError::Moved { .. }) => {
+                    self.refuses(kind.as_ref(), &changes, &error);
                     self.seen.moved.insert(name.to_owned());
                 }
                 other => {
+                    if let Err(error) = &other {
+                        self.refuses(kind.as_ref(), &changes, error);
+                    }
                     self.breach(
                         6,
                         name,
@@ -271,6 +403,7 @@ impl Trial<'_> {
             match kind.write(&rig.target, &changes).await {
                 Ok(aside) => kept.extend(aside),
                 Err(error) => {
+                    self.refuses(kind.as_ref(), &changes, &error);
                     return self.breach(3, name, format!("it cannot be written: {error}"));
                 }
             }
@@ -279,7 +412,8 @@ impl Trial<'_> {
             }
         }
         match self.plan(rig).await {
-            Ok(second) if second.changes.is_empty() => {}
+            // Also what it tells of itself afterwards.
+            Ok(second) if second.changes.is_empty() => self.shown(&second),
             Ok(second) if self.breaches.is_empty() => {
                 let left: Vec<Vec<String>> = second
                     .changes

@@ -1,11 +1,13 @@
 //! A case's own corner of this machine: a folder, and the server that it needs, fresh for each look at it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use runbook_engine::host::{Probe, Target, User};
+use runbook_engine::host::{Connection, Probe, Target, User};
 
 use crate::case::{Case, Needs};
 use crate::cluster::{self, Cluster};
@@ -13,6 +15,7 @@ use crate::daemon;
 use crate::slapd::{self, Slapd};
 
 pub struct Rig {
+    pub connection: Arc<dyn Connection>,
     pub probe: Probe,
     pub target: Target,
     folder: tempfile::TempDir,
@@ -29,9 +32,10 @@ impl Rig {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let connection = runbook_engine::transport::local::connect("localhost", None);
-        let probe = Probe::new(connection, User::Login);
+        let probe = Probe::new(connection.clone(), User::Login);
         let test = format!("the laws of {}", case.module);
         let mut rig = Self {
+            connection,
             target: runbook_engine::testkit::target(probe.clone()),
             probe,
             folder: tempfile::tempdir().unwrap(),
@@ -47,7 +51,8 @@ impl Rig {
             rig.docker = Some(host);
         }
         match case.needs {
-            Needs::Nothing | Needs::Docker => {}
+            Needs::Nothing => {}
+            Needs::Docker => rig.port = Some(free()),
             Needs::Http => rig.port = Some(answering()),
             Needs::Directory | Needs::DirectoryAndDocker => {
                 if !slapd::available(&test) {
@@ -143,7 +148,7 @@ impl Rig {
                  docker network ls --filter name=$NAME --format '{{.Name}} {{.Driver}}'; \
                  docker images --filter \"reference=$NAME:*\" --format '{{.Repository}}:{{.Tag}} {{.ID}}' | sort; \
                  docker ps -aq --no-trunc --filter name=$NAME | sort | xargs -r docker inspect --format \
-                 '{{.Id}} {{.Image}} {{.HostConfig.Memory}} {{.HostConfig.RestartPolicy}} {{.HostConfig.Binds}} {{.Config.Env}} {{.State.Paused}}'"
+                 '{{.Id}} {{.Image}} {{.HostConfig.Memory}} {{.HostConfig.RestartPolicy}} {{.HostConfig.Binds}} {{.Config.Env}} {{.State.Paused}} {{json .Config.Labels}} {{.Config.Cmd}} {{.HostConfig.PortBindings}}'"
             }
             Needs::Directory | Needs::DirectoryAndDocker => {
                 "ldapsearch -x -LLL -o ldif-wrap=no -H ldap://127.0.0.1:$PORT -D cn=admin,dc=dcm4che,dc=org -w secret \
@@ -165,6 +170,61 @@ impl Drop for Rig {
                 .output();
         }
     }
+}
+
+/// What stands where every user of the machine may write, outside the corner of a case.
+pub struct Outside(BTreeMap<String, (u64, Option<std::time::SystemTime>)>);
+
+impl Outside {
+    pub fn look() -> Self {
+        let mut found = BTreeMap::new();
+        for folder in ["/tmp", "/var/tmp"] {
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            for entry in entries {
+                let path = entry.path().to_string_lossy().into_owned();
+                // Folders of other tests, which run at the same time.
+                if path.contains("/.tmp") {
+                    continue;
+                }
+                let Ok(meta) = entry.metadata() else {
+                    continue;
+                };
+                let file = meta.is_file();
+                let state = (
+                    if file { meta.len() } else { 0 },
+                    meta.modified().ok().filter(|_| file),
+                );
+                found.insert(path, state);
+            }
+        }
+        Self(found)
+    }
+
+    /// What has come or has changed since, without the part of its name that differs from time to time.
+    pub fn changed(&self) -> BTreeSet<String> {
+        let now = Self::look();
+        let changed = now
+            .0
+            .iter()
+            .filter(|(name, state)| self.0.get(*name) != Some(state));
+        changed
+            .map(|(name, _)| {
+                let words = name.split_inclusive(|c: char| !c.is_ascii_alphanumeric());
+                words
+                    .map(|word| match word.find(|c: char| c.is_ascii_digit()) {
+                        Some(_) => "#",
+                        None => word,
+                    })
+                    .collect()
+            })
+            .collect()
+    }
+}
+
+/// A port that nobody listens on.
+fn free() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
 }
 
 /// A port that answers HTTP until the tests end.
