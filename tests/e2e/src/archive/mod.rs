@@ -6,6 +6,8 @@
 mod back;
 mod by_hand;
 mod damage;
+mod likeness;
+mod logs;
 mod played;
 mod snapshot;
 mod story;
@@ -19,7 +21,8 @@ use runbook_lab::{Lab, Site};
 
 pub use back::Before;
 pub use by_hand::Settings;
-pub use played::{Finished, Played, Span};
+pub use likeness::Likeness;
+pub use played::{Finished, Played};
 pub use snapshot::Snapshot;
 
 /// A site with an archive, and the program that upgrades it.
@@ -148,14 +151,25 @@ impl Archive {
     }
 }
 
-/// Both have the same tasks with the same outcome.
+/// What is no change of a resource and has no diff, but says in one line what it will do.
+const WITHOUT_DIFF: [&str; 2] = ["ldap_export", "pg_dump"];
+
+/// Both have the same tasks with the same outcome, and whatever changes a resource shows how.
 ///
 /// # Errors
-/// Where they differ.
+/// Where they differ, or say nothing.
 pub fn equal(check: &Played, run: &Played) -> Result<usize> {
     let (check, run) = (check.finished(), run.finished());
     let differs: Vec<&Finished> = check.symmetric_difference(&run).collect();
     ensure!(differs.is_empty(), "check and run differ: {differs:#?}");
+    let changed = run.iter().filter(|f| f.status == "changed");
+    let silent: Vec<&Finished> = changed
+        .filter(|f| f.diff.trim().is_empty() && !WITHOUT_DIFF.contains(&f.module.as_str()))
+        .collect();
+    ensure!(
+        silent.is_empty(),
+        "changed, and there is no diff: {silent:#?}"
+    );
     Ok(run.len())
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 /// A task that has ended on a host.
@@ -12,24 +12,14 @@ pub struct Finished {
     pub host: String,
     /// The task's name.
     pub task: String,
+    /// Its module.
+    pub module: String,
     /// The item of its loop, as JSON; empty where there is none.
     pub item: String,
     /// ok, changed, skipped, failed, unreachable, unknown or conditional.
     pub status: String,
     /// What differs, as JSON.
     pub diff: String,
-}
-
-/// When a task ran on a host, as in the events: times of RFC 3339 in UTC, all written alike, so that they compare as
-/// texts.
-#[derive(Debug, Clone)]
-pub struct Span {
-    /// The task's name.
-    pub task: String,
-    /// Its begin.
-    pub start: String,
-    /// Its end.
-    pub end: String,
 }
 
 /// A call.
@@ -77,6 +67,7 @@ impl Played {
             .map(|e| Finished {
                 host: text(e, "host"),
                 task: text(e, "task"),
+                module: text(e, "module"),
                 item: text(e, "item"),
                 status: text(e, "status"),
                 diff: text(e, "diff"),
@@ -125,6 +116,17 @@ impl Played {
         diffs.join("\n")
     }
 
+    /// The lines that a task takes away and adds, of resources that are shown as texts.
+    #[must_use]
+    pub fn changed_lines(&self, task: &str) -> BTreeSet<String> {
+        let diff = self.diff_of(task);
+        let lines = diff.lines().filter(|l| l.starts_with(['+', '-']));
+        lines
+            .filter(|l| !l.starts_with("+++") && !l.starts_with("---"))
+            .map(str::to_owned)
+            .collect()
+    }
+
     /// What failed tasks said.
     #[must_use]
     pub fn failures(&self) -> BTreeMap<String, String> {
@@ -134,25 +136,11 @@ impl Played {
             .collect()
     }
 
-    /// When these tasks ran, those that were skipped left out.
-    ///
-    /// # Errors
-    /// One of them has no times.
-    pub fn spans(&self, tasks: &[&str]) -> Result<Vec<Span>> {
-        let chosen = self.tasks().filter(|e| {
-            text(e, "status") != "skipped" && tasks.contains(&text(e, "task").as_str())
-        });
-        chosen
-            .map(|e| {
-                let span = Span {
-                    task: text(e, "task"),
-                    start: text(e, "start"),
-                    end: text(e, "end"),
-                };
-                ensure!(!span.start.is_empty() && span.start <= span.end, "{e}");
-                Ok(span)
-            })
-            .collect()
+    /// How many things the run keeps aside, as it says at its end.
+    #[must_use]
+    pub fn kept(&self) -> Option<u64> {
+        let mut ends = self.events.iter();
+        ends.find(|e| text(e, "event") == "run-finished")?["kept"].as_u64()
     }
 
     /// One line per task, for people.

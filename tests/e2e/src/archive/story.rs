@@ -1,11 +1,12 @@
 //! The upgrade, step by step: each step does one thing and looks whether it is so.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 
 use super::damage::{self, Value};
-use super::{Archive, Played, Settings, Snapshot, equal, names};
+use super::{Archive, Likeness, Played, Settings, Snapshot, equal, names};
 
 /// The upgrade.
 pub const UPGRADE: &str = "upgrade-5.32.yaml";
@@ -26,6 +27,8 @@ const BEFORE: [&str; 4] = [
 const DATA: &str = "Data, every version in between";
 const NOTE: &str = "What runs here, and the ways on";
 const NEW_ARCHIVE: &str = "New archive";
+/// In no line.
+const NOTHING: &str = "\0";
 
 /// What was there when the upgrade was done.
 pub struct Done {
@@ -83,11 +86,21 @@ impl Archive {
                 "{container} has no {value} among its {what}: there is nothing to be kept"
             );
         }
+        self.log_every_statement()?;
+        let since = self.seconds()?;
         let run = self.play(UPGRADE, &[], 0)?;
         let count = equal(check, &run)?;
         self.say(&format!(
             "check and run are equal in host, task, status and diff of {count} tasks"
         ));
+        // Where the same looks find nothing after the second run, that says something only because they do here.
+        for (server, writes) in self.writes(&since)? {
+            let (count, first) = (writes.len(), writes.first());
+            let first = first.with_context(|| format!("{server}: nothing of this run is seen"))?;
+            self.say(&format!(
+                "# the log of {server}: {count} writes, the first: {first}"
+            ));
+        }
         let lost = by_hand.lost_in(&Settings::of(self)?);
         ensure!(lost.is_empty(), "lost in the upgrade: {lost:#?}");
         self.say("# variables, ports, memory, restart policy and hosts given by hand are all still there");
@@ -133,6 +146,32 @@ impl Archive {
         )
     }
 
+    /// The second of each part's host.
+    fn seconds(&self) -> Result<BTreeMap<&'static str, String>> {
+        let parts = ["ldap", "db", "arc"].into_iter();
+        parts.map(|part| Ok((part, self.second(part)?))).collect()
+    }
+
+    /// What Docker on each host, slapd and PostgreSQL have written down since then of what changes something.
+    fn writes(
+        &self,
+        since: &BTreeMap<&'static str, String>,
+    ) -> Result<BTreeMap<String, Vec<String>>> {
+        let mut all = BTreeMap::new();
+        for (part, second) in since {
+            let docker = format!("Docker on {}", self.host_of(part)?);
+            all.insert(docker, self.container_events(part, second)?);
+            let (server, lines) = match *part {
+                "ldap" => ("slapd", self.directory_writes(second)?),
+                "db" => ("PostgreSQL", self.database_writes(second)?),
+                _ => continue,
+            };
+            let texts = lines.into_iter().map(|l| l.text).collect();
+            all.insert(server.to_owned(), texts);
+        }
+        Ok(all)
+    }
+
     /// When each container was started.
     fn started(&self) -> Result<Vec<String>> {
         ["ldap", "db", "arc"]
@@ -159,16 +198,9 @@ impl Archive {
     /// # Errors
     /// Where that is not so.
     pub fn second_run_is_quiet(&self, done: &Done) -> Result<()> {
-        self.on(
-            "db",
-            "docker exec db psql -q -U pacs -d pacsdb -c \"alter system set log_statement = 'mod'\" -c 'select pg_reload_conf()'",
-        )?;
         // The servers' own logs are read from here on; they count in seconds.
         self.on("arc", "sleep 1.1")?;
-        let since: Vec<(&str, String)> = ["ldap", "db", "arc"]
-            .into_iter()
-            .map(|part| Ok((part, self.on(part, "date +%s")?.trim().to_owned())))
-            .collect::<Result<_>>()?;
+        let since = self.seconds()?;
         let second = self.play(UPGRADE, &[], 0)?;
         for finished in second.finished() {
             let before = BEFORE.contains(&finished.task.as_str());
@@ -184,27 +216,8 @@ impl Archive {
             self.backups()? == done.backups,
             "the first run's backups are not the same"
         );
-        for (part, since) in &since {
-            let script = format!(
-                "docker events --since {since} --until $(($(date +%s) + 1)) --filter type=container --format '{{{{.Action}}}} {{{{.Actor.Attributes.name}}}}' | grep -E '^(start|stop|die|kill|restart|rename|update|pause) ' || true"
-            );
-            self.confirm(part, &script, "")?;
-        }
-        for (part, since) in since {
-            match part {
-                // What slapd writes down of operations that change something.
-                "ldap" => self.confirm(
-                    part,
-                    &format!("docker logs --since {since} ldap 2>&1 | grep -E ' op=[0-9]+ (ADD|MOD|DEL|MODRDN) ' || true"),
-                    "",
-                )?,
-                "db" => self.confirm(
-                    part,
-                    &format!("docker logs --since {since} db 2>&1 | grep -E 'LOG: +(statement|execute)' || true"),
-                    "",
-                )?,
-                _ => {}
-            }
+        for (server, writes) in self.writes(&since)? {
+            ensure!(writes.is_empty(), "the log of {server}: {writes:#?}");
         }
         self.say("# the logs of slapd, PostgreSQL and Docker show no write; StartedAt and backups are the same");
         Ok(())
@@ -217,19 +230,26 @@ impl Archive {
     /// Where that is not so.
     pub fn damages_are_mended(&self, done: &Done) -> Result<()> {
         let note = "/var/local/dcm4chee-arc/UPGRADE.txt";
-        let hash = format!("sha256sum < {note}");
-        let (text, data) = (self.on("arc", &hash)?, damage::directory(self)?);
-        let variable = "docker inspect -f '{{range .Config.Env}}{{println .}}{{end}}' arc | grep ^WILDFLY_WAIT_FOR=";
-        let variables = self.on("arc", variable)?;
+        let before = Likeness::of(self)?;
         self.delete_value(&done.value)?;
         self.say(&format!("# echo scribble >> {note}"));
         self.on("arc", &format!("echo scribble >> {note}"))?;
         self.change_variable("WILDFLY_WAIT_FOR", "ldap:389")?;
-        ensure!(damage::directory(self)? != data, "nothing was deleted");
-        ensure!(
-            self.on("arc", variable)? != variables,
-            "no variable was changed"
-        );
+        let damaged = before.differences(&Likeness::of(self)?, NOTHING);
+        let Value {
+            attribute, value, ..
+        } = &done.value;
+        let (lost, dn) = (format!("{attribute}: {value}"), &done.value.dn);
+        for what in [
+            &format!("{dn}: - {lost}"),
+            note,
+            "WILDFLY_WAIT_FOR=ldap:389",
+        ] {
+            ensure!(
+                damaged.iter().any(|d| d.contains(what)),
+                "nothing is damaged at {what}: {damaged:#?}"
+            );
+        }
 
         let check = self.play(UPGRADE, &["--check", "--diff"], 0)?;
         let found = check.named("changed");
@@ -239,31 +259,37 @@ impl Archive {
             found == expected,
             "the check names {found:?}, not {expected:?}"
         );
-        for (task, word) in [
-            (DATA, done.value.value.as_str()),
-            (NOTE, "scribble"),
-            (NEW_ARCHIVE, "WILDFLY_WAIT_FOR"),
+        for (task, lines) in [
+            (DATA, names(&[&format!("+{lost}")])),
+            (NOTE, names(&["-scribble"])),
+            (
+                NEW_ARCHIVE,
+                names(&[
+                    "-state: stopped",
+                    "+state: running",
+                    "-env: WILDFLY_WAIT_FOR=ldap:389",
+                    "+env: WILDFLY_WAIT_FOR=ldap:389 db:5432",
+                ]),
+            ),
         ] {
-            let diff = check.diff_of(task);
+            let diff = check.changed_lines(task);
             ensure!(
-                diff.contains(word),
-                "the diff of {task} has no {word}: {diff}"
+                diff == lines,
+                "the diff of {task} has {diff:#?}, not {lines:#?}"
             );
         }
         let run = self.play(UPGRADE, &[], 0)?;
         equal(&check, &run)?;
-        self.confirm("arc", &hash, text.trim())?;
-        self.confirm("arc", variable, variables.trim())?;
-        let again = damage::added(&without(&data, &done.value), &damage::directory(self)?)?;
+        let after = Likeness::of(self)?;
+        let id = run.run_id().context("a run without an id")?;
+        let differs = before.differences(&after, &format!("/var/backups/dcm4chee/{id}"));
         ensure!(
-            again.dn == done.value.dn && again.value == done.value.value,
-            "{again:?} came back, not {:?}",
-            done.value
+            differs.is_empty(),
+            "not as before the damage:\n{}",
+            differs.join("\n")
         );
-        self.say(&format!(
-            "# slapcat: {} has {}: {} again",
-            again.dn, again.attribute, again.value
-        ));
+        self.keeps_what_it_says(&before, &after, &run)?;
+        self.say("# docker inspect, slapcat and all files are as before the damage");
         let second = self.play(UPGRADE, &["--check"], 0)?;
         ensure!(
             second.named("changed").is_empty(),
@@ -290,8 +316,7 @@ impl Archive {
             ),
         )?;
         let id = "docker inspect -f '{{.Id}}' arc";
-        let files = "cd /var/local/dcm4chee-arc/wildfly && find configuration deployments -type f -exec sha256sum {} + | sort";
-        let (before, configuration) = (self.on("arc", id)?, self.on("arc", files)?);
+        let (before, whole) = (self.on("arc", id)?, Likeness::of(self)?);
         let images = format!(
             r#"{{"images": {{"ldap": "dcm4che/slapd-dcm4chee:2.6.6-32.0", "arc": "{bad}", "db": {{"15": "dcm4che/postgres-dcm4chee:15.6-32"}}}}}}"#
         );
@@ -311,11 +336,16 @@ impl Archive {
             &format!("{RUNNING} arc"),
             "dcm4che/dcm4chee-arc-psql:5.32.0 true",
         )?;
+        let after = Likeness::of(self)?;
+        let run_id = run.run_id().context("a run without an id")?;
+        let differs = whole.differences(&after, &format!("/var/backups/dcm4chee/{run_id}"));
         ensure!(
-            self.on("arc", files)? == configuration,
-            "the configuration is not the one before:\n{configuration}"
+            differs.is_empty(),
+            "not as before the bad image:\n{}",
+            differs.join("\n")
         );
-        self.say("# sha256sum: every file of the configuration is the one before");
+        self.keeps_what_it_says(&whole, &after, &run)?;
+        self.say("# docker inspect, slapcat and all files are as before the bad image");
         self.on(
             "arc",
             &format!("for n in $(seq 100); do {VERSION} && exit; sleep 0.2; done; exit 1"),
@@ -347,29 +377,48 @@ impl Archive {
         Ok(fs::remove_file(wrong)?)
     }
 
-    /// Directory and database go side by side: their times overlap.
+    /// Directory and database go side by side, as Docker, slapd and PostgreSQL have written it down: each of the new
+    /// servers was started before the other branch had written its last. One after the other, a branch's server starts
+    /// when the other's last word is written. (What is written to both after their starts takes half a second here: too
+    /// short to demand that single operations alternate.)
     ///
     /// # Errors
     /// They do not.
-    pub fn branches_overlap(&self, run: &Played) -> Result<()> {
-        let directory = run.spans(&["New directory server", "Schema", DATA])?;
-        let database = run.spans(&["New database server", "Part 2"])?;
-        for one in &directory {
-            for other in &database {
-                let (start, end) = (
-                    one.start.as_str().max(&other.start),
-                    one.end.as_str().min(&other.end),
-                );
-                if start < end {
-                    self.say(&format!(
-                        "`{}` and `{}` ran side by side from {start} to {end}",
-                        one.task, other.task
-                    ));
-                    return Ok(());
-                }
-            }
+    pub fn branches_overlap(&self) -> Result<()> {
+        let mut branches = Vec::new();
+        for part in ["ldap", "db"] {
+            let start = self.started_at(part)?;
+            // The logs of the new servers, from their first line on.
+            let writes = match part {
+                "ldap" => self.directory_writes("0")?,
+                _ => self.database_writes("0")?,
+            };
+            let last = writes
+                .last()
+                .with_context(|| format!("nothing was written to {part}"))?;
+            self.say(&format!(
+                "# {part}: started at {start}, {} writes, the last at {}",
+                writes.len(),
+                last.at
+            ));
+            branches.push((start, last.at.clone()));
         }
-        anyhow::bail!("no task of {directory:?} overlaps one of {database:?}");
+        let start = branches.iter().map(|(start, _)| start).max();
+        let end = branches.iter().map(|(_, end)| end).min();
+        ensure!(start < end, "one went after the other: {branches:#?}");
+        Ok(())
+    }
+
+    /// What a run has kept aside is as much as it says, and nothing else of the kind is left behind.
+    fn keeps_what_it_says(&self, before: &Likeness, after: &Likeness, run: &Played) -> Result<()> {
+        let kept = before.newly_kept(after);
+        ensure!(
+            run.kept() == Some(kept.len() as u64),
+            "the run says that it keeps {:?}, and there is {kept:#?}",
+            run.kept()
+        );
+        self.say(&format!("# kept aside: {kept:?}"));
+        Ok(())
     }
 
     /// The archive before the upgrade, on the new directory and database, and forward again.
@@ -430,23 +479,4 @@ impl Archive {
         );
         self.confirm("arc", VERSION, r#"{"version":"5.32.0"}"#)
     }
-}
-
-/// LDIF without one value.
-fn without(ldif: &str, value: &Value) -> String {
-    let records = ldif.replace("\n ", "");
-    let line = format!("{}: {}", value.attribute, value.value);
-    let head = format!("dn: {}\n", value.dn);
-    let kept: Vec<String> = records
-        .split("\n\n")
-        .map(|record| {
-            if record.starts_with(&head) {
-                let lines = record.lines().filter(|l| *l != line);
-                lines.collect::<Vec<_>>().join("\n")
-            } else {
-                record.to_owned()
-            }
-        })
-        .collect();
-    kept.join("\n\n")
 }
