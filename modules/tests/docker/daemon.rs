@@ -2,6 +2,7 @@
 //! engine.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -62,6 +63,7 @@ fn images() -> Result<(), String> {
         let lock = std::env::temp_dir().join("runbook-test-images.lock");
         let lock = std::fs::File::create(lock).map_err(|e| e.to_string())?;
         lock.lock().map_err(|e| e.to_string())?;
+        sweep(|name| maker(name).is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()));
         let filter = format!("label={MAKING}");
         let list = ["images", "-q", "--filter", &filter, "--filter"];
         let made = |name: &str| {
@@ -123,6 +125,34 @@ fn images() -> Result<(), String> {
         )
     })
     .clone()
+}
+
+/// The process whose test has given this name (see [`Host::name`]).
+fn maker(name: &str) -> Option<u32> {
+    let (pid, _) = name.split_once("rbt-")?.1.split_once('-')?;
+    pid.parse().ok()
+}
+
+/// Removes the containers, networks and images of tests with these names: of this one at its end, and of those that
+/// were killed before theirs, since a container that is left over uses an image that another test may want to remove.
+fn sweep(chosen: impl Fn(&str) -> bool) {
+    let image = "{{.Repository}}:{{.Tag}}";
+    for (list, remove) in [
+        (
+            &["ps", "-a", "--format", "{{.Names}}"][..],
+            &["rm", "-fv"][..],
+        ),
+        (
+            &["network", "ls", "--format", "{{.Name}}"],
+            &["network", "rm"],
+        ),
+        (&["images", "--format", image], &["rmi", "-f"]),
+    ] {
+        let names = outside("docker", list).unwrap_or_default();
+        for name in names.lines().filter(|n| chosen(n)) {
+            let _ = outside("docker", &[remove, &[name]].concat());
+        }
+    }
 }
 
 /// A test's own corner of the daemon.
@@ -334,18 +364,7 @@ pub fn want_of(change: &KeyedChange<Container>) -> &ContainerWant {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        let filter = format!("name={}", self.prefix);
-        for (list, remove) in [
-            (&["ps", "-aq", "--filter"][..], &["rm", "-fv"][..]),
-            (&["network", "ls", "-q", "--filter"], &["network", "rm"]),
-        ] {
-            let mut args = list.to_vec();
-            args.push(&filter);
-            for id in outside("docker", &args).unwrap_or_default().lines() {
-                let mut args = remove.to_vec();
-                args.push(id);
-                let _ = outside("docker", &args);
-            }
-        }
+        let own = self.name("");
+        sweep(|name| name.contains(&own));
     }
 }

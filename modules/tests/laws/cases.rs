@@ -320,6 +320,14 @@ fn flow() -> Vec<Case> {
     ]
 }
 
+/// An image that no container of another test uses.
+macro_rules! own_image {
+    () => {
+        "mkdir $DIR/own; echo $NAME > $DIR/own/name; tar -C $DIR/own -c . | \
+         docker import --change \"LABEL org.runbook.test=$NAME\" - $NAME:1 >/dev/null; rm -r $DIR/own; "
+    };
+}
+
 fn docker() -> Vec<Case> {
     let run = "docker run -d --name $NAME -e BY_HAND=1 -e API_TOKEN=geheimes-wort runbook-test/server:1 >/dev/null";
     let base = Case {
@@ -455,7 +463,10 @@ fn docker() -> Vec<Case> {
         Case {
             module: "docker_image",
             args: "{name: \"$NAME:1\", source: load, load_path: $DIR/image.tar}",
-            before: "docker tag runbook-test/server:1 $NAME:1; docker save $NAME:1 -o $DIR/image.tar; docker rmi $NAME:1 >/dev/null",
+            before: concat!(
+                own_image!(),
+                "docker save $NAME:1 -o $DIR/image.tar; docker rmi $NAME:1 >/dev/null"
+            ),
             files: &[("$DIR/image.tar", "@$DIR/image.tar")],
             foreign: "docker tag runbook-test/server:2 $NAME:1",
             ..base
@@ -463,8 +474,11 @@ fn docker() -> Vec<Case> {
         Case {
             module: "docker_image",
             args: "{name: \"$NAME:1\", load_path: $DIR/image.tar}",
-            before: "docker tag runbook-test/server:1 $NAME:1; docker save $NAME:1 -o $DIR/image.tar; \
-                     docker tag runbook-test/server:2 $NAME:1",
+            before: concat!(
+                own_image!(),
+                "docker save $NAME:1 -o $DIR/image.tar; docker rmi $NAME:1 >/dev/null; \
+                 docker tag runbook-test/server:2 $NAME:1"
+            ),
             files: &[("$DIR/image.tar", "@$DIR/image.tar")],
             foreign: "docker rmi $NAME:1 >/dev/null",
             ..base
@@ -472,8 +486,7 @@ fn docker() -> Vec<Case> {
         Case {
             module: "docker_image",
             args: "{name: \"$NAME:1\", state: absent}",
-            // An image of its own: what a container of another test uses is not removed.
-            before: "tar -C $DIR -c . | docker import - $NAME:1 >/dev/null",
+            before: own_image!(),
             foreign: "docker tag runbook-test/server:2 $NAME:1",
             ..base
         },

@@ -168,6 +168,11 @@ impl Drop for Rig {
             let _ = Command::new("docker")
                 .args(["rmi", "-f", &format!("{}:1", self.name)])
                 .output();
+            // One that has lost its name to another.
+            let own = format!("label=org.runbook.test={}", self.name);
+            let _ = Command::new("docker")
+                .args(["image", "prune", "-f", "--filter", &own])
+                .output();
         }
     }
 }
