@@ -27,7 +27,7 @@ const ANEW: [&str; 9] = [
 /// What the network gives to an endpoint, by whatever network.
 const ENDPOINT: [&str; 3] = [".EndpointID:", ".IPAddress:", ".MacAddress:"];
 
-/// All containers, files and entries of a site.
+/// All containers, files, volumes and entries of a site.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Likeness {
     /// What was looked at → its lines.
@@ -74,6 +74,11 @@ impl Likeness {
             parts.insert(
                 format!("files of {}", host.name),
                 files.into_iter().collect(),
+            );
+            let volumes = look("docker volume ls -q; echo end")?;
+            parts.insert(
+                format!("volumes of {}", host.name),
+                volumes.into_iter().collect(),
             );
             for one in look(snapshot::KEPT)? {
                 kept.insert(format!("{}: {one}", host.name));
