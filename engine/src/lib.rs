@@ -21,6 +21,9 @@ pub mod resource;
 pub mod rollback;
 pub mod run;
 
+#[cfg(test)]
+#[path = "../../tests/skip.rs"]
+mod skip;
 pub mod source;
 pub mod template;
 #[cfg(feature = "testkit")]

@@ -117,7 +117,7 @@ mod tests {
                 command.arg("sh");
             }
             let Ok(output) = command.args(["-c", SNIPPET]).output() else {
-                eprintln!("skipped: facts with {shell}: it is not installed");
+                crate::skip::skip(&format!("facts with {shell}"), "it is not installed");
                 continue;
             };
             let facts = read(&output.stdout, "here").unwrap();

@@ -85,7 +85,7 @@ mod tests {
         let found: Vec<_> = all.into_iter().filter(there).collect();
         for shell in all {
             if !found.contains(&shell) {
-                eprintln!("skipped: quoting in {shell}: it is not installed");
+                crate::skip::skip(&format!("quoting in {shell}"), "it is not installed");
             }
         }
         assert!(!found.is_empty());

@@ -71,7 +71,7 @@ async fn noise_and_other_login_shells_do_no_harm() {
     let server = Server::start("PrintMotd yes");
     for shell in ["/bin/bash", "/bin/dash", "/usr/bin/fish", "/bin/tcsh"] {
         if !std::path::Path::new(shell).exists() {
-            server::skip(&format!("login shell {shell}"), "not installed");
+            crate::skip::skip(&format!("login shell {shell}"), "not installed");
             continue;
         }
         let user = server::ScratchUser::new("rb-noisy", "x", shell);

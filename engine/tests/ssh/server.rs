@@ -7,16 +7,13 @@ use std::time::{Duration, Instant};
 
 use runbook_engine::transport::ssh::SshSettings;
 
+use crate::skip::skip;
+
 /// A running sshd. It ends when this is dropped.
 pub struct Server {
     pub dir: tempfile::TempDir,
     pub port: u16,
     child: Child,
-}
-
-/// Says by name that a test did not run.
-pub fn skip(test: &str, reason: &str) {
-    eprintln!("skipped: {test}: {reason}");
 }
 
 /// Is there a server to test with? It runs as root, since only root's sshd may log in other users.
