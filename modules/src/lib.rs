@@ -7,6 +7,9 @@ pub mod flow;
 pub mod ldap;
 pub mod net;
 pub mod postgres;
+#[cfg(test)]
+#[path = "../../tests/skip.rs"]
+mod skip;
 
 use runbook_engine::registry::Registry;
 

@@ -218,7 +218,10 @@ const PATHS: [&str; 7] = [
 fn what_is_written_is_what_was_wanted_and_writing_back_restores_it() {
     for shell_name in SHELLS {
         if shell(shell_name).arg("-c").arg(":").status().is_err() {
-            eprintln!("skipped: scripts under {shell_name}: it is not installed");
+            crate::skip::skip(
+                &format!("scripts under {shell_name}"),
+                "it is not installed",
+            );
             continue;
         }
         for path in PATHS {
@@ -444,7 +447,7 @@ fn a_copy_on_the_host_and_a_hard_link() {
 #[test]
 fn owners_stay_and_are_set() {
     if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
-        eprintln!("skipped: owners_stay_and_are_set: only root can give files away");
+        crate::skip::skip("owners_stay_and_are_set", "only root can give files away");
         return;
     }
     let dir = scene();
