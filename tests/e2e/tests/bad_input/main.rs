@@ -12,6 +12,8 @@ mod refused;
 #[expect(dead_code, reason = "the server of the transport's tests can do more")]
 #[path = "../../../../engine/tests/ssh/server.rs"]
 mod server;
+#[path = "../../../skip.rs"]
+mod skip;
 mod wrong;
 
 use anyhow::Result;
