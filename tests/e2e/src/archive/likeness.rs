@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use super::{Archive, damage, snapshot};
@@ -106,8 +106,12 @@ impl Likeness {
     }
 
     /// What is kept aside now and was not before.
-    #[must_use]
-    pub fn newly_kept(&self, after: &Self) -> Vec<String> {
-        after.kept.difference(&self.kept).cloned().collect()
+    ///
+    /// # Errors
+    /// What was kept before is gone or another.
+    pub fn newly_kept(&self, after: &Self) -> Result<Vec<String>> {
+        let gone: Vec<&String> = self.kept.difference(&after.kept).collect();
+        ensure!(gone.is_empty(), "no longer kept as it was: {gone:#?}");
+        Ok(after.kept.difference(&self.kept).cloned().collect())
     }
 }

@@ -34,8 +34,12 @@ hash / | LC_ALL=C sort -k2
 set +f
 for part in ldap db wildfly/log; do find /var/local/dcm4chee-arc/$part -maxdepth 1 -printf '%p %y %M %U %G %l\n' 2>/dev/null | LC_ALL=C sort; done
 ";
-/// What is kept aside, and not compared as files are.
-pub const KEPT: &str = r"find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /var/lib/docker \) -prune -o -name '*.runbook-*' -print -prune | LC_ALL=C sort
+/// What is kept aside, and not compared as files are: containers, and files and folders, with a hash of all in them.
+pub const KEPT: &str = r"
+find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /var/lib/docker \) -prune -o -name '*.runbook-*' -print -prune | LC_ALL=C sort | while read -r path; do
+    all=$(find $path -printf '%P %y %M %U %G %l\n' | LC_ALL=C sort; find $path -type f -print0 | LC_ALL=C sort -z | xargs -0r sha256sum)
+    echo $path, sha256 $(sha256sum <<<$all | cut -c -12)
+done
 docker ps -a --format '{{.Names}}' | grep '\.runbook-' | LC_ALL=C sort || true
 echo end";
 const CONTAINERS: &str = "docker ps -aq --no-trunc | LC_ALL=C sort | xargs -r docker inspect";

@@ -411,7 +411,7 @@ impl Archive {
 
     /// What a run has kept aside is as much as it says, and nothing else of the kind is left behind.
     fn keeps_what_it_says(&self, before: &Likeness, after: &Likeness, run: &Played) -> Result<()> {
-        let kept = before.newly_kept(after);
+        let kept = before.newly_kept(after)?;
         ensure!(
             run.kept() == Some(kept.len() as u64),
             "the run says that it keeps {:?}, and there is {kept:#?}",
