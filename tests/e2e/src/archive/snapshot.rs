@@ -20,10 +20,10 @@ pub struct Snapshot {
 const PRUNED: &str = r"-path /proc -o -path /sys -o -path /dev -o -path /var/lib/docker -o -path /var/lib/containerd
  -o -path /var/local/dcm4chee-arc/ldap -o -path /var/local/dcm4chee-arc/db -o -path /var/local/dcm4chee-arc/wildfly/log";
 /// Names that running daemons write all the time: the log of Docker, the greeting that sshd makes at each login, the
-/// folders of Docker's processes with the pipes of commands in containers, and the folders in which greeting and
-/// commands lie for a moment. Their times and contents are not compared; that they are there is.
+/// folders of Docker's processes and networks with the pipes of commands in containers, and the folders in which
+/// greeting and commands lie for a moment. Their times and contents are not compared; that they are there is.
 const WRITTEN: &str = r"-path /var/log/dockerd.log -o -path /run/motd.dynamic -o -path /run -o -path /tmp
- -o -path '/run/docker/containerd/*' -o -path '/run/docker/runtime-runc/*'";
+ -o -path '/run/docker/containerd/*' -o -path '/run/docker/runtime-runc/*' -o -path '/run/docker/netns/*'";
 /// Every entry with type, rights, owner, target, size and time, every file with its hash.
 const FILES: &str = r"
 look() { find $1 -xdev \( $prune \) -prune -o \( $written \) -printf '%p %y %M %U %G %l\n' -o -printf '%p %y %M %U %G %s %T@ %l\n'; }
@@ -32,7 +32,9 @@ set -f
 look / | grep -v '^/run/motd.dynamic ' | LC_ALL=C sort
 hash / | LC_ALL=C sort -k2
 set +f
-for part in ldap db wildfly/log; do find /var/local/dcm4chee-arc/$part -maxdepth 1 -printf '%p %y %M %U %G %l\n' 2>/dev/null | LC_ALL=C sort; done
+for folder in /var/local/dcm4chee-arc/{ldap,db,wildfly/log}; do
+    [ ! -d $folder ] || find $folder -maxdepth 1 -printf '%p %y %M %U %G %l\n' | LC_ALL=C sort
+done
 ";
 /// What is kept aside, and not compared as files are: containers, and files and folders, with a hash of all in them.
 pub const KEPT: &str = r"
