@@ -2,7 +2,7 @@
 //! has a database of its own; and upstream data.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -13,6 +13,8 @@ pub const PASSWORD: &str = "pacs'secret\\1";
 pub struct Cluster {
     pub port: u16,
     _folder: tempfile::TempDir,
+    /// Lives for longer than this program.
+    _sweeper: Child,
     pub bin: PathBuf,
 }
 
@@ -73,12 +75,28 @@ fn nix_uid() -> u32 {
     String::from_utf8_lossy(&id.stdout).trim().parse().unwrap()
 }
 
+/// Removes a folder when this program has ended, however it does: what is in a static is never dropped, and each test
+/// may be a program of its own. It sees the end of its standard input, which nobody else holds.
+fn sweeper(folder: &Path) -> Child {
+    let script = "cat; for n in 1 2 3 4 5; do rm -rf \"$0\" && exit; sleep 1; done";
+    Command::new("sh")
+        .args(["-c", script])
+        .arg(folder)
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
 fn start() -> Option<Cluster> {
     let bin = bin()?;
     if Command::new("setpriv").arg("--version").output().is_err() {
         return None;
     }
     let folder = tempfile::tempdir().unwrap();
+    let sweeper = sweeper(folder.path());
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o777);
     std::fs::set_permissions(folder.path(), permissions).unwrap();
     let data = folder.path().join("data");
@@ -141,6 +159,7 @@ fn start() -> Option<Cluster> {
     let cluster = Cluster {
         port,
         _folder: folder,
+        _sweeper: sweeper,
         bin,
     };
     let begun = Instant::now();
