@@ -99,13 +99,9 @@ pub fn compile(
         .filter_map(|p| p.parent().map(PathBuf::from))
         .collect();
     folders.dedup();
+    // A folder that was read beside an inventory is not read again.
     for folder in folders {
-        let beside_inventory = given
-            .iter()
-            .any(|i| std::path::Path::new(i).parent() == Some(&folder));
-        if !beside_inventory {
-            inventory::load_beside(&folder, &sources, &mut inventory, &mut errors);
-        }
+        inventory::load_beside(&folder, &sources, &mut inventory, &mut errors);
     }
     let extra = match compile::extra_vars(&hosts.extra_vars, &sources) {
         Ok(extra) => extra,

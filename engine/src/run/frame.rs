@@ -11,8 +11,8 @@ use super::walk::{Here, Walk};
 use crate::compile::program::{Layer, Play, Task};
 use crate::diag::place;
 use crate::module::{LocalFile, LocalFiles};
-use crate::source::{Kind, Node, untyped};
-use crate::template::{DynamicNames, ErrorKind, Scope, TemplateError, is_template};
+use crate::source::{Kind, Node, truth_of, untyped};
+use crate::template::{DynamicNames, ErrorKind, FileOptions, Scope, TemplateError, is_template};
 use crate::value::Value;
 
 /// Why something cannot be said.
@@ -107,6 +107,8 @@ pub const MAGIC: &[&str] = &[
     "hostvars",
     "play_hosts",
     "ansible_play_hosts",
+    "ansible_play_hosts_all",
+    "ansible_play_batch",
     "ansible_play_name",
     "ansible_check_mode",
     "ansible_version",
@@ -133,7 +135,7 @@ fn scope_of(
     over: &[Layer],
 ) -> Scope {
     let mut scope = Scope::default();
-    scope.push_values(Arc::new(magic(shared, play, host)));
+    scope.push_values(Arc::new(magic(shared, states, play, host)));
     let vars = shared.hosts.vars.get(host).cloned().unwrap_or_default();
     for layer in &vars.inventory {
         scope.push_nodes(layer.clone());
@@ -177,7 +179,12 @@ fn absolute(folder: &Path) -> String {
     plain.display().to_string()
 }
 
-fn magic(shared: &Shared, play: Option<&Arc<Play>>, host: &str) -> IndexMap<String, Value> {
+fn magic(
+    shared: &Shared,
+    states: &States,
+    play: Option<&Arc<Play>>,
+    host: &str,
+) -> IndexMap<String, Value> {
     let list =
         |names: &[String]| Value::List(names.iter().map(|n| Value::Str(n.clone())).collect());
     let groups: IndexMap<String, Value> = shared
@@ -186,21 +193,32 @@ fn magic(shared: &Shared, play: Option<&Arc<Play>>, host: &str) -> IndexMap<Stri
         .iter()
         .map(|(name, hosts)| (name.clone(), list(hosts)))
         .collect();
-    let of_host: Vec<String> = shared
+    let mut of_host: Vec<String> = shared
         .hosts
         .groups
         .iter()
         .filter(|(name, hosts)| *name != "all" && hosts.iter().any(|h| h == host))
         .map(|(name, _)| name.clone())
         .collect();
+    of_host.sort();
     let site = shared.hosts.sites.get(host);
     let site_hosts = site
         .and_then(|s| shared.hosts.groups.get(s))
         .map(|h| list(h))
         .unwrap_or_default();
-    let play_hosts: Vec<String> = play
+    let all_hosts: Vec<String> = play
         .map(|p| p.groups.iter().flat_map(|g| g.hosts.clone()).collect())
         .unwrap_or_default();
+    // Hosts of other sites go their own way: when one of them fails, nobody here may depend on.
+    let own_group = play
+        .and_then(|p| p.groups.iter().find(|g| g.hosts.iter().any(|h| h == host)))
+        .map(|g| g.hosts.as_slice())
+        .unwrap_or_default();
+    let play_hosts: Vec<String> = all_hosts
+        .iter()
+        .filter(|h| !own_group.contains(h) || !states.is_out(h))
+        .cloned()
+        .collect();
     let text = |s: &str| Value::Str(s.to_owned());
     IndexMap::from([
         ("inventory_hostname".to_owned(), text(host)),
@@ -212,6 +230,8 @@ fn magic(shared: &Shared, play: Option<&Arc<Play>>, host: &str) -> IndexMap<Stri
         ("group_names".to_owned(), list(&of_host)),
         ("play_hosts".to_owned(), list(&play_hosts)),
         ("ansible_play_hosts".to_owned(), list(&play_hosts)),
+        ("ansible_play_batch".to_owned(), list(&play_hosts)),
+        ("ansible_play_hosts_all".to_owned(), list(&all_hosts)),
         (
             "ansible_play_name".to_owned(),
             text(play.map_or("", |p| p.name.as_str())),
@@ -522,7 +542,7 @@ impl Frame {
                     .map_err(Trouble::Error)?;
                 let found = self.shared.local.load(&path).map_err(Trouble::Error)?;
                 let file = if template {
-                    self.template(&found)?
+                    self.template(&found, args)?
                 } else {
                     (*found).clone()
                 };
@@ -532,18 +552,25 @@ impl Frame {
         Ok(files)
     }
 
-    fn template(&self, file: &LocalFile) -> Result<LocalFile, Trouble> {
+    fn template(&self, file: &LocalFile, args: &Node) -> Result<LocalFile, Trouble> {
         let text = std::str::from_utf8(&file.content).map_err(|_| {
             Trouble::Error(format!(
                 "{} is not UTF-8 and cannot be a template",
                 file.path.display()
             ))
         })?;
+        let usual = FileOptions::default();
+        let asked = |name: &str, usual| args.get(name).and_then(truth_of).unwrap_or(usual);
+        let options = FileOptions {
+            trim_blocks: asked("trim_blocks", usual.trim_blocks),
+            lstrip_blocks: asked("lstrip_blocks", usual.lstrip_blocks),
+        };
         let rendered = self
             .shared
             .engine
-            .file(&self.scope, &file.path, text)
+            .file_value(&self.scope, &file.path, text, options)
             .map_err(|e| self.trouble(&e))?;
+        let rendered = rendered.as_str().unwrap_or_default().to_owned();
         Ok(LocalFile {
             content: rendered.into_bytes().into(),
             ..file.clone()

@@ -69,6 +69,12 @@ impl States {
             .unwrap_or_default()
     }
 
+    /// Has the host failed, or been out of reach, and not been rescued?
+    #[must_use]
+    pub fn is_out(&self, host: &str) -> bool {
+        lock(&self.hosts).get(host).is_some_and(|h| h.out.is_some())
+    }
+
     /// Can the host go on?
     #[must_use]
     pub fn goes_on(&self, host: &str) -> bool {

@@ -303,7 +303,7 @@ fn number(node: &Node) -> Option<f64> {
     match &node.kind {
         Kind::Value(Value::Int(n)) => Some(*n as f64),
         Kind::Value(Value::Float(n)) => Some(*n),
-        _ => node.text()?.trim().parse().ok(),
+        _ => super::de::number_of(node.text()?),
     }
 }
 

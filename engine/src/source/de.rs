@@ -39,8 +39,8 @@ fn secrets(node: &Node, found: &mut dyn FnMut(&str)) {
     }
 }
 
-/// The value of a node in a position without a type: the YAML 1.2 core schema, with leading-zero numbers kept as text
-/// and, as in Ansible, `yes/no/on/off` as truth values.
+/// The value of a node in a position without a type: as YAML 1.1 has it, which Ansible reads. Numbers with a leading
+/// zero, times of day and dates are kept as texts.
 #[must_use]
 pub fn untyped(node: &Node) -> Value {
     match &node.kind {
@@ -61,40 +61,74 @@ fn plain(text: &str) -> Value {
     if matches!(text, "" | "~" | "null" | "Null" | "NULL") {
         return Value::Null;
     }
-    if let Some(truth) = truth(text).filter(|_| text.len() > 1) {
-        return Value::Bool(truth);
+    let lower = text.to_ascii_lowercase();
+    // Written in one case, or with a capital.
+    let cased = [lower.as_str(), text.to_ascii_uppercase().as_str()].contains(&text)
+        || text.get(1..) == lower.get(1..);
+    match lower.as_str() {
+        "yes" | "true" | "on" if cased => return Value::Bool(true),
+        "no" | "false" | "off" if cased => return Value::Bool(false),
+        _ => {}
     }
     if let Some(number) = integer(text) {
         return Value::Int(number);
     }
-    let digits = text.trim_start_matches(['-', '+']);
-    let leading_zero =
-        digits.len() > 1 && digits.starts_with('0') && digits.as_bytes().get(1) != Some(&b'.');
-    let number_like = digits
-        .bytes()
-        .next()
-        .is_some_and(|b| b.is_ascii_digit() || b == b'.')
-        && digits
-            .bytes()
-            .all(|b| b.is_ascii_digit() || b".eE+-".contains(&b))
-        && digits.bytes().any(|b| b.is_ascii_digit());
-    match text.parse::<f64>() {
-        Ok(number) if number_like && !leading_zero => Value::Float(number),
-        _ => Value::Str(text.to_owned()),
-    }
+    float(text).map_or_else(|| Value::Str(text.to_owned()), Value::Float)
 }
 
+/// A whole number: decimal, `0x1F` or `0b11`, perhaps with `_` between its digits.
 fn integer(text: &str) -> Option<i64> {
-    let digits = text.trim_start_matches(['-', '+']);
-    if digits.len() > 1 && digits.starts_with('0') {
-        let (radix, rest) = match digits.get(..2)? {
-            "0x" => (16, &digits[2..]),
-            "0o" => (8, &digits[2..]),
-            _ => return None,
-        };
-        return i64::from_str_radix(rest, radix).ok();
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (radix, digits) = match unsigned.get(..2) {
+        Some("0x") => (16, &unsigned[2..]),
+        Some("0b") => (2, &unsigned[2..]),
+        _ => (10, unsigned),
+    };
+    let plain = digits.chars().all(|c| c.is_digit(radix) || c == '_');
+    let begins = radix != 10 || digits.starts_with(|c: char| c.is_ascii_digit());
+    let leading_zero = radix == 10 && digits.len() > 1 && digits.starts_with('0');
+    if !plain || !begins || leading_zero {
+        return None;
     }
-    text.parse().ok()
+    let sign = if text.starts_with('-') { "-" } else { "" };
+    let digits = digits.replace('_', "");
+    i64::from_str_radix(&format!("{sign}{digits}"), radix).ok()
+}
+
+/// A number with a point; an exponent only behind one, and with its sign. A whole number that is too long is one too.
+fn float(text: &str) -> Option<f64> {
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (number, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((number, exponent)) => (number, Some(exponent)),
+        None => (unsigned, None),
+    };
+    let digits = |t: &str| t.bytes().all(|b| b.is_ascii_digit() || b == b'_');
+    let leading_zero = number.len() > 1 && number.starts_with('0') && !number.starts_with("0.");
+    let (whole, part) = match number.split_once('.') {
+        Some((whole, part)) => (whole, part),
+        None if exponent.is_none() && text.len() > 18 => (number, ""),
+        None => return None,
+    };
+    let begins = |t: &str| t.starts_with(|c: char| c.is_ascii_digit());
+    let signed = exponent.is_none_or(|e| {
+        e.strip_prefix(['-', '+'])
+            .is_some_and(|e| !e.is_empty() && e.bytes().all(|b| b.is_ascii_digit()))
+    });
+    let bare = whole.is_empty() && begins(part) && unsigned.len() == text.len();
+    let sound = (begins(whole) || bare) && digits(whole) && digits(part) && signed;
+    if !sound || leading_zero {
+        return None;
+    }
+    text.replace('_', "").parse().ok()
+}
+
+/// A number where one is wanted.
+pub(super) fn number_of(text: &str) -> Option<f64> {
+    let text = text.trim();
+    match integer(text) {
+        Some(number) => Some(number as f64),
+        None => text.parse().ok(),
+    }
 }
 
 /// The truth value that a node is where one is wanted: as in Ansible also the words, quoted or not.

@@ -30,8 +30,8 @@ pub struct Node {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Kind {
     /// A scalar as written. `plain` is false where it was quoted or a block: then it is a string whatever it
-    /// looks like. Plain scalars get a type from the position they stand in, else from the YAML 1.2 core schema
-    /// (numbers with a leading zero stay strings; yes/no/on/off are booleans only where one is expected).
+    /// looks like. Plain scalars get a type from the position they stand in, else from YAML 1.1, as Ansible reads it
+    /// (numbers with a leading zero stay strings).
     Scalar {
         /// The text, escapes and folding resolved.
         text: String,

@@ -242,3 +242,62 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn plain_scalars_mean_what_they_mean_to_ansible() {
+    use serde_json::json;
+    // What ansible-core 2.19 makes of each, but for those that stay texts here (docs/ansible.md).
+    for (text, expected) in [
+        ("0o17", json!("0o17")),
+        ("1_000", json!(1000)),
+        ("1__0", json!(10)),
+        ("0b11", json!(3)),
+        ("0b1_0", json!(2)),
+        ("0b2", json!("0b2")),
+        ("0x1F", json!(31)),
+        ("-0x1F", json!(-31)),
+        ("0x1_F", json!(31)),
+        ("+5", json!(5)),
+        ("_1", json!("_1")),
+        ("1e3", json!("1e3")),
+        ("12e03", json!("12e03")),
+        ("1.5e3", json!("1.5e3")),
+        ("1.0e+3", json!(1000.0)),
+        (".5e3", json!(".5e3")),
+        ("1.", json!(1.0)),
+        (".5", json!(0.5)),
+        ("0.1_5", json!(0.15)),
+        ("685_230.15", json!(685_230.15)),
+        ("1_000.5", json!(1000.5)),
+        ("-1.5", json!(-1.5)),
+        ("y", json!("y")),
+        ("N", json!("N")),
+        ("yes", json!(true)),
+        ("Yes", json!(true)),
+        ("YES", json!(true)),
+        ("Off", json!(false)),
+        ("tRue", json!("tRue")),
+        ("Null", json!(null)),
+        ("~", json!(null)),
+        ("=", json!("=")),
+        ("-", json!("-")),
+        ("08", json!("08")),
+        // These stay texts.
+        ("0644", json!("0644")),
+        ("2024-01-01", json!("2024-01-01")),
+        ("12:30:45", json!("12:30:45")),
+        ("1:30", json!("1:30")),
+        (".inf", json!(".inf")),
+    ] {
+        let sources = Sources::new();
+        let span = sources.whole(sources.add("x", text));
+        let node = Node {
+            span,
+            kind: Kind::Scalar {
+                text: text.to_owned(),
+                plain: true,
+            },
+        };
+        assert_eq!(super::untyped(&node).to_json(false), expected, "{text}");
+    }
+}

@@ -28,6 +28,8 @@ pub struct Names {
     pub tests: Vec<(String, Range<usize>)>,
     /// Functions that are called.
     pub functions: Vec<(String, Range<usize>)>,
+    /// Lookups whose name is written out, with the place of the call.
+    pub lookups: Vec<(String, Range<usize>)>,
     /// Other templates that are included, imported or extended, where their name is a plain text.
     pub templates: Vec<String>,
     /// Operands of `default` and `is defined`: what is undefined in them is no mistake.
@@ -58,7 +60,7 @@ pub(super) fn analyze(text: &str, bare: bool) -> Result<Names, Error> {
     let mut walk = Walk::default();
     walk.found.straight = true;
     if is_template(text) {
-        let tree = parse(text, "", super::syntax(false))?;
+        let tree = parse(text, "", super::syntax())?;
         walk.scoped(|walk| walk.statement(&tree));
     } else if bare {
         let tree = parse_expr(text)?;
@@ -81,7 +83,7 @@ pub(super) fn analyze(text: &str, bare: bool) -> Result<Names, Error> {
 pub(super) fn single_expression(text: &str) -> Option<(usize, &str)> {
     let body = text.strip_suffix('\n').unwrap_or(text);
     let inner = body.strip_prefix("{{")?.strip_suffix("}}")?;
-    let Ok(Stmt::Template(template)) = parse(body, "", super::syntax(false)) else {
+    let Ok(Stmt::Template(template)) = parse(body, "", super::syntax()) else {
         return None;
     };
     let [Stmt::EmitExpr(_)] = template.children.as_slice() else {
@@ -341,6 +343,13 @@ impl Walk {
                     self.found
                         .functions
                         .push((var.id.to_owned(), place.start..end));
+                }
+                let name = match call.args.first() {
+                    Some(CallArg::Pos(Expr::Const(first))) => first.value.as_str(),
+                    _ => None,
+                };
+                if let ("lookup" | "query" | "q", Some(name)) = (var.id, name) {
+                    self.found.lookups.push((name.to_owned(), place.clone()));
                 }
                 self.lookup_of_variable(var.id, call, place);
             }

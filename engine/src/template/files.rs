@@ -31,6 +31,16 @@ impl Default for FileOptions {
 }
 
 impl FileOptions {
+    /// The syntax that they make.
+    pub(super) fn syntax(self) -> minijinja::syntax::SyntaxConfig {
+        let mut builder = minijinja::syntax::SyntaxConfig::builder();
+        builder
+            .keep_trailing_newline(true)
+            .trim_blocks(self.trim_blocks)
+            .lstrip_blocks(self.lstrip_blocks);
+        builder.build().unwrap_or_default()
+    }
+
     /// Reads Ansible's first line `#jinja2: trim_blocks: False, lstrip_blocks: True`; gives what to skip of the text.
     fn header(&mut self, text: &str) -> Result<usize, String> {
         let Some(rest) = text.strip_prefix("#jinja2:") else {
@@ -82,6 +92,14 @@ impl Engine {
         text: &str,
         mut options: FileOptions,
     ) -> Result<Value, TemplateError> {
+        // As in Jinja2: however its lines end, they are written with `\n`.
+        let plain_ends;
+        let text = if text.contains('\r') {
+            plain_ends = text.replace("\r\n", "\n").replace('\r', "\n");
+            plain_ends.as_str()
+        } else {
+            text
+        };
         let span = Span {
             file: FileId(u32::MAX),
             start: 0,
@@ -95,12 +113,7 @@ impl Engine {
         let lines_before = text[..text.len() - body.len()].matches('\n').count();
 
         let mut environment = self.strict.clone();
-        let mut syntax = minijinja::syntax::SyntaxConfig::builder();
-        syntax
-            .keep_trailing_newline(true)
-            .trim_blocks(options.trim_blocks)
-            .lstrip_blocks(options.lstrip_blocks);
-        environment.set_syntax(syntax.build().unwrap_or_default());
+        environment.set_syntax(options.syntax());
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
         environment.set_loader(minijinja::path_loader(folder));
 

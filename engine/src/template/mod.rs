@@ -73,6 +73,8 @@ struct Form<'a> {
 enum Got {
     Native(Jinja),
     Text(String),
+    /// Nothing was printed at all.
+    Nothing,
 }
 
 impl Engine {
@@ -94,7 +96,7 @@ impl Engine {
         let mut strict = Environment::new();
         strict.set_undefined_behavior(UndefinedBehavior::Strict);
         strict.set_fuel(Some(FUEL));
-        strict.set_syntax(syntax(false));
+        strict.set_syntax(syntax());
         strict.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         strict.set_formatter(convert::formatter);
         strict.set_unknown_method_callback(filters::method);
@@ -385,6 +387,7 @@ impl Engine {
             None => {}
         }
         let value = match result {
+            Ok(Got::Nothing) => return Outcome::Value(Arc::new(Value::Str(String::new()))),
             Ok(Got::Text(text)) => Value::Str(text),
             Ok(Got::Native(value)) if value.is_undefined() => {
                 return Outcome::Undefined(Arc::new(report.undefined(None, None)));
@@ -408,14 +411,14 @@ impl Engine {
             }
             Err(error) => return report.outcome(&error),
         };
-        // As in Ansible: a text keeps the line end that stands behind its expression, any other value keeps its type.
+        // As in Ansible: a text ends with as many line ends as its template; any other value keeps its type.
         let value = match value {
-            Value::Str(text)
-                if form.expression.is_some()
-                    && is_template(&form.escaped.text)
-                    && form.escaped.text.ends_with('\n') =>
-            {
-                Value::Str(text + "\n")
+            Value::Str(mut text) if is_template(&form.escaped.text) => {
+                let wanted = line_ends(&form.escaped.text);
+                for _ in line_ends(&text)..wanted {
+                    text.push('\n');
+                }
+                Value::Str(text)
             }
             other => other,
         };
@@ -466,14 +469,14 @@ fn run(
             // As in Ansible, a template that prints one value and nothing else is that value.
             let only = look.trace.take_emitted();
             let text = text?;
-            let body = text.strip_suffix('\n').unwrap_or(&text);
             match only {
                 Some(value)
-                    if value.is_none() && body.is_empty()
-                        || convert::text(&value).is_ok_and(|t| t == text || t == body) =>
+                    if value.is_none() && text.is_empty()
+                        || convert::text(&value).is_ok_and(|t| t == text) =>
                 {
                     Ok(Got::Native(value))
                 }
+                None if text.is_empty() => Ok(Got::Nothing),
                 _ => Ok(Got::Text(text)),
             }
         }
@@ -524,11 +527,29 @@ fn unknowns(node: &Node, errors: &mut Vec<TemplateError>) {
     }
 }
 
-/// Jinja2's syntax with the line ends that Ansible sees to.
-fn syntax(trim_blocks: bool) -> minijinja::syntax::SyntaxConfig {
+/// Jinja2's syntax as Ansible sets it up for texts: the line end behind a block tag is taken away, and the last one,
+/// which is put back behind a text.
+fn syntax() -> minijinja::syntax::SyntaxConfig {
     let mut builder = minijinja::syntax::SyntaxConfig::builder();
-    builder.keep_trailing_newline(true).trim_blocks(trim_blocks);
+    builder.keep_trailing_newline(false).trim_blocks(true);
     builder.build().unwrap_or_default()
+}
+
+/// How many line ends a text ends with.
+fn line_ends(text: &str) -> usize {
+    text.len() - text.trim_end_matches('\n').len()
+}
+
+/// The text that Ansible makes of a value where a file's content is wanted: lists and mappings as JSON, anything else as
+/// Python prints it.
+#[must_use]
+pub fn content_text(value: &Value) -> String {
+    let seen = convert::to_jinja(value);
+    let text = match value {
+        Value::List(_) | Value::Map(_) => filters::json_text(&seen),
+        _ => convert::text(&seen),
+    };
+    text.unwrap_or_default()
 }
 
 /// Does a text hold anything to be rendered?

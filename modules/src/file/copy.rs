@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 use runbook_engine::host::FileType;
 use runbook_engine::module::{Footprint, LocalFile, Module, Stop, Wanted, reference};
 use runbook_engine::resource::Kind as _;
+use runbook_engine::template::content_text;
 use runbook_engine::value::Value;
 use runbook_engine::world::View;
 use schemars::JsonSchema;
@@ -155,10 +156,7 @@ attributes, access lists and SELinux labels of a replaced file stay.
         let dest = absolute(&args.dest)?;
         match (&args.content, &args.src) {
             (Some(content), _) => {
-                let bytes = match content {
-                    serde_json::Value::String(text) => text.clone().into_bytes(),
-                    other => other.to_string().into_bytes(),
-                };
+                let bytes = content_text(&Value::from_json(content)).into_bytes();
                 let item = Item::of(Source::Bytes(Content(bytes)), 0o644);
                 single(args, &dest, "", &item, world)
             }

@@ -104,6 +104,20 @@ impl Json {
     }
 }
 
+/// A value as Python's `json.dumps` writes it.
+pub(in crate::template) fn json_text(value: &Value) -> Result<String, Error> {
+    let json = Json {
+        indent: None,
+        item: ", ".to_owned(),
+        key: ": ".to_owned(),
+        sorted: false,
+        ascii: true,
+    };
+    let mut out = String::new();
+    json.write(value, 0, &mut out)?;
+    Ok(out)
+}
+
 fn to_json(value: Value, given: &Given, nice: bool) -> Result<Value, Error> {
     let indent = given.int(0, "indent")?.or(nice.then_some(4));
     let sorted = given.value(1, "sort_keys")?.map_or(nice, |v| v.is_true());

@@ -6,23 +6,57 @@ use minijinja::{Environment, Error, State, Value};
 use super::times::context;
 use super::{bad, items, text, valid};
 
-const LOOKUPS: &[&str] = &[
+/// Every lookup.
+pub(in crate::template) const LOOKUPS: &[&str] = &[
     "dict",
     "env",
     "file",
     "flattened",
     "indexed_items",
     "items",
-    "lines",
     "list",
+    "nested",
     "sequence",
     "subelements",
-    "template",
     "together",
-    "nested",
-    "vars",
     "varnames",
+    "vars",
 ];
+
+/// Why there is no lookup of this name, and what to do; `None`: there is one.
+pub(in crate::template) fn unknown_lookup(name: &str) -> Option<(String, Option<String>)> {
+    let short = name.rsplit('.').next().unwrap_or(name);
+    if LOOKUPS.contains(&short) {
+        return None;
+    }
+    let instead = match short {
+        "password" | "random_choice" => {
+            "its result differs from run to run; give the value in a variable"
+        }
+        "url" => "use the module `uri` and register its result",
+        "pipe" | "lines" => {
+            "use the module `command` on localhost with `reads_only: true` and register its result"
+        }
+        "fileglob" | "filetree" => "name the files in a list; `copy` takes a whole folder, too",
+        "first_found" => {
+            "write the names in a list and choose with a condition; `| default` chooses among variables"
+        }
+        "template" => "use the module `template`, or write the template as a variable",
+        "ini" | "csvfile" | "unvault" | "config" => "put the values into a file of variables",
+        "inventory_hostnames" => "use `groups`",
+        _ => {
+            let near = crate::diag::nearest(short, LOOKUPS.iter().copied());
+            return Some((
+                format!("there is no lookup `{short}`"),
+                near.map(|n| format!("did you mean `{n}`?")),
+            ));
+        }
+    };
+    Some((
+        format!("the lookup `{short}` is not made here"),
+        Some(instead.to_owned()),
+    ))
+}
 
 /// What a lookup finds, one value for each term.
 fn found(
@@ -187,24 +221,12 @@ fn found(
             }
             Ok(out)
         }
-        "pipe" | "lines" | "url" | "password" | "random_choice" => {
-            let instead = match kind {
-                "password" | "random_choice" => {
-                    "its result differs from run to run; give the value in a variable"
-                }
-                "url" => "use the module `uri` and register its result",
-                _ => {
-                    "use the module `command` on localhost with `reads_only: true` and register its result"
-                }
-            };
-            Err(bad(format!(
-                "the lookup `{kind}` is not made here: {instead}"
-            )))
-        }
         other => {
-            let near = crate::diag::nearest(other, LOOKUPS.iter().copied())
-                .map_or_else(String::new, |n| format!("; did you mean `{n}`?"));
-            Err(bad(format!("there is no lookup `{other}`{near}")))
+            let (message, help) = unknown_lookup(other).unwrap_or_default();
+            Err(bad(match help {
+                Some(help) => format!("{message}: {help}"),
+                None => message,
+            }))
         }
     }
 }

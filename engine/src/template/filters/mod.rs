@@ -21,6 +21,8 @@ use minijinja::{Environment, Error, ErrorKind, State, Value};
 
 use super::analyze::Names;
 
+pub(super) use formats::json_text;
+pub(super) use functions::unknown_lookup;
 pub(super) use regexes::regex;
 pub(super) use times::is_moment;
 pub(super) use versions::compare as compare_versions;
@@ -268,6 +270,11 @@ pub(super) fn unknown_name(env: &Environment<'_>, found: &Names) -> Option<Unkno
             .is_err_and(|e| e.kind() == ErrorKind::UnknownTest);
         if missing {
             return Some(report("test", name, super::tests_of::TESTS, range));
+        }
+    }
+    for (name, range) in &found.lookups {
+        if let Some((message, help)) = unknown_lookup(name) {
+            return Some((message, help, range.clone()));
         }
     }
     found
