@@ -186,7 +186,7 @@ pub struct Footprint {
 pub struct Mark {
     /// The kind, or `*`.
     pub kind: String,
-    /// The id, or `*` for all of the kind.
+    /// The id, or `*` for all of the kind. A `*` within it stands for anything: `/etc/hosts.*~`.
     pub id: String,
 }
 
@@ -245,11 +245,66 @@ impl Mark {
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
         (self.kind == "*" || other.kind == "*" || self.kind == other.kind)
-            && (self.id == "*"
-                || other.id == "*"
-                || self.id == other.id
+            && (self.id == other.id
+                || could_be(&self.id, &other.id)
                 || crate::resource::contains(&self.id, &other.id)
                 || crate::resource::contains(&other.id, &self.id))
+    }
+}
+
+/// Could two ids, in which a `*` stands for anything, be the same? At times it says so though they could not.
+fn could_be(one: &str, other: &str) -> bool {
+    let ends = |id: &'_ str| match id.split_once('*') {
+        Some((begin, rest)) => {
+            let end = rest.rsplit('*').next().unwrap_or(rest);
+            (begin.to_owned(), end.to_owned(), begin.len() + end.len())
+        }
+        None => (id.to_owned(), id.to_owned(), id.len()),
+    };
+    let ((begin, end, least), (other_begin, other_end, other_least)) = (ends(one), ends(other));
+    let fits = match (one.contains('*'), other.contains('*')) {
+        (false, false) => one == other,
+        (true, false) => least <= other.len(),
+        (false, true) => other_least <= one.len(),
+        (true, true) => true,
+    };
+    let begins = begin.starts_with(&other_begin) || other_begin.starts_with(&begin);
+    let ended = end.ends_with(&other_end) || other_end.ends_with(&end);
+    fits && begins && ended
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Mark;
+
+    #[test]
+    fn marks_that_meet() {
+        let meet = |a: &str, b: &str| {
+            let mark = |id: &str| Mark {
+                kind: "file".to_owned(),
+                id: id.to_owned(),
+            };
+            assert_eq!(mark(a).overlaps(&mark(b)), mark(b).overlaps(&mark(a)));
+            mark(a).overlaps(&mark(b))
+        };
+        for (a, b, expected) in [
+            ("/etc", "/etc", true),
+            ("/etc", "/etc/hosts", true),
+            ("/etc", "/etcetera", false),
+            ("*", "/etc", true),
+            ("*", "", true),
+            ("/etc/a.*~", "/etc/a.12ab~", true),
+            ("/etc/a.*~", "/etc/a.~", true),
+            ("/etc/a.*~", "/etc/a~", false),
+            ("/etc/a.*~", "/etc/a", false),
+            ("/etc/a.*~", "/etc/b.12ab~", false),
+            ("/etc/a.*~", "/etc", true),
+            ("/etc/a.*~", "/etc/a.*~", true),
+            ("/etc/a.*~", "/etc/a.b.*~", true),
+            ("/etc/a.*~", "/etc/b.*~", false),
+        ] {
+            assert_eq!(meet(a, b), expected, "{a} {b}");
+        }
     }
 }
 

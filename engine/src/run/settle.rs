@@ -14,7 +14,7 @@ use crate::host::{HostError, Probe, Target, User};
 use crate::journal::{ChangeRecord, Journal, JournalError, NodeStatus, Record};
 use crate::module::{Footprint, LocalFiles, Mark, Stop, Wanted};
 use crate::registry::{ErasedChange, Prepared, Registry};
-use crate::resource::{Change, Kept, Ref, Reversible, WriteError};
+use crate::resource::{Change, Kept, Ref, Reversible, WriteError, contains};
 use crate::value::Value;
 use crate::world::{Known, Lookup, View};
 
@@ -294,7 +294,8 @@ impl Settle<'_> {
         if footprint.everything {
             return Ok(());
         }
-        let named = |key: &Ref, marks: &[&[Mark]]| {
+        let seen = sight.seen();
+        let covers = |key: &Ref, marks: &[&[Mark]]| {
             let here = Mark {
                 kind: key.kind.clone(),
                 id: key.id.clone(),
@@ -302,6 +303,21 @@ impl Settle<'_> {
             marks
                 .iter()
                 .any(|list| list.iter().any(|mark| mark.overlaps(&here)))
+        };
+        // What a name leads to (the file behind a link) is named by it.
+        let leads_to = |asked: &Ref, state: &Known, key: &Ref| {
+            let (Known::State(state), Some(kind)) = (state, self.registry.find_kind(&asked.kind))
+            else {
+                return false;
+            };
+            let form = kind.canonical(asked, state);
+            form.id == key.id || contains(&form.id, &key.id)
+        };
+        let named = |key: &Ref, marks: &[&[Mark]]| {
+            covers(key, marks)
+                || seen
+                    .iter()
+                    .any(|(asked, state)| covers(asked, marks) && leads_to(asked, state, key))
         };
         let defect = |key: &Ref, did: &str| {
             format!(
@@ -315,8 +331,7 @@ impl Settle<'_> {
         {
             return Err(defect(&w.key, "wants to write"));
         }
-        match sight
-            .seen()
+        match seen
             .keys()
             .find(|key| !named(key, &[&footprint.reads, &footprint.writes]))
         {

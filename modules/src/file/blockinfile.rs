@@ -48,7 +48,7 @@ pub struct BlockInFileArgs {
     /// Make the file, and the directories above it, where it is missing. Default: no.
     #[serde(default)]
     pub create: bool,
-    /// Keep the file as it was beside it, with a date in its name. Default: no.
+    /// Keep the file as it was beside it, as `NAME.HASH~`. Default: no.
     #[serde(default)]
     pub backup: bool,
     /// A command that checks the new file before it takes its place; `%s` is its path.

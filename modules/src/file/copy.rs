@@ -14,8 +14,8 @@ use super::kind::type_name;
 use super::listing::ListingKind;
 use super::state::{Content, FileKey, FileState, FileWant, Source, join, parent, sha256, tidy};
 use super::target::{
-    absolute, back_up, check_validator, facts_of, missing_parents, need_parent, set_attributes,
-    source,
+    absolute, back_up, backups, check_validator, facts_of, missing_parents, need_parent,
+    set_attributes, source,
 };
 use super::{FileKind, Mode};
 
@@ -37,7 +37,7 @@ pub struct CopyArgs {
     pub owner: Option<String>,
     /// Group, name or number.
     pub group: Option<String>,
-    /// Keep the file that is replaced beside it, with a date in its name. Default: no.
+    /// Keep the file that is replaced beside it, as `NAME.HASH~`. Default: no.
     #[serde(default)]
     pub backup: bool,
     /// Replace a file whose content differs. No: only where there is none. Default: yes.
@@ -143,7 +143,12 @@ attributes, access lists and SELinux labels of a replaced file stay.
         let dest = tidy(&args.dest);
         let footprint = Footprint::nothing()
             .reads(FileKind::NAME, parent(&dest))
-            .writes(FileKind::NAME, dest);
+            .writes(FileKind::NAME, &dest);
+        let footprint = if args.backup {
+            backups(footprint, &dest)
+        } else {
+            footprint
+        };
         match (&args.src, args.remote_src) {
             (Some(src), true) => footprint
                 .reads(FileKind::NAME, tidy(src))
@@ -325,7 +330,7 @@ fn put(
         want.mode = Some(item.mode);
     }
     if args.backup && want.content.is_some() && now.sha256.as_ref() != Some(&item.source.sha256()) {
-        back_up(wanted, &now);
+        back_up(wanted, dest, &now);
     }
     wanted.set::<FileKind>(&at, &want);
     Ok(())

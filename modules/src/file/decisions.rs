@@ -428,8 +428,7 @@ fn copy_puts_files_where_they_belong() {
 fn a_backup_is_named_by_what_it_holds() {
     let machine = Machine::new(&["/etc/", "/etc/f=old@0600"]);
     let args = r#"{"content": "new", "dest": "/etc/f", "backup": true}"#;
-    let place = "/etc/f.2023-11-14@22:13:20.cba06b5736faf67e54b07b561eae94395e774c517a7d910a54369e1263ccfbd4~";
-    let place = format!("{}~", &place[..place.rfind('.').unwrap() + 9]);
+    let place = "/etc/f.cba06b5736fa~".to_owned();
     let wanted = want::<Copy>(&machine, args).unwrap();
     assert_eq!(wanted.facts["backup_file"], Value::from(place.clone()));
     let (lines, after) = decide::<Copy>(&machine, args).unwrap();

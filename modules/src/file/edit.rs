@@ -9,7 +9,7 @@ use runbook_engine::world::View;
 use super::contents::{ContentKind, bytes_of};
 use super::kind::type_name;
 use super::state::{Content, FileKey, FileWant, Source, parent, tidy};
-use super::target::{absolute, back_up, missing_parents, set_attributes};
+use super::target::{absolute, back_up, backups, missing_parents, set_attributes};
 use super::{FileKind, Mode};
 
 /// The arguments around an edit.
@@ -63,10 +63,15 @@ impl Frame<'_> {
     #[must_use]
     pub fn touches(&self) -> Footprint {
         let path = tidy(self.path);
-        Footprint::nothing()
+        let footprint = Footprint::nothing()
             .reads(FileKind::NAME, parent(&path))
             .reads(ContentKind::NAME, &path)
-            .writes(FileKind::NAME, path)
+            .writes(FileKind::NAME, &path);
+        if self.backup {
+            backups(footprint, &path)
+        } else {
+            footprint
+        }
     }
 
     /// Wants what `edit` makes of the file, of whose bytes nothing else changes. A link is followed.
@@ -119,7 +124,7 @@ impl Frame<'_> {
         if edited.content != old || now.is_absent() {
             want.content = Some(Source::Bytes(Content(edited.content)));
             if self.backup {
-                back_up(&mut wanted, &now);
+                back_up(&mut wanted, &path, &now);
             }
         }
         set_attributes(

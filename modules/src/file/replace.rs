@@ -28,7 +28,7 @@ pub struct ReplaceArgs {
     pub after: Option<String>,
     /// Only before the first place where this regular expression is found (`.` stands for newlines too).
     pub before: Option<String>,
-    /// Keep the file as it was beside it, with a date in its name. Default: no.
+    /// Keep the file as it was beside it, as `NAME.HASH~`. Default: no.
     #[serde(default)]
     pub backup: bool,
     /// A command that checks the new file before it takes its place; `%s` is its path.

@@ -1,9 +1,9 @@
 //! What the modules of this folder share: paths, attributes, backups, missing directories.
 
 use indexmap::IndexMap;
-use jiff::Timestamp;
 use runbook_engine::host::FileType;
-use runbook_engine::module::{Stop, Wanted, reference};
+use runbook_engine::module::{Footprint, Stop, Wanted, reference};
+use runbook_engine::resource::Kind as _;
 use runbook_engine::value::Value;
 use runbook_engine::world::View;
 
@@ -67,25 +67,26 @@ pub fn source(bytes: &[u8], local: Option<&std::path::Path>) -> Source {
     }
 }
 
-/// Where `backup: true` puts the file as it is: beside it, named by the time of its last change and its content, so
-/// that no backup ever stands over another.
+/// What may be written of backups of `path`, with or without links in it.
 #[must_use]
-pub fn backup_path(now: &FileState) -> String {
-    let time = now
-        .mtime
-        .and_then(|s| Timestamp::from_second(s).ok())
-        .map(|t| t.strftime("%Y-%m-%d@%H:%M:%S").to_string())
-        .unwrap_or_default();
-    let sha = now.sha256.as_deref().unwrap_or_default();
-    format!("{}.{time}.{}~", now.path, &sha[..sha.len().min(8)])
+pub fn backups(footprint: Footprint, path: &str) -> Footprint {
+    footprint.writes(FileKind::NAME, format!("{path}.*~"))
 }
 
-/// Wants the file as it is to be kept beside itself, and says where.
-pub fn back_up(wanted: &mut Wanted, now: &FileState) -> Option<String> {
+/// Where `backup: true` puts what stands at `path`: beside it, named by its content. So a check and the run give it the
+/// same name, and no backup stands over another.
+#[must_use]
+pub fn backup_path(path: &str, now: &FileState) -> String {
+    let sha = now.sha256.as_deref().unwrap_or_default();
+    format!("{path}.{}~", &sha[..sha.len().min(12)])
+}
+
+/// Wants what stands at `path` to be kept beside it, and says where. Of a link that is followed the file is kept.
+pub fn back_up(wanted: &mut Wanted, path: &str, now: &FileState) -> Option<String> {
     if now.is != FileType::File {
         return None;
     }
-    let place = backup_path(now);
+    let place = backup_path(path, now);
     wanted.set::<FileKind>(
         &FileKey::new(&place),
         &FileWant {

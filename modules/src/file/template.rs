@@ -26,7 +26,7 @@ pub struct TemplateArgs {
     pub owner: Option<String>,
     /// Group, name or number.
     pub group: Option<String>,
-    /// Keep the file that is replaced beside it, with a date in its name. Default: no.
+    /// Keep the file that is replaced beside it, as `NAME.HASH~`. Default: no.
     #[serde(default)]
     pub backup: bool,
     /// Replace a file whose content differs. No: only where there is none. Default: yes.
