@@ -40,8 +40,10 @@ pub enum Edge {
     Data,
     /// A handler waits for its notifiers.
     Notify,
-    /// `rescue` and `always` wait for their block.
-    Block,
+    /// `rescue` hangs off its block: it runs where the block fails.
+    Rescue,
+    /// `always` waits for its block and its `rescue`, however they end.
+    Always,
 }
 
 impl Edge {
@@ -53,7 +55,8 @@ impl Edge {
             Self::Needs => "needs",
             Self::Data => "data",
             Self::Notify => "notify",
-            Self::Block => "block",
+            Self::Rescue => "rescue",
+            Self::Always => "always",
         }
     }
 }
@@ -80,6 +83,19 @@ pub fn build(program: &Program) -> Graph {
         }
     }
     builder.graph
+}
+
+/// Does the list end with a failure in any case?
+fn fails(items: &[Item]) -> bool {
+    match items.last() {
+        Some(Item::Task(task)) => {
+            task.module.name() == "fail"
+                && task.common.when.is_empty()
+                && task.looped.is_none()
+                && task.ignore_errors.is_none()
+        }
+        _ => false,
+    }
 }
 
 #[derive(Default)]
@@ -237,10 +253,27 @@ impl Builder {
         } else {
             self.list(play, group, &hosts, &block.items, before.to_vec(), why)
         };
-        for part in [&block.rescue, &block.always] {
-            if !part.is_empty() {
-                ends = self.list(play, group, &hosts, part, ends, Edge::Block);
+        if !block.rescue.is_empty() {
+            let rescued = self.list(
+                play,
+                group,
+                &hosts,
+                &block.rescue,
+                ends.clone(),
+                Edge::Rescue,
+            );
+            // Where a rescue ends with `fail`, only `always` comes behind it.
+            if !block.always.is_empty() || !fails(&block.rescue) {
+                ends.extend(
+                    rescued
+                        .into_iter()
+                        .filter(|n| !ends.contains(n))
+                        .collect::<Vec<_>>(),
+                );
             }
+        }
+        if !block.always.is_empty() {
+            ends = self.list(play, group, &hosts, &block.always, ends, Edge::Always);
         }
         if ends == before { Vec::new() } else { ends }
     }
