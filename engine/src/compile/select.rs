@@ -36,7 +36,7 @@ pub(super) fn select(program: &mut Program, call: &Call<'_>) -> Vec<Diagnostic> 
             format!("--start-at-task: there is no task `{}`", start.name),
         );
         let none = none
-            .help("the names that are taken are those of `--list-tasks`; `*` stands for anything");
+            .help("names and ids of tasks and blocks are taken; `--list-tasks` shows names; `*` stands for anything");
         found.push(none.suggest(start.name, known.tasks.iter().map(String::as_str)));
     }
     // Tasks that are only included in the run may have any tag.
@@ -96,6 +96,7 @@ fn known(program: &Program) -> KnownNames {
                 known.tags.extend(common.tags.iter().cloned());
                 let name = common.name.as_ref().and_then(|n| n.text());
                 known.tasks.extend(name.map(str::to_owned));
+                known.tasks.extend(common.id.clone());
             });
         }
         for handler in &play.handlers {
@@ -159,6 +160,12 @@ fn select_item(item: &mut Item, call: &Call<'_>, waiting: &mut Option<Start<'_>>
         }
         Item::Block(block) => {
             if let Some(block) = Arc::get_mut(block) {
+                if waiting
+                    .as_ref()
+                    .is_some_and(|start| start.is(&block.common))
+                {
+                    *waiting = None;
+                }
                 for inner in block
                     .items
                     .iter_mut()
