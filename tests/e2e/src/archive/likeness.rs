@@ -47,8 +47,9 @@ fn described(name: &str, inspected: &str) -> Result<BTreeSet<String>> {
     lines.retain(|line| {
         let line = line.strip_prefix("[]").unwrap_or(line);
         let endpoint = line.starts_with(".NetworkSettings.Networks.");
-        !ANEW.iter().any(|a| line.starts_with(a))
-            && !(endpoint && ENDPOINT.iter().any(|e| line.contains(e)))
+        let anew = ANEW.iter().any(|a| line.starts_with(a));
+        let of_endpoint = endpoint && ENDPOINT.iter().any(|e| line.contains(e));
+        !(anew || of_endpoint)
     });
     Ok(lines.into_iter().collect())
 }
