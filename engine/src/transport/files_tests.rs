@@ -201,6 +201,24 @@ fn a_link_cannot_answer_for_the_next_path() {
     }
 }
 
+#[tokio::test]
+async fn a_link_cannot_answer_for_the_next_path_of_a_connection() {
+    let host = crate::transport::local::connect("here", None);
+    for target in ["x\n.\nabsent /etc", "x\\n.\\nabsent /etc", "ends\n"] {
+        let trap = Trap::new(target.as_bytes(), b"x");
+        let at = trap.folder.path();
+        let asked = [
+            query(&at.join("a-link"), false),
+            query(&at.join("a-file"), false),
+        ];
+        let found = read(host.as_ref(), &User::Login, &asked).await.unwrap();
+        assert_eq!(found[0].as_ref().unwrap().link.as_deref(), Some(target));
+        let file = found[1].as_ref().unwrap();
+        assert_eq!(file.content.as_deref(), Some(&b"plain"[..]));
+    }
+    host.close().await;
+}
+
 #[test]
 fn an_answer_that_is_not_in_order_is_none() {
     let queries = [query(Path::new("/a"), false), query(Path::new("/b"), false)];
