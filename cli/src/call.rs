@@ -49,11 +49,19 @@ pub struct HostArgs {
     #[arg(long)]
     pub accept_new: bool,
     /// How many hosts at most work at the same time
-    #[arg(short, long, default_value_t = 25, value_name = "N")]
+    #[arg(short, long, default_value_t = 25, value_name = "N", value_parser = at_least_one)]
     pub forks: usize,
     /// Say more: what tasks give back (-v), and what each host has cost
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("at least one host has to work".to_owned()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("a whole number is wanted".to_owned()),
+    }
 }
 
 /// Which tasks.
@@ -125,6 +133,8 @@ pub fn compile(
         skip_tags: choice.skip_tags.clone(),
         start_at: choice.start_at_task.clone(),
     };
+    // Of an inventory that could not be read, hosts and variables are missing that are there.
+    let whole = !errors.iter().any(|e| e.severity == diag::Severity::Error);
     // What is wrong with the inventory and with the playbook is told at once.
     let compiled = match compile::compile(&call, &tools) {
         Ok(compiled) => {
@@ -132,7 +142,12 @@ pub fn compile(
             Some(compiled)
         }
         Err(found) => {
-            errors.extend(found);
+            let follows = ["unknown-host", "no-sites", "undefined-variable"];
+            errors.extend(
+                found
+                    .into_iter()
+                    .filter(|d| whole || !follows.contains(&d.id)),
+            );
             None
         }
     };

@@ -33,9 +33,15 @@ pub fn template_error(error: &TemplateError, sources: &Sources) -> Diagnostic {
 }
 
 /// All mistakes.
-pub(super) fn check(program: &Program, hosts: &Hosts, tools: &Arc<Tools>) -> Vec<Diagnostic> {
+pub(super) fn check(
+    program: &Program,
+    hosts: &Hosts,
+    tools: &Arc<Tools>,
+    lost: &BTreeSet<String>,
+) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    let set_in_run = names_set_in_run(program);
+    let mut set_in_run = names_set_in_run(program);
+    set_in_run.extend(lost.iter().cloned());
     for play in &program.plays {
         let mut check = Check {
             play,
@@ -306,6 +312,7 @@ impl Check<'_> {
                 && d.id == "unknown-argument";
             !alias && (aliases.is_empty() || d.id != "missing-argument")
         });
+        checked.extend(self.decimal_mode(task, &task.args, &schema));
         let structure_is_sound = checked.is_empty();
         // The defaults of a module are meant for all of its tasks; a key that one of them does not take says so once.
         self.found.extend(checked);
@@ -465,6 +472,50 @@ impl Check<'_> {
         known
     }
 
+    /// Permission bits that were written, or came out of a template, as a decimal number.
+    fn decimal_mode(
+        &self,
+        task: &Task,
+        args: &Node,
+        schema: &serde_json::Value,
+    ) -> Vec<Diagnostic> {
+        let mut wrong = Vec::new();
+        for name in ["mode", "directory_mode"] {
+            let Some(node) = args.get(name) else { continue };
+            if schema.pointer(&format!("/properties/{name}")).is_none() {
+                continue;
+            }
+            let number = match &node.kind {
+                Kind::Value(Value::Int(number)) => *number,
+                Kind::Scalar { text, plain: true } => {
+                    // In `mode=644` it is a text.
+                    let (_, source) = self.tools.sources.get(node.span.file);
+                    let before = source.get(..node.span.start as usize).unwrap_or_default();
+                    match untyped(node) {
+                        Value::Int(number) if !before.ends_with('=') && text != "0" => number,
+                        _ => continue,
+                    }
+                }
+                _ => continue,
+            };
+            let message = format!(
+                "`{name}: {number}` is a decimal number, to Ansible the permission bits {number:o}"
+            );
+            let module = task.module.name();
+            let help = if (0..=7777).contains(&number) && !number.to_string().contains(['8', '9']) {
+                format!("write the octal digits as a text: `{name}: \"{number:04}\"`")
+            } else {
+                format!("`runbook doc {module}` says what it takes")
+            };
+            wrong.push(
+                Diagnostic::error("bad-value", message)
+                    .at(node.span, "")
+                    .help(help),
+            );
+        }
+        wrong
+    }
+
     /// Where all values are known beforehand, the module itself looks at them; and the files they name have to exist.
     fn arguments(&mut self, task: &Task, loops: &[String]) {
         let mut seen: BTreeSet<String> = BTreeSet::new();
@@ -519,9 +570,17 @@ impl Check<'_> {
                     continue;
                 }
             };
+            self.template_file(task, &args, &mut seen);
             if !task.module.expressions().is_empty()
                 || crate::run::frame::unknown_within(&args).is_some()
             {
+                continue;
+            }
+            let decimal = self.decimal_mode(task, &args, &task.module.schema());
+            if let Some(diagnostic) = decimal.into_iter().next() {
+                if seen.insert(format!("{diagnostic:?}")) {
+                    self.found.push(diagnostic);
+                }
                 continue;
             }
             if let Err(diagnostic) = task.module.prepare(&args) {
@@ -531,6 +590,38 @@ impl Check<'_> {
                 continue;
             }
             self.files(task, &args, &mut seen);
+        }
+    }
+
+    /// The file of a `template`, where its name is known, is well-formed.
+    fn template_file(&mut self, task: &Task, args: &Node, seen: &mut BTreeSet<String>) {
+        let src = args.get("src").and_then(Node::text);
+        let Some(src) = src.filter(|_| task.module.name() == "template") else {
+            return;
+        };
+        let store = crate::run::local::LocalStore::default();
+        let folders: [PathBuf; 1] = [self.play.folder.clone()];
+        // What is not there, or no text, is told elsewhere.
+        let Ok(path) = store.find(src, "templates", &folders) else {
+            return;
+        };
+        if path.is_dir() || !seen.insert(format!("template {}", path.display())) {
+            return;
+        }
+        let Ok(file) = self.tools.sources.load(&path) else {
+            return;
+        };
+        let (_, text) = self.tools.sources.get(file);
+        if let Err(wrong) = self.tools.engine.check_file(&text) {
+            let at = |offset: usize| u32::try_from(offset.min(text.len())).unwrap_or(u32::MAX);
+            let span = Span {
+                file,
+                start: at(wrong.range.start),
+                end: at(wrong.range.end),
+            };
+            let mut diagnostic = Diagnostic::error("template-syntax", wrong.message).at(span, "");
+            diagnostic.help = wrong.help;
+            self.found.push(diagnostic);
         }
     }
 

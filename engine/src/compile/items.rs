@@ -29,6 +29,8 @@ pub(super) struct ItemCompiler {
     /// All hosts of the play.
     pub hosts: BTreeSet<String>,
     pub errors: Vec<Diagnostic>,
+    /// Variables that tasks would have set which could not be understood.
+    pub lost: BTreeSet<String>,
     pub depth: usize,
 }
 
@@ -97,6 +99,7 @@ impl ItemCompiler {
             }
             playbook::Item::Include(include) => out.extend(self.include(include, inherited, path)),
             playbook::Item::Meta(meta) => out.extend(self.meta(meta, inherited, path)),
+            playbook::Item::Lost(names) => self.lost.extend(names.iter().cloned()),
         }
     }
 

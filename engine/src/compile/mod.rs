@@ -88,6 +88,15 @@ impl ModuleNames for Registry {
     }
 }
 
+/// Mistakes of files, because of which variables may be missing.
+const UNREAD: [&str; 5] = [
+    "vault-file",
+    "vault-string",
+    "yaml",
+    "unreadable-file",
+    "not-utf-8",
+];
+
 /// Compiles. `Err`: everything that is wrong.
 pub fn compile(call: &Call<'_>, tools: &Arc<Tools>) -> Result<Compiled, Vec<Diagnostic>> {
     let mut errors = Vec::new();
@@ -97,6 +106,7 @@ pub fn compile(call: &Call<'_>, tools: &Arc<Tools>) -> Result<Compiled, Vec<Diag
         tools,
         errors: Vec::new(),
         program: Program::default(),
+        lost: BTreeSet::new(),
         limit: None,
     };
     if let Some(limit) = call.limit {
@@ -106,10 +116,18 @@ pub fn compile(call: &Call<'_>, tools: &Arc<Tools>) -> Result<Compiled, Vec<Diag
         compiler.playbook(path, &Inherited::default(), &mut Vec::new());
     }
     errors.append(&mut compiler.errors);
+    let lost = compiler.lost;
     let mut program = compiler.program;
+    // What stands in a file that cannot be read may be what seems to be undefined.
+    let unread = errors.iter().any(|e| UNREAD.contains(&e.id));
     errors.extend(select::select(&mut program, call));
     // References between tasks and the meaning of arguments can only be judged where the structure is sound.
-    errors.extend(check::check(&program, &hosts, tools));
+    let found = check::check(&program, &hosts, tools, &lost);
+    errors.extend(
+        found
+            .into_iter()
+            .filter(|d| !unread || d.id != "undefined-variable"),
+    );
     let (errors, warnings): (Vec<_>, Vec<_>) = in_order(errors)
         .into_iter()
         .partition(|d| d.severity == crate::diag::Severity::Error);
@@ -160,6 +178,8 @@ struct Compiler<'a> {
     tools: &'a Arc<Tools>,
     errors: Vec<Diagnostic>,
     program: Program,
+    /// Variables that tasks would have set which could not be understood.
+    lost: BTreeSet<String>,
     /// The hosts that `--limit` leaves.
     limit: Option<BTreeSet<String>>,
 }
@@ -342,6 +362,7 @@ impl Compiler<'_> {
             folder: folder.to_owned(),
             hosts: all,
             errors: Vec::new(),
+            lost: BTreeSet::new(),
             depth: 0,
         };
         let mut sections: Vec<Vec<Item>> = Vec::new();
@@ -351,6 +372,7 @@ impl Compiler<'_> {
         }
         let handlers = compiler.handlers(&play.handlers, &own, &format!("{path}/handlers"));
         self.errors.append(&mut compiler.errors);
+        self.lost.append(&mut compiler.lost);
         let facts = play.gather_facts.as_ref().map(untyped);
         self.program.plays.push(Arc::new(Play {
             name,
@@ -375,6 +397,17 @@ impl Compiler<'_> {
         match Pattern::parse(text) {
             Ok(pattern) => {
                 let (mut hosts, unknown) = pattern.hosts(self.call.inventory);
+                let none_given = self.call.inventory.sources.is_empty()
+                    && self.call.inventory.hosts.values().all(|h| h.implicit);
+                if none_given && hosts.is_empty() && !unknown.iter().any(|n| n == "localhost") {
+                    let message = format!("no inventory was given, so no host matches `{text}`");
+                    self.errors.push(
+                        Diagnostic::error("unknown-host", message)
+                            .at(span, "")
+                            .help("name one with `-i`; only `hosts: localhost` needs none"),
+                    );
+                    return hosts;
+                }
                 for name in unknown {
                     if name == "localhost" {
                         continue;

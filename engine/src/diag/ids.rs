@@ -180,6 +180,10 @@ pub const IDS: &[(&str, &str)] = &[
         "A file of `vars_files` would differ between hosts of one play.",
     ),
     (
+        "vault-file",
+        "A file is encrypted with Ansible Vault, and cannot be read.",
+    ),
+    (
         "vault-string",
         "An encrypted string stands where it cannot be read.",
     ),

@@ -9,7 +9,7 @@ use crate::template::is_template;
 use crate::value::Value;
 
 /// Names that are understood.
-const KNOWN: &[&str] = &[
+pub(crate) const KNOWN: &[&str] = &[
     "ansible_host",
     "ansible_ssh_host",
     "ansible_port",

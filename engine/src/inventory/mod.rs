@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 use indexmap::{IndexMap, IndexSet};
 
+#[cfg(test)]
+pub(crate) use connection::KNOWN as CONNECTION_VARIABLES;
 pub use connection::SshOptions;
 pub use pattern::Pattern;
 pub use read::read;

@@ -1,9 +1,10 @@
 //! The keywords: their names, where each may stand, and those of Ansible that are not here.
 
-use super::Keywords;
 use super::shapes::shaped;
+use super::{Item, Keywords};
 use crate::diag::{Diagnostic, nearest};
 use crate::source::{Kind, Node};
+use crate::value::Value;
 
 /// Keywords of a play.
 pub const PLAY: &[&str] = &[
@@ -187,6 +188,25 @@ pub fn take(
         _ => return false,
     }
     true
+}
+
+impl Keywords {
+    /// What a key that was refused would have set is not undefined, too: `item`, of Ansible's old loops.
+    pub(super) fn refused(&mut self, key: &Node) {
+        if self.looped.is_none() && key.text().is_some_and(|k| k.starts_with("with_")) {
+            let why = "the loop was refused".to_owned();
+            self.looped = Some(Node {
+                span: key.span,
+                kind: Kind::Value(Value::Unknown(why)),
+            });
+        }
+    }
+
+    /// What stands in place of a task that could not be understood.
+    pub(super) fn lost(&self) -> Option<Item> {
+        let register = self.register.as_ref()?.text()?;
+        Some(Item::Lost(vec![register.to_owned()]))
+    }
 }
 
 /// The mistake of a key that is not a keyword where it stands.

@@ -69,6 +69,8 @@ pub enum Item {
     Include(Box<Include>),
     /// `meta`.
     Meta(Box<Meta>),
+    /// A task that could not be understood, which was told; the variables that it would have set.
+    Lost(Vec<String>),
 }
 
 /// A block.

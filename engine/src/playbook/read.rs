@@ -284,6 +284,7 @@ impl Reader<'_> {
                 continue;
             }
             if !(TASK.contains(&name) && take(&mut keywords, name, value, self.errors)) {
+                keywords.refused(key);
                 self.errors.push(unknown(key, TASK, "a task"));
             }
         }
@@ -377,6 +378,7 @@ impl Reader<'_> {
         };
         let mut listen = Vec::new();
         let mut more_args = None;
+        let mut strangers: Vec<&Node> = Vec::new();
         let mut module: Option<(&Node, String, &Node)> = None;
         for (key, value) in entries {
             let name = key.text().unwrap_or_default();
@@ -395,12 +397,21 @@ impl Reader<'_> {
                     } else if known {
                         module = Some((key, short, value));
                     } else {
-                        self.errors
-                            .push(self.unknown_key(key, &short, &names, entries));
+                        strangers.push(key);
+                        keywords.refused(key);
                         wrong = true;
                     }
                 }
             }
+        }
+        if let Some((key, module, value)) = &module
+            && self.beside_its_module(key, module, value, &mut strangers)
+        {
+            return keywords.lost();
+        }
+        for key in strangers {
+            let unknown = self.unknown_key(key, base(key), &names, entries);
+            self.errors.push(unknown);
         }
         let Some((key, module, value)) = module else {
             if !wrong {
@@ -410,9 +421,11 @@ impl Reader<'_> {
                     "a task is its keywords and one module, as in `copy: {src: a, dest: /b}`",
                 ));
             }
-            return None;
+            return keywords.lost();
         };
-        let args = self.arguments(&module, value, more_args)?;
+        let Some(args) = self.arguments(&module, value, more_args) else {
+            return keywords.lost();
+        };
         let task = Task {
             span: node.span,
             keywords,
@@ -422,6 +435,47 @@ impl Reader<'_> {
             listen,
         };
         Some(Item::Task(Box::new(task)))
+    }
+
+    /// The arguments of a module that has none below it, where they stand beside it: one mistake for all of them. They
+    /// are taken out of `strangers`.
+    fn beside_its_module(
+        &mut self,
+        key: &Node,
+        module: &str,
+        value: &Node,
+        strangers: &mut Vec<&Node>,
+    ) -> bool {
+        let empty = matches!(&value.kind, Kind::Scalar { text, plain: true } if text.is_empty());
+        if !empty {
+            return false;
+        }
+        let known = self.modules.arguments(module);
+        let is_argument = |key: &&Node| known.iter().any(|k| Some(k.as_str()) == key.text());
+        let arguments: Vec<&Node> = strangers.iter().copied().filter(is_argument).collect();
+        let Some(first) = arguments.first() else {
+            return false;
+        };
+        let names: Vec<String> = arguments
+            .iter()
+            .filter_map(|k| k.text().map(|t| format!("`{t}`")))
+            .collect();
+        let stand = if names.len() == 1 { "stands" } else { "stand" };
+        let message = format!(
+            "{} {stand} beside `{module}`, not below it",
+            names.join(", ")
+        );
+        let wrong = Diagnostic::error("unknown-keyword", message)
+            .at(first.span, "")
+            .and(key.span, "of this module");
+        self.errors.push(wrong.help(format!(
+            "indent the arguments further than `{module}`: by two blanks more"
+        )));
+        strangers.retain(|key| !is_argument(key));
+        for key in strangers.iter() {
+            self.errors.push(unknown(key, TASK, "a task"));
+        }
+        true
     }
 
     /// The entries of a task with its module as a key, and whether they are sound:
@@ -508,7 +562,8 @@ impl Reader<'_> {
             ))
             .help(instead);
         }
-        let near_keyword = nearest(short, TASK.iter().copied());
+        let near_keyword = nearest(short, TASK.iter().copied())
+            .filter(|_| key.text().is_none_or(|whole| !whole.contains('.')));
         let near_module = nearest(short, names.iter().map(String::as_str));
         let far = |near: Option<&str>| near.map(|n| strsim::damerau_levenshtein(short, n));
         if near_keyword.is_some() && (near_module.is_none() || far(near_keyword) < far(near_module))

@@ -215,11 +215,39 @@ fn tasks_that_are_wrong() {
         ),
         (
             "mysql_query: {}\n",
-            "1:1 unknown-module: there is no module `mysql_query` (there is",
+            "1:1 unknown-module: there is no module `mysql_query` (this version has no module for MySQL",
         ),
         (
             "ansible.builtin.cpoy: {}\n",
             "1:1 unknown-module: there is no module `cpoy` (did you mean `copy`?)",
+        ),
+        (
+            "git: {repo: x}\n",
+            "1:1 unknown-module: there is no module `git` (this version has no module for git",
+        ),
+        (
+            "ansible.builtin.git: {repo: x}\n",
+            "1:1 unknown-module: there is no module `git` (this version has no module for git",
+        ),
+        (
+            "ansible.builtin.idd: {repo: x}\n",
+            "1:1 unknown-module: there is no module `idd`",
+        ),
+        (
+            "systemd: {name: x}\n",
+            "1:1 unknown-module: there is no module `systemd` (this version has no module for services yet",
+        ),
+        (
+            "include: x.yaml\n",
+            "1:1 unknown-module: there is no module `include` (use `include_tasks`",
+        ),
+        (
+            "include_role: {name: x}\n",
+            "1:1 unknown-module: there is no module `include_role` (roles are not read by this version; put",
+        ),
+        (
+            "name: x\ncommand:\ncmd: ls\nchdir: /\n",
+            "3:1 unknown-keyword: `cmd`, `chdir` stand beside `command`, not below it (indent",
         ),
         (
             "rescue: []\n",

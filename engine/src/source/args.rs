@@ -198,11 +198,17 @@ impl<'a> Check<'a> {
             }
         };
         let closed = schema.get("additionalProperties") == Some(&Json::Bool(false));
+        // What a misspelt argument stands for is not missing, too.
+        let mut meant = Vec::new();
         for (key, value) in entries {
             match properties.get(key.text().unwrap_or_default()) {
                 Some(property) => self.node(property, value, key.text().unwrap_or_default()),
                 None if closed => {
                     let known: Vec<&str> = properties.keys().map(String::as_str).collect();
+                    meant.extend(nearest(
+                        key.text().unwrap_or_default(),
+                        known.iter().copied(),
+                    ));
                     self.unknown(key, &known);
                 }
                 None => {
@@ -219,7 +225,7 @@ impl<'a> Check<'a> {
             .flatten();
         for missing in required
             .filter_map(Json::as_str)
-            .filter(|r| node.get(r).is_none())
+            .filter(|r| node.get(r).is_none() && !meant.contains(r))
         {
             let of = if name.is_empty() {
                 String::new()

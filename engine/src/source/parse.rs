@@ -28,6 +28,10 @@ pub fn parse(sources: &Sources, file: FileId) -> Result<Vec<Node>, Vec<Diagnosti
 /// else is wrong can be told too; a document that is not YAML is left out.
 pub fn parse_all(sources: &Sources, file: FileId, errors: &mut Vec<Diagnostic>) -> Vec<Node> {
     let (_, text) = sources.get(file);
+    if let Some(wrong) = vault_file(file, &text) {
+        errors.push(wrong);
+        return Vec::new();
+    }
     let mut reader = Reader {
         file,
         text: &text,
@@ -47,6 +51,26 @@ pub fn parse_all(sources: &Sources, file: FileId, errors: &mut Vec<Diagnostic>) 
     }
     errors.append(&mut reader.errors);
     documents
+}
+
+/// The mistake that a file is encrypted as a whole.
+fn vault_file(file: FileId, text: &str) -> Option<Diagnostic> {
+    if !text.starts_with("$ANSIBLE_VAULT;") {
+        return None;
+    }
+    let end = text.lines().next().unwrap_or_default().len();
+    let span = Span {
+        file,
+        start: 0,
+        end: u32::try_from(end).unwrap_or(0),
+    };
+    let wrong = Diagnostic::error(
+        "vault-file",
+        "this file is encrypted with Ansible Vault; such files are not read by this version",
+    );
+    Some(wrong.at(span, "").help(
+        "decrypt it with `ansible-vault decrypt` into a file that only you can read, and give that with `-e @FILE`",
+    ))
 }
 
 /// The only document of a file; `None` where it is empty.

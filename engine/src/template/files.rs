@@ -1,5 +1,6 @@
 //! Template files, as the module `template` renders them.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -70,7 +71,52 @@ impl FileOptions {
     }
 }
 
+/// What is wrong with a template file, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileMistake {
+    /// Bytes of the text.
+    pub range: Range<usize>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub help: Option<String>,
+}
+
 impl Engine {
+    /// Is a template file well-formed, and does every filter, test, function and lookup exist that it uses?
+    pub fn check_file(&self, text: &str) -> Result<(), FileMistake> {
+        let mistake = |range, message: String, help| FileMistake {
+            range,
+            message,
+            help,
+        };
+        let first_line = 0..text.lines().next().unwrap_or_default().len();
+        let skipped = FileOptions::default()
+            .header(text)
+            .map_err(|message| mistake(first_line, message, None))?;
+        let body = text.get(skipped..).unwrap_or_default();
+        let found = analyze(body, false).map_err(|error| {
+            let of_line = || {
+                let line = error.line().unwrap_or(1).saturating_sub(1);
+                let start: usize = body.split_inclusive('\n').take(line).map(str::len).sum();
+                start..start
+            };
+            let range = error.range().unwrap_or_else(of_line);
+            let message = error
+                .detail()
+                .map_or_else(|| error.to_string(), str::to_owned);
+            mistake(range.start + skipped..range.end + skipped, message, None)
+        })?;
+        match super::filters::unknown_name(&self.strict, &found) {
+            Some((message, help, range)) => Err(mistake(
+                range.start + skipped..range.end + skipped,
+                message,
+                help,
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// Renders a template file with the usual options; see [`Engine::file_value`].
     pub fn file(
         self: &Arc<Self>,

@@ -30,7 +30,7 @@ use minijinja::{Environment, UndefinedBehavior, Value as Jinja};
 
 pub use analyze::{Names, Use, names};
 pub use error::{ErrorKind, TemplateError, within};
-pub use files::FileOptions;
+pub use files::{FileMistake, FileOptions};
 pub use place::named_like_a_secret;
 pub use scope::{Names as DynamicNames, Scope};
 
@@ -569,6 +569,8 @@ fn truth(text: &str) -> Option<bool> {
 
 #[cfg(test)]
 mod cases;
+#[cfg(test)]
+mod documented;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]

@@ -152,7 +152,7 @@ fn every_mistake_is_told_at_its_place_and_nobody_is_connected() -> Result<()> {
         let says = format!("{count} mistakes. Nothing was touched; no host was connected.");
         assert!(run.err.contains(&says), "{}", run.err);
         for hint in [
-            "`windows_service`",
+            "this version has no module for Windows hosts",
             "did you mean `content`?",
             "did you mean `docker_container`?",
             "did you mean `when`?",

@@ -22,6 +22,8 @@ use minijinja::{Environment, Error, ErrorKind, State, Value};
 use super::analyze::Names;
 
 pub(super) use formats::json_text;
+#[cfg(test)]
+pub(super) use functions::LOOKUPS;
 pub(super) use functions::unknown_lookup;
 pub(super) use regexes::regex;
 pub(super) use times::is_moment;

@@ -1,0 +1,127 @@
+//! One slip is told as one mistake, with what to do: nothing is told of what only follows from it.
+
+use anyhow::{Result, ensure};
+use runbook_e2e::Scene;
+
+/// What was written, and for each mistake a part of what is said.
+type Case = (&'static str, &'static [&'static str]);
+
+const TASKS: &[Case] = &[
+    (
+        "    - copy: {content: x, dset: /x}\n",
+        &["did you mean `dest`?"],
+    ),
+    (
+        "    - cpoyx: {content: x}
+      register: found
+    - debug: {msg: '{{ found.x }}'}\n",
+        &["there is no module `cpoyx`"],
+    ),
+    (
+        "    - debug: {msg: '{{ item }}'}
+      with_items: [1]
+    - include_tasks: '{{ item }}.yaml'
+      with_items: [a]\n",
+        &[
+            "`with_items` is not a keyword here",
+            "`with_items` is not a keyword here",
+        ],
+    ),
+    (
+        "    - debug: {msg: '{{ item }}'}
+      with_fileglob: '*.txt'\n",
+        &["`with_fileglob` is not a keyword here"],
+    ),
+    (
+        "    - name: x
+      copy:
+      src: a
+      dest: /b
+      mode: '0644'\n",
+        &["`src`, `dest`, `mode` stand beside `copy`, not below it"],
+    ),
+    (
+        "    - copy: {content: x, dest: /x, mode: 644}
+    - copy: content=x dest=/x mode=644
+    - copy: {content: x, dest: /x, mode: 0644}
+    - copy: {content: x, dest: /x, mode: '644'}
+    - copy: {content: x, dest: /x, mode: u=rw}
+    - file: {path: /x, mode: \"{{ m }}\"}
+      vars: {m: 755}\n",
+        &[
+            "`mode: 644` is a decimal number, to Ansible the permission bits 1204",
+            "write the octal digits as a text: `mode: \"0755\"`",
+        ],
+    ),
+    (
+        "    - debug: {msg: '{{ item }}'}
+      loop: \"{{ query('fileglob','*.txt') }}\"
+    - debug: {msg: \"{{ lookup('nosuch', inventory_hostname) }}\"}
+    - debug: {msg: \"{{ lookup('env', 'HOME') }}\"}\n",
+        &[
+            "the lookup `fileglob` is not made here",
+            "there is no lookup `nosuch`",
+        ],
+    ),
+    (
+        "    - template: {src: bad.j2, dest: /x}
+    - template: {src: bad.j2, dest: '/{{ found.stdout }}'}
+    - template: {src: filter.j2, dest: /x}
+    - command: ls
+      register: found\n",
+        &["bad.j2:2:7", "there is no filter `nofilter`"],
+    ),
+];
+
+#[test]
+fn one_slip_is_one_mistake() -> Result<()> {
+    let scene = Scene::new()?;
+    scene.write("templates/bad.j2", "a\n{% if %}\n")?;
+    scene.write(
+        "templates/filter.j2",
+        "a\n{{ inventory_hostname | nofilter }}\n",
+    )?;
+    for (tasks, said) in TASKS {
+        scene.write("p.yaml", &format!("- hosts: localhost\n  tasks:\n{tasks}"))?;
+        told(&scene, &["p.yaml", "-i", "localhost,"], said)?;
+    }
+    Ok(())
+}
+
+fn told(scene: &Scene, args: &[&str], said: &[&str]) -> Result<()> {
+    let run = scene.runbook(&[&["play", "--syntax-check"], args].concat())?;
+    let count = run.err.matches("error[").count();
+    ensure!(count == said.len(), "{count} mistakes in {}", run.text());
+    for part in said {
+        ensure!(run.err.contains(part), "`{part}` is not in {}", run.text());
+    }
+    Ok(())
+}
+
+#[test]
+fn what_stands_in_a_file_that_cannot_be_read_is_not_undefined() -> Result<()> {
+    let scene = Scene::new()?;
+    scene.write("vaulted.yaml", "$ANSIBLE_VAULT;1.1;AES256\n6162\n6364\n")?;
+    let playbook = "- hosts: localhost
+  vars_files: [vaulted.yaml]
+  tasks:
+    - debug: {msg: '{{ in_there }}'}
+";
+    scene.write("p.yaml", playbook)?;
+    let encrypted = ["this file is encrypted with Ansible Vault"];
+    told(&scene, &["p.yaml", "-i", "localhost,"], &encrypted)?;
+    let web = "- hosts: web\n  tasks:\n    - debug: {msg: '{{ in_there }}'}\n";
+    scene.write("web.yaml", web)?;
+    scene.write("broken/hosts.yaml", "all:\n  hosts:\n    a: [\n")?;
+    told(
+        &scene,
+        &["web.yaml", "-i", "broken/hosts.yaml"],
+        &["this is not YAML"],
+    )?;
+    scene.write("whole/hosts", "[web]\na\n")?;
+    scene.write(
+        "whole/group_vars/web.yaml",
+        "$ANSIBLE_VAULT;1.1;AES256\n6162\n",
+    )?;
+    told(&scene, &["web.yaml", "-i", "whole"], &encrypted)
+}
