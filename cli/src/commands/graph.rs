@@ -11,11 +11,6 @@ use crate::call::{self, ChoiceArgs, HostArgs};
 use crate::{lookup, report};
 
 /// Draw the graph of a playbook: its tasks on its hosts, and what waits for what.
-///
-/// An edge leads from what comes first to what waits for it, and is named by the reason: `order` (it is written so),
-/// `needs` (the keyword, in a parallel block), `data` (a variable that the first registers), `notify` (of a handler),
-/// `rescue` (of a block that fails; behind a rescue that does not end with `fail` it goes on as behind the block),
-/// `always` (of a block, however it ends). In pictures `order` is a plain line, the others are dashed.
 #[derive(clap::Args)]
 pub struct Args {
     /// The playbooks

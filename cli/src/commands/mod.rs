@@ -18,6 +18,11 @@ pub enum Command {
     /// Carry out one module on some hosts.
     Call(call::Args),
     /// Draw the graph of a playbook.
+    ///
+    /// An edge leads from what comes first to what waits for it, and is named by the reason: `order` (it is written
+    /// so), `needs` (the keyword, in a parallel block), `data` (a variable that the first registers), `notify` (of a
+    /// handler), `rescue` (of a block that fails; behind a rescue that does not end with `fail` it goes on as behind
+    /// the block), `always` (of a block, however it ends). In pictures `order` is a plain line, the others are dashed.
     Graph(graph::Args),
     /// Describe the modules.
     Doc(doc::Args),

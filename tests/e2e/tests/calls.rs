@@ -251,5 +251,13 @@ fn a_rescue_hangs_off_its_block() -> Result<()> {
         "other -rescue-> mend",
     ];
     assert_eq!(edges, expected, "{}", run.out);
+    let help = scene.runbook(&["graph", "--help"])?;
+    for word in ["order", "needs", "data", "notify", "rescue", "always"] {
+        assert!(
+            help.out.contains(&format!("`{word}`")),
+            "{word}: {}",
+            help.out
+        );
+    }
     Ok(())
 }
