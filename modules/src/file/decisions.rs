@@ -324,7 +324,7 @@ fn copy_puts_files_where_they_belong() {
         (r#"{"content": "old", "dest": "/etc/php.ini"}"#, &[]),
         (
             r#"{"content": {"a": [1]}, "dest": "/etc/n", "mode": "0600"}"#,
-            &["/etc/n: absent → file, content 9 bytes, mode 0600"],
+            &["/etc/n: absent → file, content 10 bytes, mode 0600"],
         ),
         (
             r#"{"src": "php.ini", "dest": "/etc/d"}"#,

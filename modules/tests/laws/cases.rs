@@ -183,7 +183,7 @@ fn owned() -> Vec<Case> {
         ),
         case(
             "file",
-            "{path: $DIR/tree/in, state: directory, owner: \"9\", group: \"10\", mode: \"2700\"}",
+            "{path: $DIR/tree/in, state: directory, owner: \"9\", group: \"10\", mode: \"0700\"}",
             tree,
         ),
         case(

@@ -639,7 +639,7 @@ fn attributes(
     }
     if to.is != FileType::Link {
         let mode = to.mode.unwrap_or_else(|| default_mode(to.is));
-        let _ = writeln!(lines, "try {i} chmod -- {mode:04o} {place}");
+        let _ = writeln!(lines, "try {i} chmod -- {mode:05o} {place}");
     }
     lines
 }
@@ -655,7 +655,7 @@ fn restore_attributes(place: &str, flag: &str, from: &FileState) -> String {
         let _ = write!(line, "; owned {place} '{flag}' {uid} {gid}");
     }
     if let (Some(mode), true) = (from.mode, from.is != FileType::Link) {
-        let _ = write!(line, "; chmod -- {mode:04o} {place}");
+        let _ = write!(line, "; chmod -- {mode:05o} {place}");
     }
     line
 }
