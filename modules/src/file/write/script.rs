@@ -639,6 +639,7 @@ fn attributes(
     }
     if to.is != FileType::Link {
         let mode = to.mode.unwrap_or_else(|| default_mode(to.is));
+        // With four digits GNU chmod would leave setuid and setgid of a directory as they are.
         let _ = writeln!(lines, "try {i} chmod -- {mode:05o} {place}");
     }
     lines
