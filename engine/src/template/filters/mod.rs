@@ -168,7 +168,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "its result differs from run to run; give the value in a variable",
     ),
     ("json_query", "use `selectattr`, `map` and `first`"),
-    ("vault", "vault files are not read by this version; give the secret with `-e @FILE`"),
+    (
+        "vault",
+        "vault files are not read by this version; give the secret with `-e @FILE`",
+    ),
     ("unvault", "files from Ansible Vault are read as they are"),
     (
         "realpath",
