@@ -162,8 +162,10 @@ fn a_rollback_can_be_repeated_and_taken_back() -> Result<()> {
         .filter_map(|l| l.split_whitespace().next())
         .filter(|w| w.starts_with("20"))
         .collect();
+    // The oldest stands first.
     assert_eq!(ids.len(), 2, "{}", runs.out);
-    let first_run = if ids[0] == second_run { ids[1] } else { ids[0] };
+    assert_eq!(ids[1], second_run, "{}", runs.out);
+    let first_run = ids[0];
 
     call(&scene, &["rollback", first_run], 0)?;
     assert_eq!(tree(&scene)?, before);
@@ -184,7 +186,7 @@ fn a_rollback_can_be_repeated_and_taken_back() -> Result<()> {
         .lines()
         .filter(|l| l.contains(&format!("rollback of {first_run}")))
         .filter_map(|l| l.split_whitespace().next())
-        .min()
+        .next()
         .unwrap_or_default()
         .to_owned();
     call(&scene, &["rollback", &back], 0)?;
@@ -223,7 +225,7 @@ fn what_others_have_changed_is_named_and_left() -> Result<()> {
         .lines()
         .filter_map(|l| l.split_whitespace().next())
         .filter(|w| w.starts_with("20"))
-        .min()
+        .next()
         .unwrap_or_default()
         .to_owned();
     let many = scene.path("t/many-2").display().to_string();
