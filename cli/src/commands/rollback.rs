@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use runbook_engine::journal::Journal;
 use runbook_engine::rollback::{Choice, Handlers, Rollback, Told};
 use runbook_engine::run::exit;
 use runbook_engine::run::hosts::Fleet;
@@ -23,7 +24,8 @@ use crate::{lookup, report};
 /// terminal the plan is shown and you are asked before anything is changed.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The run (the last one)
+    /// The run (the last one that is no rollback)
+    #[arg(value_name = "RUN")]
     run_id: Option<String>,
     #[command(flatten)]
     hosts: HostArgs,
@@ -48,8 +50,13 @@ pub struct Args {
 
 pub async fn run(args: Args) -> anyhow::Result<u8> {
     let journal = conduct::journal()?;
-    let of = conduct::run_or_last(&journal, args.run_id.as_deref())?;
-    let told = Told::from_entries(&journal.read(&of)?);
+    let (of, told) = match args.run_id {
+        Some(run) => {
+            let told = Told::from_entries(&journal.read(&run)?);
+            (run, told)
+        }
+        None => last_forward(&journal)?,
+    };
     drop(journal);
     let mut hosts = args.hosts;
     if hosts.inventory.is_empty() {
@@ -136,6 +143,17 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
     let code = conduct(&rollback, &args.run, hosts.verbose, origin, &interrupts).await?;
     shared.fleet.close().await;
     Ok(code)
+}
+
+/// The last run that is no rollback itself: said twice, it must not bring back what it has just taken back.
+fn last_forward(journal: &Journal) -> anyhow::Result<(String, Told)> {
+    for run in journal.runs()?.into_iter().rev() {
+        let told = Told::from_entries(&journal.read(&run.run)?);
+        if told.takes_back.is_none() {
+            return Ok((run.run, told));
+        }
+    }
+    anyhow::bail!("there is no run in the journal that could be taken back")
 }
 
 /// The playbooks of the run, for their handlers. None where a file of the run is no longer what it was: its handlers

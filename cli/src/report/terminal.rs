@@ -162,8 +162,17 @@ impl Sink for Terminal {
     fn event(&self, event: Event) {
         let bold = Style::new().bold();
         let text = match &event {
-            Event::RunStarted { run: Some(run), .. } => format!("run {run}\n"),
-            Event::RunStarted { .. } => "check: nothing will be changed\n".to_owned(),
+            Event::RunStarted {
+                run, takes_back, ..
+            } => {
+                let what = takes_back
+                    .as_ref()
+                    .map_or(String::new(), |of| format!(", takes back {of}"));
+                match run {
+                    Some(run) => format!("run {run}{what}\n"),
+                    None => format!("check{what}: nothing will be changed\n"),
+                }
+            }
             Event::PlayStarted { play, hosts } => {
                 let shown = if hosts.len() > 6 {
                     format!("{} hosts", hosts.len())
@@ -255,8 +264,12 @@ impl Sink for Terminal {
                             ));
                         }
                         if *kept > 0 {
+                            let things = match kept {
+                                1 => "1 thing is".to_owned(),
+                                n => format!("{n} things are"),
+                            };
                             text.push_str(&format!(
-                                "{kept} things are kept aside on the hosts until `runbook close {run}`\n"
+                                "{things} kept aside on the hosts until `runbook close {run}`\n"
                             ));
                         }
                     }

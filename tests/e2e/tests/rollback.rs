@@ -169,6 +169,13 @@ fn a_rollback_can_be_repeated_and_taken_back() -> Result<()> {
 
     call(&scene, &["rollback", first_run], 0)?;
     assert_eq!(tree(&scene)?, before);
+    // Said again without a name, it does not take back the rollback.
+    let unnamed = call(&scene, &["rollback"], 0)?;
+    assert!(
+        unnamed.out.contains(&format!("takes back {second_run}")),
+        "{}",
+        unnamed.out
+    );
     let again = call(&scene, &["rollback", first_run, "--output", "json"], 0)?;
     for (task, status, _) in told(&again)? {
         let expected = if task == "By command" {
