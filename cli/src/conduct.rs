@@ -3,14 +3,24 @@
 use std::io::IsTerminal;
 use std::sync::Arc;
 
+use runbook_engine::compile::Tools;
+use runbook_engine::compile::program::Hosts;
+use runbook_engine::host::User;
+use runbook_engine::inventory::Inventory;
 use runbook_engine::journal::{Journal, NodeStatus, Record, Sealer};
 use runbook_engine::run::event::{Event, Sink, now};
+use runbook_engine::run::hosts::Fleet;
+use runbook_engine::run::redact::Redactor;
+use runbook_engine::run::shared::{Options, Parts, Shared};
 use runbook_engine::run::{Job, exit};
 
+use crate::call::HostArgs;
+use crate::connect::Ways;
 use crate::interrupt::Interrupts;
 use crate::lookup;
 use crate::question;
 use crate::report::{self, json::JsonLines, terminal::Terminal};
+use crate::settings::Asked;
 
 /// How it is carried out and told.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -40,6 +50,54 @@ pub enum Output {
     Text,
     /// One JSON event a line (docs/events.md).
     Json,
+}
+
+/// What the walks of a job share, with ways to all hosts; nobody is connected yet. Passwords are asked for here.
+///
+/// `warm`: users whose shells will be needed.
+///
+/// # Errors
+/// A password was to be asked for, and there is no terminal.
+pub fn shared(
+    inventory: &Inventory,
+    of: Hosts,
+    tools: &Tools,
+    args: &HostArgs,
+    check: bool,
+    warm: Vec<User>,
+) -> anyhow::Result<(Arc<Shared>, Interrupts)> {
+    let interrupts = Interrupts::listen();
+    let redactor = Arc::new(Redactor::default());
+    let asked = Asked::on_terminal(args, &redactor)?;
+    let extra = of.vars.values().next().map(|v| v.extra.clone());
+    let ways = Ways::new(
+        inventory,
+        &extra.unwrap_or_default(),
+        &tools.engine,
+        args,
+        &asked,
+        &redactor,
+    );
+    let mut fleet = Fleet::new(Box::new(ways));
+    fleet.warm = warm;
+    let shared = Arc::new(Shared::new(Parts {
+        registry: tools.registry.clone(),
+        redactor,
+        engine: tools.engine.clone(),
+        fleet,
+        hosts: of,
+        options: Options {
+            check,
+            forks: args.forks,
+            verbose: args.verbose,
+            become_: args.become_,
+            become_user: args.become_user.clone(),
+        },
+        sources: tools.sources.clone(),
+        run: run_id(),
+    }));
+    interrupts.hand_over(&shared);
+    Ok((shared, interrupts))
 }
 
 /// Where a job comes from.
@@ -187,8 +245,7 @@ async fn apply(
 }
 
 /// An id that sorts by time and that a person can read out.
-#[must_use]
-pub fn run_id() -> String {
+fn run_id() -> String {
     let now = jiff::Zoned::now();
     let nanos = now.timestamp().subsec_nanosecond().unsigned_abs();
     let tail = (u64::from(nanos) ^ u64::from(std::process::id()).rotate_left(13)) & 0xffff;

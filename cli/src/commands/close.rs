@@ -1,13 +1,11 @@
 //! Remove what runs have kept aside on the hosts.
 
-use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use runbook_engine::diag::Severity;
 use runbook_engine::inventory;
 use runbook_engine::journal::{Journal, Record};
-use runbook_engine::resource::Kept;
 use runbook_engine::rollback::Told;
 use runbook_engine::run::exit;
 use runbook_engine::run::hosts::Fleet;
@@ -35,13 +33,18 @@ pub struct Args {
 
 pub async fn run(args: Args) -> anyhow::Result<u8> {
     let journal = conduct::journal()?;
-    let (run, kept) = match args.run {
+    let (run, told) = match args.run {
         Some(run) => {
-            let kept = Told::from_entries(&journal.read(&run)?).kept;
-            (run, kept)
+            let told = Told::from_entries(&journal.read(&run)?);
+            (run, told)
         }
         None => last_that_keeps(&journal)?,
     };
+    let kept = told.kept;
+    let mut hosts = args.hosts;
+    if hosts.inventory.is_empty() {
+        hosts.inventory = told.inventory;
+    }
     if kept.is_empty() {
         report::note(&format!("run {run} keeps nothing aside"));
         return Ok(exit::DONE);
@@ -63,8 +66,7 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
         }
     }
     let sources = Sources::new();
-    let given: Vec<String> = args
-        .hosts
+    let given: Vec<String> = hosts
         .inventory
         .iter()
         .map(|i| lookup::inventory(i))
@@ -77,12 +79,12 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
     let engine = Arc::new(Engine::new());
     let redactor = Arc::new(Redactor::default());
     let interrupts = Interrupts::listen();
-    let asked = Asked::on_terminal(&args.hosts, &redactor)?;
+    let asked = Asked::on_terminal(&hosts, &redactor)?;
     let ways = Ways::new(
         &inventory,
         &Arc::default(),
         &engine,
-        &args.hosts,
+        &hosts,
         &asked,
         &redactor,
     );
@@ -91,10 +93,7 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
     let mut code = exit::DONE;
     interrupts.writing();
     for (host, list) in kept {
-        match fleet
-            .discard(&registry, &host, args.hosts.become_, &list)
-            .await
-        {
+        match fleet.discard(&registry, &host, hosts.become_, &list).await {
             Ok((removed, failed)) => {
                 journal.append(&run, &host, "", &Record::Closed { removed })?;
                 for message in failed {
@@ -113,14 +112,14 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
 }
 
 /// The last run that keeps something aside; else the last one.
-fn last_that_keeps(journal: &Journal) -> anyhow::Result<(String, BTreeMap<String, Vec<Kept>>)> {
-    let runs = journal.runs()?;
-    for run in runs.iter().rev() {
-        let kept = Told::from_entries(&journal.read(&run.run)?).kept;
-        if !kept.is_empty() {
-            return Ok((run.run.clone(), kept));
+fn last_that_keeps(journal: &Journal) -> anyhow::Result<(String, Told)> {
+    let mut last = None;
+    for run in journal.runs()?.into_iter().rev() {
+        let told = Told::from_entries(&journal.read(&run.run)?);
+        if !told.kept.is_empty() {
+            return Ok((run.run, told));
         }
+        last.get_or_insert((run.run, told));
     }
-    let last = conduct::run_or_last(journal, None)?;
-    Ok((last, BTreeMap::new()))
+    last.ok_or_else(|| anyhow::anyhow!("there is no run in the journal"))
 }

@@ -4,17 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use runbook_engine::compile::program::Item;
-use runbook_engine::run::hosts::Fleet;
-use runbook_engine::run::redact::Redactor;
-use runbook_engine::run::shared::{Options, Parts, Shared};
 use runbook_engine::run::{Runner, exit};
 use runbook_engine::source::{Sources, truth_of};
 
 use crate::call::{self, ChoiceArgs, HostArgs, Ready};
 use crate::conduct::{self, Origin, RunArgs, conduct};
-use crate::connect::Ways;
-use crate::interrupt::Interrupts;
-use crate::settings::Asked;
 use crate::{lookup, report};
 
 /// Carry out a playbook, or with --check show what it would do.
@@ -70,41 +64,14 @@ pub async fn carry_out(
     run: &RunArgs,
     playbooks: Vec<String>,
 ) -> anyhow::Result<u8> {
-    let interrupts = Interrupts::listen();
-    let redactor = Arc::new(Redactor::default());
-    let asked = Asked::on_terminal(hosts, &redactor)?;
     let Ready {
         inventory,
         compiled,
         tools,
     } = ready;
-    let extra = compiled
-        .hosts
-        .vars
-        .values()
-        .next()
-        .map(|v| v.extra.clone())
-        .unwrap_or_default();
-    let ways = Ways::new(&inventory, &extra, &tools.engine, hosts, &asked, &redactor);
-    let mut fleet = Fleet::new(Box::new(ways));
-    fleet.warm = warm_users(&compiled.program, hosts);
-    let shared = Arc::new(Shared::new(Parts {
-        registry: tools.registry.clone(),
-        redactor,
-        engine: tools.engine.clone(),
-        fleet,
-        hosts: compiled.hosts,
-        options: Options {
-            check: run.check,
-            forks: hosts.forks,
-            verbose: hosts.verbose,
-            become_: hosts.become_,
-            become_user: hosts.become_user.clone(),
-        },
-        sources: tools.sources.clone(),
-        run: conduct::run_id(),
-    }));
-    interrupts.hand_over(&shared);
+    let warm = warm_users(&compiled.program, hosts);
+    let (shared, interrupts) =
+        conduct::shared(&inventory, compiled.hosts, &tools, hosts, run.check, warm)?;
     let runner = Runner::new(shared.clone(), Arc::new(compiled.program));
     let origin = Origin {
         playbooks,

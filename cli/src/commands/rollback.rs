@@ -6,16 +6,10 @@ use std::sync::Arc;
 use runbook_engine::journal::Journal;
 use runbook_engine::rollback::{Choice, Handlers, Rollback, Told};
 use runbook_engine::run::exit;
-use runbook_engine::run::hosts::Fleet;
-use runbook_engine::run::redact::Redactor;
-use runbook_engine::run::shared::{Options, Parts, Shared};
 use runbook_engine::source::Sources;
 
 use crate::call::{self, ChoiceArgs, HostArgs};
 use crate::conduct::{self, Origin, RunArgs, conduct};
-use crate::connect::Ways;
-use crate::interrupt::Interrupts;
-use crate::settings::Asked;
 use crate::{lookup, report};
 
 /// Take a run back: the states before, in reverse order, where nobody has changed them since.
@@ -89,42 +83,21 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
         report::note(&format!("run {of} changed nothing"));
         return Ok(exit::DONE);
     }
-    let interrupts = Interrupts::listen();
-    let redactor = Arc::new(Redactor::default());
-    let asked = Asked::on_terminal(&hosts, &redactor)?;
-    let vars = &ready.compiled.hosts.vars;
-    let extra = vars
-        .values()
-        .next()
-        .map(|v| v.extra.clone())
-        .unwrap_or_default();
-    let ways = Ways::new(
-        &ready.inventory,
-        &extra,
-        &ready.tools.engine,
+    let call::Ready {
+        inventory,
+        compiled,
+        tools,
+    } = ready;
+    let (shared, interrupts) = conduct::shared(
+        &inventory,
+        compiled.hosts,
+        &tools,
         &hosts,
-        &asked,
-        &redactor,
-    );
-    let shared = Arc::new(Shared::new(Parts {
-        registry: ready.tools.registry.clone(),
-        redactor,
-        engine: ready.tools.engine.clone(),
-        fleet: Fleet::new(Box::new(ways)),
-        hosts: ready.compiled.hosts,
-        options: Options {
-            check: args.run.check,
-            forks: hosts.forks,
-            verbose: hosts.verbose,
-            become_: hosts.become_,
-            become_user: hosts.become_user.clone(),
-        },
-        sources: ready.tools.sources.clone(),
-        run: conduct::run_id(),
-    }));
-    interrupts.hand_over(&shared);
+        args.run.check,
+        Vec::new(),
+    )?;
     let handlers = (!playbooks.is_empty()).then(|| Handlers {
-        program: Arc::new(ready.compiled.program),
+        program: Arc::new(compiled.program),
         notified: told.notified.clone(),
     });
     let rollback = Rollback {

@@ -117,17 +117,6 @@ impl Engine {
         }
     }
 
-    /// Renders a template file with the usual options; see [`Engine::file_value`].
-    pub fn file(
-        self: &Arc<Self>,
-        scope: &Scope,
-        path: &Path,
-        text: &str,
-    ) -> Result<String, TemplateError> {
-        let value = self.file_value(scope, path, text, FileOptions::default())?;
-        Ok(value.as_str().unwrap_or_default().to_owned())
-    }
-
     /// Renders a template file, as the module `template` does: the line end behind a block tag is taken away, the one
     /// at the end of the file kept. Other files that it includes, imports or extends are looked up beside it. A text
     /// into which a secret went is a [`Value::Secret`]. Errors name file and line in their message.

@@ -486,9 +486,14 @@ fn template_files() {
         render,
     );
     let plain = engine
-        .file(&scope(), Path::new("x.j2"), "{{ port }}")
+        .file_value(
+            &scope(),
+            Path::new("x.j2"),
+            "{{ port }}",
+            FileOptions::default(),
+        )
         .unwrap();
-    assert_eq!(plain, "80");
+    assert_eq!(plain.as_str(), Some("80"));
 }
 
 #[test]

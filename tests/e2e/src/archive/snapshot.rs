@@ -42,7 +42,7 @@ find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /
     all=$(find $path -printf '%P %y %M %U %G %l\n' | LC_ALL=C sort; find $path -type f -print0 | LC_ALL=C sort -z | xargs -0r sha256sum)
     echo $path, sha256 $(sha256sum <<<$all | cut -c -12)
 done
-docker ps -a --format '{{.Names}}' | grep '\.runbook-' | LC_ALL=C sort || true
+docker ps -a --filter 'name=\.runbook-' --format '{{.Names}}' | LC_ALL=C sort
 echo end";
 const CONTAINERS: &str = "docker ps -aq --no-trunc | LC_ALL=C sort | xargs -r docker inspect";
 /// What containers have written into their own file systems: as Docker says it, and the files themselves.
