@@ -9,11 +9,13 @@ use runbook_engine::diag;
 use runbook_engine::inventory::{self, Inventory};
 use runbook_engine::source::Sources;
 use runbook_engine::template::Engine;
+use serde::{Deserialize, Serialize};
 
 use crate::{lookup, report};
 
 /// Which hosts, and how to reach them.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct HostArgs {
     /// Inventory: a file, a folder, or hosts with a comma (`-i localhost,`). Looked up in inventories/ too
     #[arg(short, long, value_name = "FILE|DIR|HOST,")]
@@ -65,7 +67,8 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 }
 
 /// Which tasks.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ChoiceArgs {
     /// Only tasks with these tags
     #[arg(short, long, value_delimiter = ',', value_name = "TAGS")]

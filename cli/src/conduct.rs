@@ -10,9 +10,10 @@ use runbook_engine::inventory::Inventory;
 use runbook_engine::journal::{Journal, NodeStatus, Record, Sealer};
 use runbook_engine::run::event::{Event, Sink, now};
 use runbook_engine::run::hosts::Fleet;
+use runbook_engine::run::past::Past;
 use runbook_engine::run::redact::Redactor;
-use runbook_engine::run::shared::{Options, Parts, Shared};
-use runbook_engine::run::{Job, exit};
+use runbook_engine::run::shared::{Decider, Options, Parts, Shared};
+use runbook_engine::run::{Decision, Job, exit};
 
 use crate::call::HostArgs;
 use crate::connect::Ways;
@@ -20,6 +21,7 @@ use crate::interrupt::Interrupts;
 use crate::lookup;
 use crate::question;
 use crate::report::{self, json::JsonLines, terminal::Terminal};
+use crate::request::Request;
 use crate::settings::Asked;
 
 /// How it is carried out and told.
@@ -54,8 +56,6 @@ pub enum Output {
 
 /// What the walks of a job share, with ways to all hosts; nobody is connected yet. Passwords are asked for here.
 ///
-/// `warm`: users whose shells will be needed.
-///
 /// # Errors
 /// A password was to be asked for, and there is no terminal.
 pub fn shared(
@@ -63,8 +63,7 @@ pub fn shared(
     of: Hosts,
     tools: &Tools,
     args: &HostArgs,
-    check: bool,
-    warm: Vec<User>,
+    setting: Setting,
 ) -> anyhow::Result<(Arc<Shared>, Interrupts)> {
     let interrupts = Interrupts::listen();
     let redactor = Arc::new(Redactor::default());
@@ -79,7 +78,16 @@ pub fn shared(
         &redactor,
     );
     let mut fleet = Fleet::new(Box::new(ways));
-    fleet.warm = warm;
+    fleet.warm = setting.warm;
+    let (run, started, past, decider) = match setting.going {
+        Some(going) => (
+            going.run,
+            Some(going.began),
+            Some(going.past),
+            going.decider,
+        ),
+        None => (run_id(), None, None, undecided()),
+    };
     let shared = Arc::new(Shared::new(Parts {
         registry: tools.registry.clone(),
         redactor,
@@ -87,17 +95,47 @@ pub fn shared(
         fleet,
         hosts: of,
         options: Options {
-            check,
+            check: setting.check,
             forks: args.forks,
             verbose: args.verbose,
             become_: args.become_,
             become_user: args.become_user.clone(),
         },
         sources: tools.sources.clone(),
-        run: run_id(),
+        run,
+        started,
+        past,
+        decider,
     }));
     interrupts.hand_over(&shared);
     Ok((shared, interrupts))
+}
+
+/// How the walks of a job are made.
+pub struct Setting {
+    /// Nothing will be changed.
+    pub check: bool,
+    /// Users whose shells will be needed.
+    pub warm: Vec<User>,
+    /// A run that goes on.
+    pub going: Option<Going>,
+}
+
+/// A run that goes on.
+pub struct Going {
+    /// Its id.
+    pub run: String,
+    /// When it began, RFC 3339.
+    pub began: String,
+    /// What it has done.
+    pub past: Arc<Past>,
+    /// Who is asked about an action of which nobody knows whether it was done.
+    pub decider: Decider,
+}
+
+/// Without anybody to ask, an action of which nobody knows whether it was done has failed.
+fn undecided() -> Decider {
+    Arc::new(|_| Decision::Fail)
 }
 
 /// Where a job comes from.
@@ -110,6 +148,24 @@ pub struct Origin {
     pub call: Vec<String>,
     /// The run that is taken back.
     pub takes_back: Option<String>,
+    /// The request, for going on with it.
+    pub asked: serde_json::Value,
+}
+
+impl Origin {
+    /// Of a request.
+    ///
+    /// # Errors
+    /// It cannot be written down.
+    pub fn of(request: &Request) -> anyhow::Result<Self> {
+        Ok(Self {
+            playbooks: request.names(),
+            inventory: request.hosts.inventory.clone(),
+            call: request.hosts.limit.iter().cloned().collect(),
+            takes_back: None,
+            asked: serde_json::to_value(request)?,
+        })
+    }
 }
 
 /// The journal of this project.
@@ -158,6 +214,7 @@ pub async fn conduct(
         playbooks: origin.playbooks,
         takes_back: origin.takes_back,
         check: true,
+        resumed: job.shared().past.is_some(),
         at: now(),
     });
     let tally = job.check(sink.clone()).await?;
@@ -221,23 +278,32 @@ async fn apply(
     let journal = Arc::new(journal()?);
     let mut files = shared.sources.hashes();
     files.extend(shared.local.hashes());
-    let started = Record::RunStarted {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        playbooks: origin.playbooks.clone(),
-        inventory: origin.inventory,
-        call: origin.call,
-        files,
-        takes_back: origin.takes_back.clone(),
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let resumed = shared.past.is_some();
+    let begins = if resumed {
+        Record::RunResumed { version, files }
+    } else {
+        Record::RunStarted {
+            version,
+            playbooks: origin.playbooks.clone(),
+            inventory: origin.inventory,
+            call: origin.call,
+            asked: origin.asked,
+            began: shared.started.clone(),
+            files,
+            takes_back: origin.takes_back.clone(),
+        }
     };
     sink.event(Event::RunStarted {
         run: Some(run_id.clone()),
         playbooks: origin.playbooks,
         takes_back: origin.takes_back,
         check: false,
+        resumed,
         at: now(),
     });
     interrupts.writing();
-    let tally = job.apply(journal, started, sink.clone()).await?;
+    let tally = job.apply(journal, begins, sink.clone()).await?;
     let code = job.exit_code(&tally, run.detailed_exitcode);
     job.warnings().into_iter().for_each(|w| sink.event(w));
     sink.event(job.finished(&tally, Some(run_id), code));

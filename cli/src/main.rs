@@ -8,6 +8,7 @@ mod interrupt;
 mod lookup;
 mod question;
 mod report;
+mod request;
 mod settings;
 
 use std::process::ExitCode;

@@ -53,6 +53,17 @@ pub fn yes(question: &str) -> bool {
     read && matches!(line.trim().to_lowercase().as_str(), "y" | "yes")
 }
 
+/// A question that is answered by one of these words; `None` is any other answer, or none.
+pub fn choose(question: &str, words: &[&str]) -> Option<usize> {
+    let _ = write!(anstream::stderr(), "{question} [{}] ", words.join("/"));
+    set(Some(Open { hidden: None }));
+    let mut line = String::new();
+    let read = std::io::stdin().read_line(&mut line).is_ok();
+    set(None);
+    let answer = line.trim().to_lowercase();
+    words.iter().position(|word| read && *word == answer)
+}
+
 /// Asks for a secret on the terminal, without showing what is typed.
 ///
 /// # Errors

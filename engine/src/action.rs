@@ -27,6 +27,11 @@ pub trait ActionKind: Send + Sync + 'static {
         run: &ActionRun,
     ) -> Result<Outcome, ActionError>;
 
+    /// What going on with it means where the run was cut off after it was begun and before it was known how it ended.
+    fn after_cut(&self, _call: &Self::Call) -> AfterCut {
+        AfterCut::Undecided
+    }
+
     /// In check mode, where [`Effects::Nothing`] was declared: what it would answer now, or `None` where only the
     /// run can tell (a wait that would have to wait).
     async fn probe(&self, _host: &Probe, _call: &Self::Call) -> Result<Option<Outcome>, HostError> {
@@ -41,6 +46,16 @@ pub struct ActionRun {
     pub run: String,
     /// Id of the node within the run, safe in a file name.
     pub node: String,
+}
+
+/// What can be done about an action that was begun, and of which it is not known how it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterCut {
+    /// It is called once more, with the same [`ActionRun`]: it finds what was begun there and takes it up, or doing it
+    /// twice is the same as doing it once.
+    Again,
+    /// Nobody can see whether it was done, and doing it twice may not be the same: a person decides.
+    Undecided,
 }
 
 /// What came of an action.

@@ -208,6 +208,21 @@ pub trait Kind: Send + Sync + 'static {
     where
         Self: Sized;
 
+    /// Brings a write that was cut off (the controller was killed, the connection or the machine went down) to where its
+    /// resources can be read and wanted again: temporary things of it go, and what cannot be read back is finished. The
+    /// answer names what it had put aside and is still there. `changes` are as they were given to [`Kind::write`]; any
+    /// part of them may have been written, or nothing. Called again, it does nothing more.
+    async fn recover(
+        &self,
+        _host: &Target,
+        _changes: &[KeyedChange<Self>],
+    ) -> Result<Vec<Kept>, WriteError>
+    where
+        Self: Sized,
+    {
+        Ok(Vec::new())
+    }
+
     /// How long after a write reading may go on until it agrees (a service that starts). Zero: at once.
     fn deadline(&self, _key: &Self::Key, _want: &Self::Want) -> Duration {
         Duration::ZERO

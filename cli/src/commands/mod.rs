@@ -5,6 +5,7 @@ mod close;
 mod doc;
 mod graph;
 mod play;
+mod resume;
 mod rollback;
 mod runs;
 
@@ -32,6 +33,8 @@ pub enum Command {
     Show(runs::ShowArgs),
     /// Print the journal of a run.
     Log(runs::LogArgs),
+    /// Go on with a run that was cut off, interrupted, or has failed.
+    Resume(resume::Args),
     /// Take a run back: the states before, in reverse order, where nobody has changed them since.
     Rollback(rollback::Args),
     /// Remove what runs have kept aside on the hosts; they cannot be taken back afterwards.
@@ -49,6 +52,7 @@ impl Command {
             Self::Runs(args) => runs::runs(&args),
             Self::Show(args) => runs::show(&args),
             Self::Log(args) => runs::log(&args),
+            Self::Resume(args) => resume::run(args).await,
             Self::Rollback(args) => rollback::run(args).await,
             Self::Close(args) => close::run(args).await,
         }

@@ -1,15 +1,15 @@
 //! Carry out a playbook, or with --check show what it would do.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use runbook_engine::compile::program::Item;
 use runbook_engine::run::{Runner, exit};
-use runbook_engine::source::{Sources, truth_of};
+use runbook_engine::source::truth_of;
 
-use crate::call::{self, ChoiceArgs, HostArgs, Ready};
-use crate::conduct::{self, Origin, RunArgs, conduct};
-use crate::{lookup, report};
+use crate::call::{ChoiceArgs, HostArgs, Ready};
+use crate::conduct::{self, Going, Origin, RunArgs, Setting, conduct};
+use crate::report;
+use crate::request::{Request, What};
 
 /// Carry out a playbook, or with --check show what it would do.
 ///
@@ -40,45 +40,49 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<u8> {
-    let playbooks: Vec<PathBuf> = args.playbooks.iter().map(|p| lookup::playbook(p)).collect();
-    let sources = Arc::new(Sources::new());
-    let ready = match call::compile(&args.hosts, &args.choice, &playbooks, sources)? {
+    let request = Request::new(
+        &args.hosts,
+        args.choice.clone(),
+        What::Play(args.playbooks.clone()),
+    );
+    if !(args.list_hosts || args.list_tasks || args.list_tags || args.syntax_check) {
+        return carry_out(request, &args.run, None).await;
+    }
+    let ready = match request.compile()? {
         Ok(ready) => ready,
         Err(code) => return Ok(code),
     };
-    if args.list_hosts || args.list_tasks || args.list_tags {
-        list(&args, &ready);
-        return Ok(exit::DONE);
-    }
     if args.syntax_check {
         report::note("no mistakes found");
-        return Ok(exit::DONE);
+    } else {
+        list(&args, &ready);
     }
-    carry_out(ready, &args.hosts, &args.run, args.playbooks).await
+    Ok(exit::DONE)
 }
 
-/// Plans, asks, and applies; shared with `call`.
+/// Plans, asks, and applies; shared with `call` and `resume`.
 pub async fn carry_out(
-    ready: Ready,
-    hosts: &HostArgs,
+    request: Request,
     run: &RunArgs,
-    playbooks: Vec<String>,
+    going: Option<Going>,
 ) -> anyhow::Result<u8> {
     let Ready {
         inventory,
         compiled,
         tools,
-    } = ready;
-    let warm = warm_users(&compiled.program, hosts);
-    let (shared, interrupts) =
-        conduct::shared(&inventory, compiled.hosts, &tools, hosts, run.check, warm)?;
-    let runner = Runner::new(shared.clone(), Arc::new(compiled.program));
-    let origin = Origin {
-        playbooks,
-        inventory: hosts.inventory.clone(),
-        call: hosts.limit.iter().cloned().collect(),
-        takes_back: None,
+    } = match request.compile()? {
+        Ok(ready) => ready,
+        Err(code) => return Ok(code),
     };
+    let hosts = &request.hosts;
+    let setting = Setting {
+        check: run.check,
+        warm: warm_users(&compiled.program, hosts),
+        going,
+    };
+    let (shared, interrupts) = conduct::shared(&inventory, compiled.hosts, &tools, hosts, setting)?;
+    let runner = Runner::new(shared.clone(), Arc::new(compiled.program));
+    let origin = Origin::of(&request)?;
     let code = conduct(&runner, run, hosts.verbose, origin, &interrupts).await?;
     shared.fleet.close().await;
     Ok(code)

@@ -9,7 +9,8 @@ use runbook_engine::run::exit;
 use runbook_engine::source::Sources;
 
 use crate::call::{self, ChoiceArgs, HostArgs};
-use crate::conduct::{self, Origin, RunArgs, conduct};
+use crate::conduct::{self, Going, Origin, RunArgs, Setting, conduct};
+use crate::request::{Request, What};
 use crate::{lookup, report};
 
 /// Take a run back: the states before, in reverse order, where nobody has changed them since.
@@ -44,30 +45,47 @@ pub struct Args {
 
 pub async fn run(args: Args) -> anyhow::Result<u8> {
     let journal = conduct::journal()?;
-    let (of, told) = match args.run_id {
-        Some(run) => {
-            let told = Told::from_entries(&journal.read(&run)?);
-            (run, told)
-        }
+    let of = match args.run_id {
+        Some(run) => run,
         None => last_forward(&journal)?,
     };
     drop(journal);
-    let mut hosts = args.hosts;
-    if hosts.inventory.is_empty() {
-        hosts.inventory.clone_from(&told.inventory);
-    }
-    let playbooks = playbooks_of(&told);
-    let sources = Arc::new(Sources::new());
-    let ready = match call::compile(&hosts, &ChoiceArgs::default(), &playbooks, sources)? {
-        Ok(ready) => ready,
-        Err(code) => return Ok(code),
-    };
     let choice = Choice {
         hosts: args.host,
         to: args.to,
         past: args.past,
         overwrite: args.overwrite,
         also: args.also,
+    };
+    let what = What::Rollback { of, choice };
+    let request = Request::new(&args.hosts, ChoiceArgs::default(), what);
+    carry_out(request, &args.run, None).await
+}
+
+/// Plans, asks, and goes back; shared with `resume`.
+pub async fn carry_out(
+    mut request: Request,
+    run: &RunArgs,
+    going: Option<Going>,
+) -> anyhow::Result<u8> {
+    let What::Rollback { of, choice } = request.what.clone() else {
+        anyhow::bail!("this is no rollback");
+    };
+    let entries = conduct::journal()?.read(&of)?;
+    let told = Told::from_entries(&entries);
+    if let Some((run, _)) = Request::of(&entries) {
+        // Its handlers want the variables that it had.
+        request.hosts.extra_vars.splice(0..0, run.hosts.extra_vars);
+    }
+    if request.hosts.inventory.is_empty() {
+        request.hosts.inventory.clone_from(&told.inventory);
+    }
+    let hosts = &request.hosts;
+    let playbooks = playbooks_of(&told);
+    let sources = Arc::new(Sources::new());
+    let ready = match call::compile(hosts, &request.choice, &playbooks, sources)? {
+        Ok(ready) => ready,
+        Err(code) => return Ok(code),
     };
     let sites = &ready.compiled.hosts.sites;
     let site_of = |host: &str| sites.get(host).cloned().unwrap_or_else(|| host.to_owned());
@@ -88,14 +106,12 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
         compiled,
         tools,
     } = ready;
-    let (shared, interrupts) = conduct::shared(
-        &inventory,
-        compiled.hosts,
-        &tools,
-        &hosts,
-        args.run.check,
-        Vec::new(),
-    )?;
+    let setting = Setting {
+        check: run.check,
+        warm: Vec::new(),
+        going,
+    };
+    let (shared, interrupts) = conduct::shared(&inventory, compiled.hosts, &tools, hosts, setting)?;
     let handlers = (!playbooks.is_empty()).then(|| Handlers {
         program: Arc::new(compiled.program),
         notified: told.notified.clone(),
@@ -109,21 +125,20 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
     };
     let origin = Origin {
         playbooks: told.playbooks,
-        inventory: hosts.inventory.clone(),
-        call: hosts.limit.iter().cloned().collect(),
         takes_back: Some(of),
+        ..Origin::of(&request)?
     };
-    let code = conduct(&rollback, &args.run, hosts.verbose, origin, &interrupts).await?;
+    let code = conduct(&rollback, run, hosts.verbose, origin, &interrupts).await?;
     shared.fleet.close().await;
     Ok(code)
 }
 
 /// The last run that is no rollback itself: said twice, it must not bring back what it has just taken back.
-fn last_forward(journal: &Journal) -> anyhow::Result<(String, Told)> {
+fn last_forward(journal: &Journal) -> anyhow::Result<String> {
     for run in journal.runs()?.into_iter().rev() {
         let told = Told::from_entries(&journal.read(&run.run)?);
         if told.takes_back.is_none() {
-            return Ok((run.run, told));
+            return Ok(run.run);
         }
     }
     anyhow::bail!("there is no run in the journal that could be taken back")

@@ -217,6 +217,7 @@ fn line_of(run: &str, entries: &[Entry]) -> Line {
             } => {
                 changed.insert((&entry.host, &entry.node));
             }
+            Record::RunResumed { .. } => line.outcome = "unfinished",
             Record::RunFinished { summary } => {
                 let any = |word: &str| summary.hosts.values().any(|by| by.contains_key(word));
                 line.outcome = if summary.interrupted {
@@ -297,6 +298,9 @@ impl Reader {
                 std::iter::once(format!("{what}, runbook {version}"))
                     .chain(files)
                     .collect()
+            }
+            Record::RunResumed { version, .. } => {
+                vec![format!("runbook {version} goes on with it")]
             }
             Record::ChangesIntended { task, changes, .. } => {
                 let lines = changes.iter().flat_map(|change| {

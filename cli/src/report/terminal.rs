@@ -163,12 +163,16 @@ impl Sink for Terminal {
         let bold = Style::new().bold();
         let text = match &event {
             Event::RunStarted {
-                run, takes_back, ..
+                run,
+                takes_back,
+                resumed,
+                ..
             } => {
                 let what = takes_back
                     .as_ref()
                     .map_or(String::new(), |of| format!(", takes back {of}"));
                 match run {
+                    Some(run) if *resumed => format!("run {run} goes on{what}\n"),
                     Some(run) => format!("run {run}{what}\n"),
                     None => format!("check{what}: nothing will be changed\n"),
                 }
@@ -252,7 +256,7 @@ impl Sink for Terminal {
                 if !down.is_empty() {
                     text.push_str("stopped by this run, and not running again:\n");
                     text.push_str(&indented(&down.join("\n"), 2));
-                    text.push_str("call the same again to go on, or `runbook rollback`\n");
+                    text.push_str("`runbook resume` goes on, `runbook rollback` goes back\n");
                 }
                 match run {
                     None => text.push_str("Nothing has been changed.\n"),

@@ -9,6 +9,9 @@ pub enum HostError {
     /// The connection was lost while something was being done: whether it was done has to be read.
     #[error("{0}")]
     Lost(String),
+    /// A command was begun there, and what became of it is not known (the host stopped meanwhile): a person decides.
+    #[error("{0}")]
+    Undecided(String),
     /// It was reached, but what was asked cannot be read or done there. The task fails.
     #[error("{0}")]
     Failed(String),

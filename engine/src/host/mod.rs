@@ -69,6 +69,12 @@ pub trait Connection: Send + Sync {
         folder: &str,
     ) -> Result<Finished, HostError>;
 
+    /// The results of the commands in these folders are in the journal: the folders may go.
+    fn collected(&self, _user: &User, _folders: &[String]) {}
+
+    /// Removes the folders of commands whose results are in the journal.
+    async fn tidy(&self) {}
+
     /// What the host says of itself, gathered when its first shell opens.
     async fn facts(&self) -> Result<HostFacts, HostError>;
 

@@ -225,7 +225,10 @@ impl Journal {
     pub fn runs(&self) -> Result<Vec<RunLine>, JournalError> {
         self.with(|store| {
             let mut query = store.prepare(
-                "select run, min(at), count(*), max(kind = 'run-finished'), max(kind = 'closed')
+                "select run, min(at), count(*),
+                        max(seq * (kind = 'run-finished'))
+                            > max(seq * (kind in ('run-started', 'run-resumed'))),
+                        max(kind = 'closed')
                  from records group by run order by min(seq)",
             )?;
             let rows = query.query_map([], |r| {

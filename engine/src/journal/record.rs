@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::action::ActionCall;
-use crate::resource::{Kept, Ref, Reversible};
+use crate::registry::ErasedChange;
+use crate::resource::{Change, Kept, Ref, Reversible};
 
 /// One record. The order in which a node writes them: `ChangesIntended` before the first write of a task and
 /// `ChangesWritten` after it; `ActionIntended` before an action starts and `ActionFinished` after it; `NodeFinished`
@@ -23,15 +24,29 @@ pub enum Record {
         /// The inventories, as given.
         #[serde(default)]
         inventory: Vec<String>,
-        /// What was asked for on the command line that decides what runs (limit, tags, extra variables' names).
+        /// What was asked for on the command line that decides what runs, for people.
         call: Vec<String>,
+        /// All that was asked for on the command line, as the command needs it to do the same again (`resume`).
+        #[serde(default)]
+        asked: Json,
+        /// When it began, as templates see it; RFC 3339.
+        #[serde(default)]
+        began: String,
         /// SHA-256 of every file that went into it, by path.
         files: BTreeMap<String, String>,
         /// The run that it takes back, if it is a rollback.
         #[serde(default)]
         takes_back: Option<String>,
     },
-    /// A task is about to write these changes.
+    /// The run goes on after it was cut off, interrupted, or has failed.
+    RunResumed {
+        /// Version of runbook.
+        version: String,
+        /// SHA-256 of every file that goes into it now, by path.
+        files: BTreeMap<String, String>,
+    },
+    /// A task is about to write these changes. Where an earlier record of the same node was not followed by
+    /// `ChangesWritten`, it was cut off, and this one carries it on: `from` is the state before the first of them.
     ChangesIntended {
         /// Name of the task.
         task: String,
@@ -60,6 +75,12 @@ pub enum Record {
         action: ActionCall,
         /// The folder on the target that makes sure that it starts once.
         folder: String,
+        /// As in `ChangesIntended`.
+        #[serde(default)]
+        on: Option<String>,
+        /// As in `ChangesIntended`.
+        #[serde(default)]
+        user: Option<String>,
     },
     /// The action ended.
     ActionFinished {
@@ -82,6 +103,9 @@ pub enum Record {
         facts: BTreeMap<String, Json>,
         /// Handlers notified.
         notified: Vec<String>,
+        /// Its whole result, where it failed.
+        #[serde(default)]
+        result: Option<Json>,
     },
     /// A handler began; it is no longer pending.
     HandlerStarted {
@@ -106,6 +130,7 @@ impl Record {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::RunStarted { .. } => "run-started",
+            Self::RunResumed { .. } => "run-resumed",
             Self::ChangesIntended { .. } => "changes-intended",
             Self::ChangesWritten { .. } => "changes-written",
             Self::ActionIntended { .. } => "action-intended",
@@ -131,6 +156,21 @@ pub struct ChangeRecord {
     pub want: Json,
     /// Can it be taken back?
     pub reversible: Reversible,
+}
+
+impl ChangeRecord {
+    /// The change, as kinds take it.
+    #[must_use]
+    pub fn erased(&self) -> ErasedChange {
+        ErasedChange {
+            key: self.key.clone(),
+            change: Change {
+                from: self.from.clone(),
+                to: self.to.clone(),
+                want: self.want.clone(),
+            },
+        }
+    }
 }
 
 /// The outcome of a node.

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use crate::action::{ActionError, ActionKind, ActionRun, Outcome};
+use crate::action::{ActionError, ActionKind, ActionRun, AfterCut, Outcome};
 use crate::host::{HostError, Probe, Target};
 
 /// An [`ActionKind`] with its types erased.
@@ -19,6 +19,8 @@ pub trait AnyAction: Send + Sync {
         call: &Json,
         run: &ActionRun,
     ) -> Result<Outcome, ActionError>;
+    /// See [`ActionKind::after_cut`].
+    fn after_cut(&self, call: &Json) -> AfterCut;
     /// See [`ActionKind::probe`].
     async fn probe(&self, host: &Probe, call: &Json) -> Result<Option<Outcome>, HostError>;
 }
@@ -41,6 +43,11 @@ impl<A: ActionKind> AnyAction for Erased<A> {
             ActionError::Failed(format!("the call of {} cannot be understood: {e}", A::NAME))
         })?;
         self.0.run(host, &call, run).await
+    }
+
+    fn after_cut(&self, call: &Json) -> AfterCut {
+        // A call that this version does not understand was one of another.
+        A::Call::deserialize(call).map_or(AfterCut::Undecided, |call| self.0.after_cut(&call))
     }
 
     async fn probe(&self, host: &Probe, call: &Json) -> Result<Option<Outcome>, HostError> {

@@ -62,6 +62,12 @@ pub trait AnyKind: Send + Sync {
     /// See [`Kind::write`].
     async fn write(&self, host: &Target, changes: &[ErasedChange])
     -> Result<Vec<Kept>, WriteError>;
+    /// See [`Kind::recover`].
+    async fn recover(
+        &self,
+        host: &Target,
+        changes: &[ErasedChange],
+    ) -> Result<Vec<Kept>, WriteError>;
     /// See [`Kind::deadline`].
     fn deadline(&self, key: &Ref, want: &Json) -> Duration;
     /// See [`Kind::discard`].
@@ -234,6 +240,17 @@ impl<K: Kind> AnyKind for Erased<K> {
             changes.iter().map(Self::keyed).collect();
         let typed_changes = typed_changes.map_err(WriteError::failed)?;
         self.0.write(host, &typed_changes).await
+    }
+
+    async fn recover(
+        &self,
+        host: &Target,
+        changes: &[ErasedChange],
+    ) -> Result<Vec<Kept>, WriteError> {
+        let typed_changes: Result<Vec<KeyedChange<K>>, String> =
+            changes.iter().map(Self::keyed).collect();
+        let typed_changes = typed_changes.map_err(WriteError::failed)?;
+        self.0.recover(host, &typed_changes).await
     }
 
     fn deadline(&self, key: &Ref, want: &Json) -> Duration {

@@ -9,8 +9,8 @@ use serde_json::Value as Json;
 use super::choice::Choice;
 use crate::journal::ChangeRecord;
 use crate::module::{Footprint, Stop, Wanted, WantedState};
-use crate::registry::{ErasedChange, Prepared, Registry};
-use crate::resource::{Change, Ref, Reversible};
+use crate::registry::{Prepared, Registry};
+use crate::resource::{Ref, Reversible};
 use crate::value::Value;
 use crate::world::View;
 
@@ -57,7 +57,7 @@ impl Back<'_> {
         let Some(kind) = self.registry.find_kind(&key.kind) else {
             return Fate::Never(format!("there is no resource kind `{}`", key.kind));
         };
-        let change = erased(record);
+        let change = record.erased();
         match &record.reversible {
             Reversible::Never(why) => return Fate::Never(why.clone()),
             Reversible::Stays(why) if !self.choice.includes(key) => {
@@ -107,19 +107,6 @@ impl Back<'_> {
             None => {}
         }
         Fate::Wanted(want)
-    }
-}
-
-/// The change of a record, its types erased.
-#[must_use]
-pub fn erased(record: &ChangeRecord) -> ErasedChange {
-    ErasedChange {
-        key: record.key.clone(),
-        change: Change {
-            from: record.from.clone(),
-            to: record.to.clone(),
-            want: record.want.clone(),
-        },
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::steps::{Did, Step};
 use crate::resource::{Ref, Reversible};
 
 /// What a person asked for. Empty: all of the run.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Choice {
     /// Only on these hosts.
     pub hosts: Vec<String>,

@@ -60,6 +60,8 @@ impl Told {
     pub fn from_entries(entries: &[Entry]) -> Self {
         let mut told = Self::default();
         let mut harmless: BTreeSet<(String, String)> = BTreeSet::new();
+        // Steps of which it is not known whether they were written, by host and node.
+        let mut unwritten: BTreeMap<(String, String), usize> = BTreeMap::new();
         for entry in entries {
             let place = || (entry.host.clone(), entry.node.clone());
             let mut step = |task: &String, on: &Option<String>, user: &Option<String>, did| {
@@ -90,7 +92,13 @@ impl Told {
                     on,
                     user,
                     changes,
-                } => step(task, on, user, Did::Changes(changes.clone())),
+                } => {
+                    step(task, on, user, Did::Changes(changes.clone()));
+                    let this = told.steps.len() - 1;
+                    if let Some(cut) = unwritten.insert(place(), this) {
+                        told.carried_on(cut, changes);
+                    }
+                }
                 Record::ActionIntended { task, action, .. }
                     if action.effects != Effects::Nothing =>
                 {
@@ -109,7 +117,11 @@ impl Told {
                         harmless.insert(place());
                     }
                 }
-                Record::ChangesWritten { kept, .. } if !kept.is_empty() => {
+                Record::ChangesWritten { kept, .. } => {
+                    unwritten.remove(&place());
+                    if kept.is_empty() {
+                        continue;
+                    }
                     let of_host = told.kept.entry(entry.host.clone()).or_default();
                     of_host.extend(kept.iter().cloned());
                 }
@@ -129,9 +141,22 @@ impl Told {
                 || !(harmless.contains(&(step.host.clone(), step.node.clone()))
                     || handlers.contains(&step.task))
         });
+        told.steps
+            .retain(|step| !matches!(&step.did, Did::Changes(changes) if changes.is_empty()));
         told.kept.retain(|_, list| !list.is_empty());
         told.steps.reverse();
         told
+    }
+
+    /// A step that was cut off was carried on by a later one, which tells of the same resources from the same states.
+    fn carried_on(&mut self, cut: usize, later: &[ChangeRecord]) {
+        if let Some(Step {
+            did: Did::Changes(changes),
+            ..
+        }) = self.steps.get_mut(cut)
+        {
+            changes.retain(|c| later.iter().all(|l| l.key != c.key));
+        }
     }
 
     /// A file that went into the run and is not what it was then, if there is one.

@@ -50,6 +50,7 @@ fn finished(task: &str, status: NodeStatus, notified: &[&str]) -> Record {
         register: None,
         facts: BTreeMap::new(),
         notified: notified.iter().map(|n| (*n).to_owned()).collect(),
+        result: None,
     }
 }
 
@@ -64,6 +65,8 @@ fn action(task: &str, effects: Effects) -> Record {
             changes: true,
         },
         folder: String::new(),
+        on: None,
+        user: None,
     }
 }
 

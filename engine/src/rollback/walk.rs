@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures::future::join_all;
 use indexmap::IndexMap;
 
-use super::back::{Back, Within, erased};
+use super::back::{Back, Within};
 use super::choice::Choice;
 use super::steps::{Did, Step};
 use crate::compile::program::Program;
@@ -20,6 +20,7 @@ use crate::run::Job;
 use crate::run::event::{Event, Place, Sink, TaskReport, now};
 use crate::run::hosts::{Link, Overlays};
 use crate::run::machine::Sight;
+use crate::run::past::{Cursor, Pass};
 use crate::run::settle::{Reach, Settle, Settled, Stopped, Way as SettleWay, host_failure};
 use crate::run::shared::Shared;
 use crate::run::state::States;
@@ -60,6 +61,14 @@ struct Course<'a> {
     gone: Mutex<BTreeMap<String, Arc<Mutex<BTreeSet<Ref>>>>>,
     /// Handlers to run, by host.
     notified: Mutex<BTreeMap<String, Vec<String>>>,
+    /// What was done before this rollback was cut off.
+    cursor: Option<Arc<Cursor>>,
+}
+
+/// How far a step came before the rollback was cut off.
+enum Before {
+    Done,
+    Begun(Option<Pass>),
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -86,6 +95,7 @@ impl Rollback {
             within: self.look_ahead().await,
             gone: Mutex::default(),
             notified: Mutex::default(),
+            cursor: self.shared.cursor(),
         };
         let mut sites: IndexMap<String, Vec<&Step>> = IndexMap::new();
         for step in &self.steps {
@@ -135,7 +145,7 @@ impl Rollback {
                 by_kind
                     .entry(&record.key.kind)
                     .or_default()
-                    .push(erased(record));
+                    .push(record.erased());
             }
             for (name, changes) in by_kind {
                 let Some(kind) = self.shared.registry.find_kind(name) else {
@@ -189,7 +199,10 @@ impl Course<'_> {
                     notes: vec![format!("not taken back, since \"{task}\" was not")],
                     ..Settled::default()
                 },
-                None => self.step(step).await?,
+                None => match self.before(step) {
+                    Before::Done => continue,
+                    Before::Begun(cut) => self.step(step, cut).await?,
+                },
             };
             if matches!(
                 settled.status,
@@ -202,7 +215,24 @@ impl Course<'_> {
         Ok(())
     }
 
-    async fn step(&self, step: &Step) -> Result<Settled, Stopped> {
+    /// How far the step came before this rollback was cut off.
+    fn before(&self, step: &Step) -> Before {
+        let Some(cursor) = &self.cursor else {
+            return Before::Begun(None);
+        };
+        match cursor.next(&step.host, &step.node, true, |_| false) {
+            Some(pass) if pass.end.is_some() => {
+                let changed = pass.end.is_some_and(|e| e.status == NodeStatus::Changed);
+                if changed {
+                    self.notify(step);
+                }
+                Before::Done
+            }
+            cut => Before::Begun(cut),
+        }
+    }
+
+    async fn step(&self, step: &Step, cut: Option<Pass>) -> Result<Settled, Stopped> {
         let shared = &self.rollback.shared;
         let changes = match &step.did {
             Did::Changes(changes) => changes,
@@ -244,9 +274,8 @@ impl Course<'_> {
         };
         let local = LocalFiles::default();
         let settle = Settle {
-            registry: &shared.registry,
-            redactor: &shared.redactor,
-            run: &shared.run,
+            shared,
+            cut,
             host: &step.host,
             node: &step.node,
             task: &step.task,
@@ -304,6 +333,7 @@ impl Course<'_> {
             lookahead: Arc::default(),
             play: None,
             foretells: false,
+            cursor: self.cursor.clone(),
         };
         walk.handlers_of(&handlers.program, &notified).await
     }
@@ -319,6 +349,7 @@ impl Course<'_> {
                 register: None,
                 facts: BTreeMap::new(),
                 notified: Vec::new(),
+                result: None,
             };
             journal.append(&shared.run, &step.host, &step.node, &record)?;
             shared.kept(&settled.kept);

@@ -26,6 +26,9 @@ pub enum Event {
         takes_back: Option<String>,
         /// It is a check: nothing will be changed.
         check: bool,
+        /// It goes on: what was done before is not told again.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        resumed: bool,
         /// When.
         at: String,
     },

@@ -65,6 +65,13 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+impl Link {
+    /// The results of the commands in these folders are in the journal: the folders may go.
+    pub fn collected(&self, user: Option<&str>, folders: &[String]) {
+        self.connection.collected(&self.user(user), folders);
+    }
+}
+
 impl Fleet {
     /// No host is connected yet.
     #[must_use]
@@ -179,6 +186,12 @@ impl Fleet {
         for base in lock(&self.machines).values() {
             lock(base).forget_all();
         }
+    }
+
+    /// Removes from the hosts what has served its purpose.
+    pub async fn tidy(&self) {
+        let links = self.connected();
+        futures::future::join_all(links.iter().map(|(_, link)| link.connection.tidy())).await;
     }
 
     /// Closes all connections.

@@ -41,17 +41,27 @@ pub trait Job: Send + Sync {
         Ok(counted.take())
     }
 
-    /// Does it as a run of its own.
+    /// Does it as a run, which `begins` with a record of its start, or of its going on.
     async fn apply(
         &self,
         journal: Arc<Journal>,
-        started: Record,
+        begins: Record,
         sink: Arc<dyn Sink>,
     ) -> Result<Tally, Stopped> {
         let run = self.shared().run.clone();
-        journal.append(&run, "", "", &started)?;
+        journal.append(&run, "", "", &begins)?;
         let counted = Arc::new(Counted::telling(sink));
         self.carry_out(journal.clone(), counted.clone()).await?;
+        if let Some(past) = &self.shared().past {
+            for ((host, user), folders) in past.folders() {
+                // A host that is gone keeps them; they hold what its own user may see anyway.
+                if let Ok(link) = self.shared().fleet.link(host).await {
+                    link.collected(user.as_deref(), folders);
+                }
+            }
+        }
+        // Once the end of the run is in the journal nobody comes back for it.
+        self.shared().fleet.tidy().await;
         let tally = counted.take();
         let hosts = tally.iter().map(|(host, by)| {
             let words = by.iter().map(|(status, n)| (status.word().to_owned(), *n));

@@ -1,5 +1,6 @@
 //! Predicts what a program would do, and does it.
 
+mod act;
 pub mod before;
 pub mod collect;
 pub mod diff;
@@ -11,8 +12,10 @@ pub mod job;
 pub mod local;
 pub mod machine;
 pub mod parallel;
+pub mod past;
 pub mod plan;
 pub mod redact;
+mod replay;
 mod rescue;
 pub mod runner;
 pub mod settle;
@@ -20,7 +23,9 @@ pub mod shared;
 pub mod state;
 pub mod task;
 pub mod walk;
+mod write;
 
+pub use act::{CutOff, Decision};
 pub use job::{Job, Tally};
 pub use plan::Plan;
 pub use runner::Runner;

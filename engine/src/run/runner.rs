@@ -45,6 +45,7 @@ impl Runner {
             lookahead: Arc::default(),
             play: None,
             foretells: false,
+            cursor: self.shared.cursor(),
         }
     }
 

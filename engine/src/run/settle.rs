@@ -1,20 +1,20 @@
 //! One task on one host: ask the module what it wants, compare, and predict it or do it.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
 use super::machine::{Base, Overlay, Seen, Seer, Sight};
-use super::redact::Redactor;
-use crate::action::{ActionCall, ActionError, ActionRun, Effects, Outcome};
-use crate::host::{HostError, Probe, Target, User};
-use crate::journal::{ChangeRecord, Journal, JournalError, NodeStatus, Record};
+use super::past::{Pass, Write};
+use super::shared::Shared;
+use super::write::{self, Writing};
+use crate::action::{ActionCall, Effects, Outcome};
+use crate::host::{HostError, Probe};
+use crate::journal::{Journal, JournalError, NodeStatus};
 use crate::module::{Footprint, LocalFiles, Mark, Stop, Wanted};
-use crate::registry::{ErasedChange, Prepared, Registry};
-use crate::resource::{Change, Kept, Ref, Reversible, WriteError, contains};
+use crate::registry::{ErasedChange, Prepared};
+use crate::resource::{Change, Kept, Ref, Reversible, contains};
 use crate::value::Value;
 use crate::world::{Known, Lookup, View};
 
@@ -22,6 +22,8 @@ use crate::world::{Known, Lookup, View};
 const ROUNDS: usize = 100;
 /// How often a write that found another state than was read starts again.
 const MOVED: usize = 5;
+/// How often a write whose connection was lost is read and carried on.
+pub(super) const LOST: usize = 5;
 
 /// How a task is to be settled.
 pub enum Way {
@@ -48,12 +50,8 @@ pub struct Reach {
 
 /// Everything that settling one task needs.
 pub struct Settle<'a> {
-    /// Modules, kinds and actions.
-    pub registry: &'a Arc<Registry>,
-    /// Secrets found on the way are added to it.
-    pub redactor: &'a Redactor,
-    /// Id of the run.
-    pub run: &'a str,
+    /// What all walks of the run share.
+    pub shared: &'a Shared,
     /// Inventory name of the host.
     pub host: &'a str,
     /// Id of the node.
@@ -62,6 +60,8 @@ pub struct Settle<'a> {
     pub task: &'a str,
     /// The controller's files that its arguments name.
     pub local: &'a LocalFiles,
+    /// Where it was cut off in this run before, if it was.
+    pub cut: Option<Pass>,
 }
 
 /// What came of it.
@@ -95,6 +95,8 @@ pub struct Settled {
     pub output: IndexMap<String, Value>,
     /// What was kept aside.
     pub kept: Vec<Kept>,
+    /// A person broke it off before it was decided.
+    pub interrupted: bool,
     /// What was stopped (`false`) or started (`true`).
     pub running: Vec<(Ref, bool)>,
 }
@@ -123,7 +125,7 @@ pub enum Stopped {
     Journal(#[from] JournalError),
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -137,22 +139,23 @@ impl Settle<'_> {
         reach: &Reach,
         way: &Way,
     ) -> Result<Settled, Stopped> {
-        let mut moved = 0;
+        let mut cut = self.cut.clone().filter(|_| matches!(way, Way::Apply(_)));
+        if let (Way::Apply(journal), Some(pass)) = (way, &cut)
+            && let Some(called) = pass.calls.last()
+        {
+            // It was begun: the module is not asked again whether it is wanted.
+            return self.carry_on(pass, called, reach, journal).await;
+        }
+        let (mut moved, mut lost) = (0, 0);
+        let mut kept = Vec::new();
         loop {
-            let overlay = match way {
-                Way::Gather(_, overlay) | Way::Predict(overlay) => Some(overlay.clone()),
-                Way::Apply(_) => None,
-            };
-            let sight = Sight::new(
-                self.registry.clone(),
-                reach.base.clone(),
-                overlay,
-                reach.user.clone(),
-            );
-            let sight = match way {
-                Way::Apply(_) => sight.fresh(),
-                _ => sight,
-            };
+            if let Some(write) = cut.as_ref().and_then(Pass::cut_write) {
+                match self.recover(reach, write).await {
+                    Ok(found) => kept = found,
+                    Err(settled) => return Ok(*settled),
+                }
+            }
+            let sight = self.sight(reach, way);
             let (wanted, changes) = match self.compare(prepared, reach, way, &sight).await {
                 Ok(found) => found,
                 Err(settled) => {
@@ -166,8 +169,12 @@ impl Settle<'_> {
                     return Ok(*settled);
                 }
             };
+            let begun = Begun {
+                cut: cut.as_ref(),
+                kept: std::mem::take(&mut kept),
+            };
             match self
-                .carry_out(prepared, reach, way, &sight, wanted, &changes)
+                .carry_out(prepared, reach, way, &sight, wanted, &changes, begun)
                 .await?
             {
                 Done::Settled(settled) => return Ok(*settled),
@@ -182,9 +189,33 @@ impl Settle<'_> {
                     let mut base = lock(&reach.base);
                     changes
                         .iter()
-                        .for_each(|c| base.written(self.registry, &c.key));
+                        .for_each(|c| base.written(&self.shared.registry, &c.key));
+                }
+                Done::Cut(write, failure) => {
+                    lost += 1;
+                    if lost > LOST || failure.status == Some(NodeStatus::Unreachable) {
+                        return Ok(failure);
+                    }
+                    cut.get_or_insert_default().writes.push(write);
                 }
             }
+        }
+    }
+
+    fn sight(&self, reach: &Reach, way: &Way) -> Sight {
+        let overlay = match way {
+            Way::Gather(_, overlay) | Way::Predict(overlay) => Some(overlay.clone()),
+            Way::Apply(_) => None,
+        };
+        let sight = Sight::new(
+            self.shared.registry.clone(),
+            reach.base.clone(),
+            overlay,
+            reach.user.clone(),
+        );
+        match way {
+            Way::Apply(_) => sight.fresh(),
+            _ => sight,
         }
     }
 
@@ -228,6 +259,7 @@ impl Settle<'_> {
         for want in &wanted.resources {
             let failed = |e: String| Box::new(Settled::failed(e));
             let kind = self
+                .shared
                 .registry
                 .find_kind(&want.key.kind)
                 .ok_or_else(|| failed(format!("there is no resource kind `{}`", want.key.kind)))?;
@@ -241,14 +273,16 @@ impl Settle<'_> {
             };
             kind.secrets(&from)
                 .iter()
-                .for_each(|s| self.redactor.add(s));
+                .for_each(|s| self.shared.redactor.add(s));
             if !kind
                 .differences(&want.want, &from)
                 .map_err(failed)?
                 .is_empty()
             {
                 let to = kind.predict(&want.want, &from).map_err(failed)?;
-                kind.secrets(&to).iter().for_each(|s| self.redactor.add(s));
+                kind.secrets(&to)
+                    .iter()
+                    .for_each(|s| self.shared.redactor.add(s));
                 let key = sight.true_form(&want.key);
                 changes.push(ErasedChange {
                     key,
@@ -306,7 +340,8 @@ impl Settle<'_> {
         };
         // What a name leads to (the file behind a link) is named by it.
         let leads_to = |asked: &Ref, state: &Known, key: &Ref| {
-            let (Known::State(state), Some(kind)) = (state, self.registry.find_kind(&asked.kind))
+            let (Known::State(state), Some(kind)) =
+                (state, self.shared.registry.find_kind(&asked.kind))
             else {
                 return false;
             };
@@ -363,6 +398,10 @@ impl Settle<'_> {
         }
     }
 
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "all that is known of the task at this point"
+    )]
     async fn carry_out(
         &self,
         prepared: &dyn Prepared,
@@ -371,8 +410,9 @@ impl Settle<'_> {
         sight: &Sight,
         wanted: Wanted,
         changes: &[ErasedChange],
+        begun: Begun<'_>,
     ) -> Result<Done, Stopped> {
-        let before = sight.seen();
+        let mut before = sight.seen();
         let mut settled = Settled {
             status: Some(NodeStatus::Ok),
             summary: wanted.summary.clone(),
@@ -390,29 +430,48 @@ impl Settle<'_> {
             settled.assumptions.extend(sight.assumptions());
             return Ok(Done::settled(settled));
         }
-        let mut reversibles = Vec::with_capacity(changes.len());
-        for change in changes {
-            reversibles.push(self.describe(change, sight, &mut settled));
+        let whole = self.whole(begun.cut, changes);
+        let mut records = Vec::with_capacity(whole.len());
+        for change in &whole {
+            let reversible = self.describe(change, Some(sight), &mut settled);
+            records.push(write::record(change, &reversible));
+        }
+        if begun.cut.is_some() {
+            for change in &whole {
+                before.insert(change.key.clone(), Known::State(change.change.from.clone()));
+            }
         }
         if let Some(diff) = &wanted.diff {
-            settled.diff = (!changes.is_empty() || wanted.action.is_some()).then(|| diff.clone());
+            settled.diff = (!whole.is_empty() || wanted.action.is_some()).then(|| diff.clone());
         }
-        if !changes.is_empty() {
+        if !whole.is_empty() {
             settled.status = Some(NodeStatus::Changed);
+            settled.message = None;
             match way {
                 Way::Gather(_, overlay) | Way::Predict(overlay) => self.predict(overlay, changes),
+                Way::Apply(journal) if changes.is_empty() => {
+                    // The write that was cut off was whole.
+                    settled.kept = begun.kept;
+                    settled.running = self.running(&whole, false);
+                    if begun.cut.is_some_and(|c| c.cut_write().is_some()) {
+                        self.written(journal, &settled.kept, None)?;
+                    }
+                }
                 Way::Apply(journal) => {
-                    if let Some(done) = self
-                        .write(reach, journal, changes, &reversibles, &mut settled)
-                        .await?
-                    {
+                    records.truncate(changes.len());
+                    let writing = Writing {
+                        changes,
+                        records,
+                        kept: begun.kept,
+                    };
+                    if let Some(done) = self.write(reach, journal, writing, &mut settled).await? {
                         return Ok(done);
                     }
                 }
             }
         }
         if let Some(call) = &wanted.action {
-            self.act(call, reach, way, &mut settled).await?;
+            self.action(call, reach, way, &mut settled).await?;
         }
         settled.assumptions.extend(sight.assumptions());
         settled.assumptions.sort();
@@ -438,9 +497,57 @@ impl Settle<'_> {
         Ok(Done::settled(settled))
     }
 
+    /// What a task that was cut off had written stands in its report.
+    pub(super) fn tell_of_writes(&self, cut: &Pass, settled: &mut Settled) {
+        let whole = self.whole(Some(cut), &[]);
+        for change in &whole {
+            self.describe(change, None, settled);
+            settled.status = Some(NodeStatus::Changed);
+        }
+        settled.running = self.running(&whole, false);
+    }
+
+    async fn action(
+        &self,
+        call: &ActionCall,
+        reach: &Reach,
+        way: &Way,
+        settled: &mut Settled,
+    ) -> Result<(), Stopped> {
+        let Some(kind) = self.shared.registry.find_action(&call.kind) else {
+            *settled = Settled::failed(format!("there is no action `{}`", call.kind));
+            return Ok(());
+        };
+        settled.summary.get_or_insert_with(|| call.summary.clone());
+        settled.opaque = call.effects == Effects::Opaque;
+        match way {
+            Way::Gather(..) => {
+                settled.status = Some(if call.changes {
+                    NodeStatus::Changed
+                } else {
+                    NodeStatus::Unknown
+                });
+            }
+            Way::Predict(overlay) => {
+                self.predict_action(call, kind.as_ref(), reach, overlay, settled)
+                    .await;
+            }
+            Way::Apply(journal) => {
+                self.act(call, kind.as_ref(), reach, journal, settled)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Lines, diff, assumptions and the way back of one change.
-    fn describe(&self, change: &ErasedChange, sight: &Sight, settled: &mut Settled) -> Reversible {
-        let Some(kind) = self.registry.find_kind(&change.key.kind) else {
+    fn describe(
+        &self,
+        change: &ErasedChange,
+        sight: Option<&Sight>,
+        settled: &mut Settled,
+    ) -> Reversible {
+        let Some(kind) = self.shared.registry.find_kind(&change.key.kind) else {
             return Reversible::Never("its kind is unknown".to_owned());
         };
         let lines = kind
@@ -467,9 +574,11 @@ impl Settle<'_> {
                 format!("{}: {line}", change.key.id)
             }
         }));
-        kind.assumes(change)
-            .into_iter()
-            .for_each(|what| sight.assume(what));
+        if let Some(sight) = sight {
+            kind.assumes(change)
+                .into_iter()
+                .for_each(|what| sight.assume(what));
+        }
         let reversible = kind.reversible(change);
         match &reversible {
             Reversible::Yes => {}
@@ -485,257 +594,13 @@ impl Settle<'_> {
         let mut overlay = lock(overlay);
         for change in changes {
             overlay.change(
-                self.registry,
+                &self.shared.registry,
                 &change.key,
                 Some(change.change.from.clone()),
                 Known::State(change.change.to.clone()),
                 self.task,
             );
         }
-    }
-
-    /// Journals, writes, and reads until it agrees. `Some`: the task ends here.
-    async fn write(
-        &self,
-        reach: &Reach,
-        journal: &Journal,
-        changes: &[ErasedChange],
-        reversibles: &[Reversible],
-        settled: &mut Settled,
-    ) -> Result<Option<Done>, Stopped> {
-        let Some(probe) = &reach.probe else {
-            return Ok(Some(Done::settled(Settled::failed(
-                "this task needs a host that can be reached",
-            ))));
-        };
-        let records = changes
-            .iter()
-            .zip(reversibles)
-            .map(|(c, reversible)| ChangeRecord {
-                key: c.key.clone(),
-                from: c.change.from.clone(),
-                to: c.change.to.clone(),
-                want: c.change.want.clone(),
-                reversible: reversible.clone(),
-            });
-        let intended = Record::ChangesIntended {
-            task: self.task.to_owned(),
-            on: reach.on.clone(),
-            user: become_name(&reach.user.user),
-            changes: records.collect(),
-        };
-        journal.append(self.run, self.host, self.node, &intended)?;
-        let target = Target::new(probe.with_user(reach.user.user.clone()));
-        let mut failed = None;
-        for (kind, group) in by_kind(changes) {
-            let Some(kind) = self.registry.find_kind(&kind) else {
-                continue;
-            };
-            match kind.write(&target, &group).await {
-                Ok(kept) => {
-                    let user = become_name(&reach.user.user);
-                    settled.kept.extend(kept.into_iter().map(|k| Kept {
-                        user: user.clone(),
-                        ..k
-                    }));
-                }
-                Err(error) => {
-                    failed = Some(error);
-                    break;
-                }
-            }
-        }
-        {
-            let mut base = lock(&reach.base);
-            for change in changes {
-                let kind = self.registry.find_kind(&change.key.kind);
-                if kind.is_none_or(|kind| kind.stirs()) {
-                    base.forget_all();
-                }
-                base.written(self.registry, &change.key);
-            }
-        }
-        settled.running = self.running(changes, failed.is_some());
-        let why = failed.as_ref().map(|e| self.redactor.clean(&e.to_string()));
-        journal.append(
-            self.run,
-            self.host,
-            self.node,
-            &Record::ChangesWritten {
-                kept: settled.kept.clone(),
-                failed: why,
-            },
-        )?;
-        Ok(match failed {
-            None => self.agrees(reach, probe, changes).await.map(|failure| {
-                Done::settled(Settled {
-                    changes: settled.changes.clone(),
-                    diff: settled.diff.clone(),
-                    kept: settled.kept.clone(),
-                    running: settled.running.clone(),
-                    ..failure
-                })
-            }),
-            Some(WriteError::Moved { what, found }) if settled.kept.is_empty() => Some(
-                Done::Moved(format!("{what} is no longer as it was read: {found}")),
-            ),
-            Some(WriteError::Host(e)) => Some(Done::settled(host_failure(&e))),
-            Some(error) => {
-                let mut message = error.to_string();
-                if let WriteError::Failed {
-                    left: Some(left), ..
-                } = &error
-                {
-                    message = format!("{message}\nNot taken back: {left}");
-                }
-                Some(Done::settled(Settled {
-                    kept: settled.kept.clone(),
-                    ..Settled::failed(message)
-                }))
-            }
-        })
-    }
-
-    /// What these changes stop or start. What a failed write was about counts as it was: a kind brings it back.
-    fn running(&self, changes: &[ErasedChange], failed: bool) -> Vec<(Ref, bool)> {
-        if failed {
-            return Vec::new();
-        }
-        let of = |c: &ErasedChange| {
-            let kind = self.registry.find_kind(&c.key.kind)?;
-            let (from, to) = (kind.runs(&c.change.from)?, kind.runs(&c.change.to)?);
-            (from || to).then(|| (c.key.clone(), to))
-        };
-        changes.iter().filter_map(of).collect()
-    }
-
-    /// Reads until everything agrees with what was wanted or its kind's deadline has passed.
-    async fn agrees(
-        &self,
-        reach: &Reach,
-        probe: &Probe,
-        changes: &[ErasedChange],
-    ) -> Option<Settled> {
-        let begin = Instant::now();
-        let keys: Vec<Ref> = changes.iter().map(|c| c.key.clone()).collect();
-        let mut pause = Duration::from_millis(50);
-        loop {
-            let sight = Sight::new(
-                self.registry.clone(),
-                reach.base.clone(),
-                None,
-                reach.user.clone(),
-            );
-            if let Err(e) = sight.read(probe, &keys).await {
-                return Some(host_failure(&e));
-            }
-            let (mut differs, mut deadline) = (Vec::new(), Duration::ZERO);
-            for change in changes {
-                let Some(kind) = self.registry.find_kind(&change.key.kind) else {
-                    continue;
-                };
-                let lines = match sight.lookup(&change.key) {
-                    Some(Known::State(state)) => kind
-                        .differences(&change.change.want, &state)
-                        .unwrap_or_else(|e| vec![e]),
-                    Some(Known::Failed(why) | Known::Unknown(why)) => vec![why],
-                    None => vec!["it could not be read".to_owned()],
-                };
-                if !lines.is_empty() {
-                    deadline = deadline.max(kind.deadline(&change.key, &change.change.want));
-                    differs.push(format!("{}: {}", change.key, lines.join(", ")));
-                }
-            }
-            if differs.is_empty() {
-                return None;
-            }
-            if begin.elapsed() >= deadline {
-                return Some(Settled::failed(format!(
-                    "it was written, but what is read afterwards is not what was asked for:\n{}",
-                    differs.join("\n")
-                )));
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(2));
-            let mut base = lock(&reach.base);
-            keys.iter().for_each(|key| base.written(self.registry, key));
-        }
-    }
-
-    async fn act(
-        &self,
-        call: &ActionCall,
-        reach: &Reach,
-        way: &Way,
-        settled: &mut Settled,
-    ) -> Result<(), Stopped> {
-        let Some(kind) = self.registry.find_action(&call.kind) else {
-            *settled = Settled::failed(format!("there is no action `{}`", call.kind));
-            return Ok(());
-        };
-        settled.summary.get_or_insert_with(|| call.summary.clone());
-        settled.opaque = call.effects == Effects::Opaque;
-        match way {
-            Way::Gather(..) => {
-                settled.status = Some(if call.changes {
-                    NodeStatus::Changed
-                } else {
-                    NodeStatus::Unknown
-                });
-            }
-            Way::Predict(overlay) => {
-                self.predict_action(call, kind.as_ref(), reach, overlay, settled)
-                    .await;
-            }
-            Way::Apply(journal) => {
-                let run = ActionRun {
-                    run: self.run.to_owned(),
-                    node: folder_name(self.node),
-                };
-                let folder = format!("{}/{}", run.run, run.node);
-                let intended = Record::ActionIntended {
-                    task: self.task.to_owned(),
-                    action: call.clone(),
-                    folder,
-                };
-                journal.append(self.run, self.host, self.node, &intended)?;
-                let answer = match &reach.probe {
-                    Some(probe) => {
-                        let target = Target::new(probe.with_user(reach.user.user.clone()));
-                        kind.run(&target, &call.call, &run).await
-                    }
-                    None => Err(ActionError::Failed(
-                        "this task needs a host that can be reached".to_owned(),
-                    )),
-                };
-                // Whatever it declares, it took its time, and others were at work meanwhile.
-                lock(&reach.base).forget_all();
-                let record = match &answer {
-                    Ok(outcome) => Record::ActionFinished {
-                        output: Value::Map(outcome.output.clone()).to_json(true),
-                        changed: outcome.changed,
-                        failed: outcome.failed.clone(),
-                    },
-                    Err(e) => Record::ActionFinished {
-                        output: Json::Null,
-                        changed: false,
-                        failed: Some(e.to_string()),
-                    },
-                };
-                journal.append(self.run, self.host, self.node, &record)?;
-                match answer {
-                    Ok(outcome) => take_outcome(outcome, settled),
-                    Err(ActionError::Failed(why)) => {
-                        *settled = Settled {
-                            opaque: settled.opaque,
-                            ..Settled::failed(why)
-                        };
-                    }
-                    Err(ActionError::Host(e)) => *settled = host_failure(&e),
-                }
-            }
-        }
-        Ok(())
     }
 
     async fn predict_action(
@@ -799,19 +664,29 @@ impl Settle<'_> {
     }
 }
 
+/// What a task that was cut off had begun.
+struct Begun<'a> {
+    cut: Option<&'a Pass>,
+    /// What the write that was cut off has put aside.
+    kept: Vec<Kept>,
+}
+
 /// Whether the task is settled or has to start again.
-enum Done {
+pub(super) enum Done {
     Settled(Box<Settled>),
+    /// Nothing was written, since the state is another.
     Moved(String),
+    /// The connection was lost: whether this was written has to be read.
+    Cut(Write, Settled),
 }
 
 impl Done {
-    fn settled(settled: Settled) -> Self {
+    pub(super) fn settled(settled: Settled) -> Self {
         Self::Settled(Box::new(settled))
     }
 }
 
-fn take_outcome(outcome: Outcome, settled: &mut Settled) {
+pub(super) fn take_outcome(outcome: Outcome, settled: &mut Settled) {
     let changed = outcome.changed || settled.status == Some(NodeStatus::Changed);
     settled.acted = changed;
     settled.status = Some(match (&outcome.failed, changed) {
@@ -833,32 +708,4 @@ pub fn host_failure(error: &HostError) -> Settled {
         _ => NodeStatus::Failed,
     };
     Settled::with(status, error.to_string())
-}
-
-fn become_name(user: &User) -> Option<String> {
-    match user {
-        User::Become(name) => Some(name.clone()),
-        User::Login => None,
-    }
-}
-
-/// The changes of each kind, kinds in the order in which they first come.
-fn by_kind(changes: &[ErasedChange]) -> Vec<(String, Vec<ErasedChange>)> {
-    let mut groups: Vec<(String, Vec<ErasedChange>)> = Vec::new();
-    let mut places: HashMap<String, usize> = HashMap::new();
-    for change in changes {
-        let kind = &change.key.kind;
-        let at = *places.entry(kind.clone()).or_insert_with(|| {
-            groups.push((kind.clone(), Vec::new()));
-            groups.len() - 1
-        });
-        groups[at].1.push(change.clone());
-    }
-    groups
-}
-
-/// A node's id as a name that every file system takes.
-fn folder_name(node: &str) -> String {
-    use sha2::{Digest, Sha256};
-    hex::encode(&Sha256::digest(node.as_bytes())[..12])
 }

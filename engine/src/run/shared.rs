@@ -1,14 +1,16 @@
 //! What all walks of one run share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::act::{CutOff, Decision};
 use super::event::Place;
 use super::hosts::Fleet;
 use super::local::LocalStore;
+use super::past::{Cursor, Past};
 use super::redact::Redactor;
 use crate::compile::program::Hosts;
 use crate::diag::Diagnostic;
@@ -66,6 +68,11 @@ pub struct Shared {
     pub run: String,
     /// When it began, RFC 3339.
     pub started: String,
+    /// What the run has done before, where it goes on.
+    pub past: Option<Arc<Past>>,
+    /// How many actions each node has called.
+    pub calls: Calls,
+    decider: Decider,
     turns: Semaphore,
     interrupted: AtomicBool,
     kept: AtomicU32,
@@ -91,6 +98,34 @@ pub struct Parts {
     pub sources: Arc<Sources>,
     /// See [`Shared::run`].
     pub run: String,
+    /// See [`Shared::started`]; now, where it is `None`.
+    pub started: Option<String>,
+    /// See [`Shared::past`].
+    pub past: Option<Arc<Past>>,
+    /// Who is asked about an action of which nobody knows whether it was done.
+    pub decider: Decider,
+}
+
+/// Decides about an action of which nobody knows whether it was done.
+pub type Decider = Arc<dyn Fn(&CutOff<'_>) -> Decision + Send + Sync>;
+
+/// How many actions each node has called so far, so that none finds what another left.
+#[derive(Default)]
+pub struct Calls {
+    past: Option<Arc<Past>>,
+    now: Mutex<HashMap<(String, String), u32>>,
+}
+
+impl Calls {
+    /// The number of the next one, from 0.
+    pub fn next(&self, host: &str, node: &str) -> u32 {
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = (host.to_owned(), node.to_owned());
+        let before = || self.past.as_ref().map_or(0, |p| p.calls(host, node));
+        let next = now.entry(place).or_insert_with(before);
+        *next += 1;
+        *next - 1
+    }
 }
 
 impl Shared {
@@ -108,12 +143,31 @@ impl Shared {
             local: LocalStore::default(),
             sources: parts.sources,
             run: parts.run,
-            started: super::event::now(),
+            started: parts.started.unwrap_or_else(super::event::now),
+            calls: Calls {
+                past: parts.past.clone(),
+                ..Calls::default()
+            },
+            past: parts.past,
+            decider: parts.decider,
             turns,
             interrupted: AtomicBool::new(false),
             kept: AtomicU32::new(0),
             down: Mutex::default(),
         }
+    }
+
+    /// The beginning of what the run has done before, for one walk.
+    #[must_use]
+    pub fn cursor(&self) -> Option<Arc<Cursor>> {
+        let past = self.past.clone()?;
+        Some(Arc::new(Cursor::new(past)))
+    }
+
+    /// What is done about an action of which nobody knows whether it was done.
+    #[must_use]
+    pub fn decide(&self, cut: &CutOff<'_>) -> Decision {
+        (self.decider)(cut)
     }
 
     /// Waits for a turn: at most `forks` hosts work at the same time.

@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 use super::event::{Event, TaskReport, now};
 use super::frame::{Frame, Trouble};
 use super::machine::Seer;
+use super::past::Pass;
 use super::settle::{Reach, Settle, Settled, Stopped, Way as SettleWay, host_failure};
 use super::walk::{Here, Walk, Way};
 use crate::compile::program::{Loop, Task};
@@ -19,24 +20,36 @@ use crate::source::Kind;
 use crate::value::{MASK, Value};
 
 /// A task on a host for one item of its loop.
-struct Node<'a> {
-    task: &'a Task,
-    host: &'a str,
-    here: &'a Here,
+pub(super) struct Node<'a> {
+    pub task: &'a Task,
+    pub host: &'a str,
+    pub here: &'a Here,
     /// Its id.
-    id: String,
+    pub id: String,
     /// Variables of the loop.
-    item: Vec<(String, Value)>,
+    pub item: Vec<(String, Value)>,
     /// The item as it is shown.
-    label: Option<String>,
+    pub label: Option<String>,
     /// It runs only perhaps: its notifier is not sure.
-    certain: bool,
+    pub certain: bool,
+    /// Where the run goes on: how far it came with it before.
+    pub cut: Option<Pass>,
 }
 
 /// What came of a node, as `register` sees it.
-struct Result_ {
-    status: NodeStatus,
-    value: Value,
+pub(super) struct Result_ {
+    pub status: NodeStatus,
+    pub value: Value,
+}
+
+/// What the end of a node means for what follows.
+pub(super) struct Effect<'a> {
+    pub name: &'a str,
+    pub status: NodeStatus,
+    pub ignored: bool,
+    pub value: &'a Value,
+    pub facts: IndexMap<String, Value>,
+    pub notified: Vec<String>,
 }
 
 impl Walk {
@@ -58,16 +71,6 @@ impl Walk {
         here: &Here,
         certain: bool,
     ) -> Result<(), Stopped> {
-        if let Way::Apply(journal) = &self.way {
-            let name = self.name_of(&task.common, host, here).unwrap_or_default();
-            let record = Record::HandlerStarted { handler: name };
-            journal.append(
-                &self.shared.run,
-                host,
-                &format!("{}@{host}", task.common.path),
-                &record,
-            )?;
-        }
         self.task_with(task, host, here, certain).await
     }
 
@@ -89,6 +92,7 @@ impl Walk {
                 item: Vec::new(),
                 label: None,
                 certain,
+                cut: None,
             };
             let settled = Settled {
                 status: Some(NodeStatus::Skipped),
@@ -99,7 +103,7 @@ impl Walk {
             return Ok(());
         }
         let Some(looped) = &task.looped else {
-            let node = Node {
+            let mut node = Node {
                 task,
                 host,
                 here,
@@ -107,8 +111,9 @@ impl Walk {
                 item: Vec::new(),
                 label: None,
                 certain,
+                cut: None,
             };
-            if let Some(result) = self.node(&node).await? {
+            if let Some(result) = self.node(&mut node).await? {
                 self.register(task, host, result.value);
             }
             return Ok(());
@@ -124,6 +129,7 @@ impl Walk {
                     item: Vec::new(),
                     label: None,
                     certain,
+                    cut: None,
                 };
                 let settled = match early {
                     Early::Skipped(message) => Settled {
@@ -177,7 +183,7 @@ impl Walk {
                 Some(label) => frame.text(label).unwrap_or_default(),
                 None => shown(&item),
             };
-            let node = Node {
+            let mut node = Node {
                 task,
                 host,
                 here,
@@ -185,8 +191,9 @@ impl Walk {
                 item: vars,
                 label: Some(label),
                 certain,
+                cut: None,
             };
-            if let Some(mut result) = self.node(&node).await? {
+            if let Some(mut result) = self.node(&mut node).await? {
                 if let Value::Map(map) = &mut result.value {
                     map.insert(looped.var.clone(), item);
                 }
@@ -238,10 +245,20 @@ impl Walk {
     }
 
     /// One node: condition, `before`, tries, result. `None`: it was done before, nothing happened.
-    async fn node(&self, node: &Node<'_>) -> Result<Option<Result_>, Stopped> {
-        if self.states.is_done(&node.id) {
+    async fn node(&self, node: &mut Node<'_>) -> Result<Option<Result_>, Stopped> {
+        if self.lookahead.is_one() && self.states.is_done(&node.id) {
             return Ok(None);
         }
+        match self.before_the_cut(node) {
+            Some(pass) if pass.end.is_some() => return self.replay(node, pass),
+            cut => node.cut = cut,
+        }
+        if let (Way::Apply(journal), true, None) = (&self.way, node.task.handler, &node.cut) {
+            let handler = self.task_name(node);
+            let record = Record::HandlerStarted { handler };
+            journal.append(&self.shared.run, node.host, &node.id, &record)?;
+        }
+        let node = &*node;
         let start = now();
         let frame = self.frame(node.host, node.here, &node.task.common.layers, &node.item);
         let unsure = match frame.truth(&node.task.common.when) {
@@ -264,6 +281,7 @@ impl Walk {
             return self.conditional(node, &frame, why, &start).await;
         }
         if !node.task.common.before.is_empty()
+            && node.cut.is_none()
             && let Some(why_not) = self.not_needed_before(node.task, node.here).await?
         {
             let settled = Settled {
@@ -338,9 +356,11 @@ impl Walk {
         let delay = task.delay.as_ref().map_or(Duration::from_secs(5), |d| {
             self.seconds(d, node.host, node.here, &task.common.layers, 5.0)
         });
-        let mut attempt = 1;
+        let earlier = node.cut.as_ref().map_or(0, |cut| cut.calls.len());
+        let mut attempt = u32::try_from(earlier).unwrap_or(1).max(1);
+        let mut cut = node.cut.clone();
         loop {
-            let mut settled = self.once(node, frame).await?;
+            let mut settled = self.once(node, frame, cut.take()).await?;
             self.conclude(node, &mut settled);
             if !repeats {
                 return Ok(settled);
@@ -375,6 +395,7 @@ impl Walk {
                 Ok(false) => {}
             }
             if attempt >= most || self.shared.interrupted() {
+                settled.interrupted = attempt < most;
                 settled.status = Some(NodeStatus::Failed);
                 settled
                     .message
@@ -429,7 +450,12 @@ impl Walk {
     }
 
     /// One settling of the node.
-    async fn once(&self, node: &Node<'_>, frame: &Frame) -> Result<Settled, Stopped> {
+    async fn once(
+        &self,
+        node: &Node<'_>,
+        frame: &Frame,
+        cut: Option<Pass>,
+    ) -> Result<Settled, Stopped> {
         let (prepared, local) = match self.prepare(node, frame) {
             Ok(found) => found,
             Err(Trouble::Error(message)) => return Ok(Settled::failed(message)),
@@ -506,21 +532,23 @@ impl Walk {
                 at: now(),
             });
         }
-        self.settle_of(node, &name, &local)
-            .settle(prepared.as_ref(), &reach, &way)
-            .await
+        Settle {
+            cut,
+            ..self.settle_of(node, &name, &local)
+        }
+        .settle(prepared.as_ref(), &reach, &way)
+        .await
     }
 
-    fn settle_of<'b>(
+    pub(super) fn settle_of<'b>(
         &'b self,
         node: &'b Node<'_>,
         name: &'b str,
         local: &'b LocalFiles,
     ) -> Settle<'b> {
         Settle {
-            registry: &self.shared.registry,
-            redactor: &self.shared.redactor,
-            run: &self.shared.run,
+            shared: &self.shared,
+            cut: None,
             host: node.host,
             node: &node.id,
             task: name,
@@ -548,7 +576,7 @@ impl Walk {
     }
 
     /// The host that does the task: `delegate_to`, else its own.
-    fn acting_host(&self, node: &Node<'_>, frame: &Frame) -> String {
+    pub(super) fn acting_host(&self, node: &Node<'_>, frame: &Frame) -> String {
         match &node.task.delegate_to {
             Some(to) => frame.text(to).unwrap_or_else(|_| node.host.to_owned()),
             None => node.host.to_owned(),
@@ -671,13 +699,6 @@ impl Walk {
                 }
             }
         }
-        let certain = status == NodeStatus::Changed;
-        self.states.with(node.host, |state| {
-            for handler in &notified {
-                let known = state.notified.entry(handler.clone()).or_insert(certain);
-                *known |= certain;
-            }
-        });
         let mut facts = IndexMap::new();
         if task.module.name() == "set_fact"
             && matches!(status, NodeStatus::Ok | NodeStatus::Changed)
@@ -697,8 +718,7 @@ impl Walk {
                     .map(|text| (text.to_owned(), Value::Unknown(format!("until \"{name}\"")))),
             );
         }
-        self.states
-            .with(node.host, |state| state.vars.extend(facts.clone()));
+        let failed = matches!(status, NodeStatus::Failed | NodeStatus::Unreachable);
         if let Way::Apply(journal) = &self.way {
             let register = task
                 .register
@@ -712,17 +732,49 @@ impl Walk {
                     .iter()
                     .map(|(k, v)| (k.clone(), v.to_json(true)))
                     .collect(),
-                notified,
+                notified: notified.clone(),
+                result: failed.then(|| value.to_json(true)),
             };
-            journal.append(&self.shared.run, node.host, &node.id, &record)?;
+            // What was broken off is not done: who goes on does it anew.
+            if !settled.interrupted {
+                journal.append(&self.shared.run, node.host, &node.id, &record)?;
+            }
             self.shared.kept(&settled.kept);
             let host = self.acting_host(node, &frame);
             self.shared.running(&host, &name, &settled.running);
         }
-        if matches!(status, NodeStatus::Failed | NodeStatus::Unreachable) && !ignored {
+        self.takes_effect(
+            node,
+            &Effect {
+                name: &name,
+                status,
+                ignored,
+                value: &value,
+                facts,
+                notified,
+            },
+        );
+        self.lookahead.saw(&task.common, status);
+        let ignored = ignored || (status == NodeStatus::Failed && node.here.rescued);
+        self.report(node, &settled, status, ignored, hidden, name, start);
+        Ok(Some(Result_ { status, value }))
+    }
+
+    /// What a node that came to its end means for what follows on its host.
+    pub(super) fn takes_effect(&self, node: &Node<'_>, effect: &Effect<'_>) {
+        let status = effect.status;
+        let certain = status == NodeStatus::Changed;
+        self.states.with(node.host, |state| {
+            for handler in &effect.notified {
+                let known = state.notified.entry(handler.clone()).or_insert(certain);
+                *known |= certain;
+            }
+            state.vars.extend(effect.facts.clone());
+        });
+        if matches!(status, NodeStatus::Failed | NodeStatus::Unreachable) && !effect.ignored {
             match &node.here.collected {
                 Some(collected) if status == NodeStatus::Failed => {
-                    collected.failed(node.host, &name, task.register.as_deref());
+                    collected.failed(node.host, effect.name, node.task.register.as_deref());
                 }
                 _ => self
                     .states
@@ -730,26 +782,19 @@ impl Walk {
             }
             let failed_task = Value::Map(IndexMap::from([(
                 "name".to_owned(),
-                Value::Str(name.clone()),
+                Value::from(effect.name),
             )]));
             self.states.with(node.host, |state| {
-                state
-                    .vars
-                    .insert("ansible_failed_result".to_owned(), value.clone());
-                state
-                    .vars
-                    .insert("ansible_failed_task".to_owned(), failed_task);
+                let vars = &mut state.vars;
+                vars.insert("ansible_failed_result".to_owned(), effect.value.clone());
+                vars.insert("ansible_failed_task".to_owned(), failed_task);
             });
         }
         self.states.set_done(&node.id);
-        self.lookahead.saw(&task.common, status);
-        let ignored = ignored || (status == NodeStatus::Failed && node.here.rescued);
-        self.report(node, &settled, status, ignored, hidden, name, start);
-        Ok(Some(Result_ { status, value }))
     }
 
     /// The task's name, or its module's.
-    fn task_name(&self, node: &Node<'_>) -> String {
+    pub(super) fn task_name(&self, node: &Node<'_>) -> String {
         self.name_of(&node.task.common, node.host, node.here)
             .filter(|name| !name.is_empty())
             .unwrap_or_else(|| node.task.module.name().to_owned())
@@ -762,7 +807,11 @@ impl Walk {
         no_log.is_some_and(|n| frame.is_true(n).unwrap_or(true))
     }
 
-    fn is_ignored(&self, keyword: Option<&crate::source::Node>, node: &Node<'_>) -> bool {
+    pub(super) fn is_ignored(
+        &self,
+        keyword: Option<&crate::source::Node>,
+        node: &Node<'_>,
+    ) -> bool {
         let frame = self.frame(node.host, node.here, &node.task.common.layers, &node.item);
         keyword.is_some_and(|k| frame.is_true(k).unwrap_or(false))
     }

@@ -16,6 +16,7 @@ use super::before::Lookahead;
 use super::collect::Collected;
 use super::event::{Event, Sink};
 use super::hosts::Overlays;
+use super::past::Cursor;
 use super::settle::Stopped;
 use super::shared::Shared;
 use super::state::States;
@@ -57,6 +58,8 @@ pub struct Walk {
     pub play: Option<Arc<Play>>,
     /// It is a prediction for people: what a `rescue` would do is told, too.
     pub foretells: bool,
+    /// How far the walk has come in what the run did before, where the run goes on.
+    pub cursor: Option<Arc<Cursor>>,
 }
 
 /// The hosts that a list of items is for.
@@ -85,6 +88,7 @@ impl Walk {
             overlays: Arc::new(self.overlays.fork()),
             lookahead: Arc::new(Lookahead::default()),
             foretells: false,
+            cursor: self.cursor.as_ref().map(|c| Arc::new(c.fork())),
             ..self.clone()
         }
     }
@@ -315,6 +319,8 @@ impl Walk {
             }),
             ..here.clone()
         };
+        let anew = |walk: &Self| walk.cursor.as_ref().map(|c| c.done_anew(hosts));
+        let before = anew(self);
         let rescue = (self.foretells && !block.rescue.is_empty())
             .then(|| self.rescue_foreteller(block, hosts, here));
         if block.parallel {
@@ -348,6 +354,10 @@ impl Walk {
                 });
             }
             self.items(&block.rescue, &rescued, here).await?;
+        }
+        if let Some(cursor) = self.cursor.as_ref().filter(|_| anew(self) != before) {
+            // `always` has run after the failure from which the run goes on, and is due once more.
+            cursor.again(hosts, &format!("{}/always", block.common.path));
         }
         if !block.always.is_empty() {
             // `always` runs on hosts that are out too, and leaves them out.

@@ -7,8 +7,9 @@
 //!
 //! ```text
 //! BASE/RUN/NODE/run      the script; 0700, since it holds values of variables
+//! BASE/RUN/NODE/go       made by the command first of all: it has begun
 //! BASE/RUN/NODE/boot     which boot of the machine it was started in
-//! BASE/RUN/NODE/pid      its session, written by itself first of all
+//! BASE/RUN/NODE/pid      its session, written by itself after that
 //! BASE/RUN/NODE/out, err what it printed
 //! BASE/RUN/NODE/status   exit status, start and end in milliseconds; written last, by renaming
 //! ```
@@ -28,6 +29,8 @@ use crate::host::{Command, Connection as _, Finished, HostError, User};
 const WRITTEN_DOWN: Duration = Duration::from_secs(5);
 /// Longest pause between two questions whether a long command has ended.
 const PAUSE: Duration = Duration::from_secs(2);
+/// How often a command that was started may be found not to have begun; each takes a second.
+const UNBEGUN: u32 = 15;
 /// Input above this size travels on a channel of its own.
 const SMALL: usize = 96 * 1024;
 
@@ -40,14 +43,9 @@ if [ -L \"$b\" ] || [ ! -d \"$b\" ] || [ ! -O \"$b\" ]; then echo \"$b is not a 
 pub(super) struct Taken(Mutex<HashMap<(User, String), Instant>>);
 
 impl Taken {
-    fn add(&self, user: &User, folder: &str) {
+    pub(super) fn add(&self, user: &User, folder: &str) {
         self.lock()
             .insert((user.clone(), folder.to_owned()), Instant::now());
-    }
-    fn was_taken(&self, user: &User, folder: &str) -> bool {
-        self.lock()
-            .remove(&(user.clone(), folder.to_owned()))
-            .is_some()
     }
     /// Those that may go, by user.
     fn due(&self, age: Duration) -> HashMap<User, Vec<String>> {
@@ -108,31 +106,31 @@ pub(super) async fn run(
         return Err(HostError::failed("a command has at least one word"));
     }
     let quoted = word(folder);
-    if host.taken.was_taken(user, folder) {
-        // The same task once more (`retries`): what it did before has been taken.
-        let script = format!("{BASE}; {}", removal(&[folder.to_owned()]));
-        host.shell(user, &script, None, true).await?;
-    }
     let apart = command.stdin.as_ref().is_some_and(|s| s.len() > SMALL);
     if let Some(stdin) = command.stdin.as_ref().filter(|_| apart) {
         send_input(host, user, stdin, &quoted).await?;
     }
     let due = host.taken.due(WRITTEN_DOWN);
     let old = due.get(user).map_or_else(String::new, |f| removal(f));
+    let script = Bytes::from(script_of(command, apart));
+    // What was cut off before the command began (there is no `go`) is begun once more; the command itself makes `go`
+    // first of all, so that of two that are started only one begins. A script that did not arrive whole is not run.
     let start = format!(
         "{BASE}; {old}d=\"$b\"/{quoted}; mkdir -p \"${{d%/*}}\" || exit 97
-if mkdir \"$d\" 2>/dev/null; then
-cat > \"$d/run\" && cat /proc/sys/kernel/random/boot_id > \"$d/boot\" 2>/dev/null
+if mkdir \"$d\" 2>/dev/null || {{ [ -d \"$d\" ] && [ ! -e \"$d/go\" ]; }}; then
+cat > \"$d/run.$$\" && [ $(wc -c < \"$d/run.$$\") -eq {length} ] && mv \"$d/run.$$\" \"$d/run\" || exit 97
+cat /proc/sys/kernel/random/boot_id > \"$d/boot\" 2>/dev/null
 if command -v setsid >/dev/null 2>&1; then setsid sh \"$d/run\" \"$d\" </dev/null >/dev/null 2>&1 &
 else sh \"$d/run\" \"$d\" </dev/null >/dev/null 2>&1 & fi
 elif [ ! -d \"$d\" ]; then mkdir \"$d\"; exit 97; fi
-{COLLECT}"
+{COLLECT}",
+        length = script.len()
     );
     let again = format!("{BASE}; d=\"$b\"/{quoted}; [ -d \"$d\" ] || exit 96\n{COLLECT}");
     let begin = Instant::now();
-    let script = Bytes::from(script_of(command, apart));
     let mut reply = host.shell(user, &start, Some(script), true).await?;
     let mut timed_out = false;
+    let mut unbegun = 0;
     let mut pause = Duration::from_millis(50);
     loop {
         match reply.status {
@@ -141,16 +139,31 @@ elif [ ! -d \"$d\" ]; then mkdir \"$d\"; exit 97; fi
                 return finished(&reply.stdout, timed_out, name);
             }
             98 => {}
-            95 => {
+            93 if unbegun < UNBEGUN => unbegun += 1,
+            93 => {
+                // From now on it cannot begin any more.
+                let never = format!("{BASE}; d=\"$b\"/{quoted}; mkdir \"$d/go\" && rm -rf \"$d\"");
+                let reply = host.shell(user, &never, None, true).await?;
+                if reply.status == 0 {
+                    return Err(HostError::failed(format!(
+                        "{name}: the command could not be begun: no process of it came up (is the host out of \
+                         processes or memory?)"
+                    )));
+                }
+                let said = String::from_utf8_lossy(&reply.stderr).trim().to_owned();
                 return Err(HostError::failed(format!(
+                    "{name}: the command could not be begun: nothing can be written below its folder ({said})"
+                )));
+            }
+            95 => {
+                return Err(HostError::Undecided(format!(
                     "{name}: the command was started, but its process is gone without a result (did the host restart, \
-                     or did somebody end it?). What it did is not known: look, then remove {folder} below \
-                     /var/tmp/.runbook-UID on the host and run again"
+                     or did somebody end it?), and what it did is not known"
                 )));
             }
             96 => {
-                return Err(HostError::failed(format!(
-                    "{name}: the folder of the running command was removed from the host; what it did is not known"
+                return Err(HostError::Undecided(format!(
+                    "{name}: the folder of the running command was removed from the host, and what it did is not known"
                 )));
             }
             status => {
@@ -177,7 +190,7 @@ elif [ ! -d \"$d\" ]; then mkdir \"$d\"; exit 97; fi
 }
 
 /// Waits for the result for about a second, at first in short steps, and prints it. 98: not yet; 95: its process is
-/// gone.
+/// gone; 93: it has not begun.
 const COLLECT: &str = r#"for s in 0.01 0.01 0.02 0.03 0.05 0.08 0.1 0.1 0.2 0.4 x; do
 [ -e "$d/status" ] && break
 [ $s = x ] || sleep $s 2>/dev/null || sleep 1
@@ -185,6 +198,7 @@ done
 if [ ! -e "$d/status" ]; then
 r=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)
 if [ -e "$d/boot" ] && [ "$(cat "$d/boot")" != "$r" ]; then exit 95; fi
+if [ ! -e "$d/go" ]; then sleep 1; [ -e "$d/go" ] || exit 93; fi
 if [ -e "$d/pid" ]; then if ! kill -0 "$(cat "$d/pid")" 2>/dev/null; then sleep 1; [ -e "$d/status" ] || exit 95; fi
 else sleep 1; [ -e "$d/pid" ] || exit 95; fi
 [ -e "$d/status" ] || exit 98
@@ -222,7 +236,7 @@ async fn send_input(
 /// The script that runs in the folder: it knows its folder as `$1`.
 fn script_of(command: &Command, apart: bool) -> String {
     let mut script = String::from(
-        "d=$1; echo $$ > \"$d/pid.new\"; mv \"$d/pid.new\" \"$d/pid\"; : > \"$d/out\"; : > \"$d/err\"\n\
+        "d=$1; mkdir \"$d/go\" 2>/dev/null || exit 0; echo $$ > \"$d/pid.new\"; mv \"$d/pid.new\" \"$d/pid\"; : > \"$d/out\"; : > \"$d/err\"\n\
          now() { t=$(date +%s%3N 2>/dev/null); case $t in *[!0-9]*|'') t=$(date +%s)000;; esac; echo \"$t\"; }\n\
          a=$(now)\n",
     );

@@ -410,6 +410,16 @@ impl Connection for Carried {
         command::run(self, user, command, folder).await
     }
 
+    async fn tidy(&self) {
+        command::clear(self).await;
+    }
+
+    fn collected(&self, user: &User, folders: &[String]) {
+        for folder in folders {
+            self.taken.add(user, folder);
+        }
+    }
+
     async fn facts(&self) -> Result<HostFacts, HostError> {
         let gather = || async {
             let mut tries = 0;

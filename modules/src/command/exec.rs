@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use indexmap::IndexMap;
 use jiff::Timestamp;
-use runbook_engine::action::{ActionError, ActionKind, ActionRun, Outcome};
+use runbook_engine::action::{ActionError, ActionKind, ActionRun, AfterCut, Outcome};
 use runbook_engine::host::{Command, Finished, HostError, Probe, ReadCommand, Target};
 use runbook_engine::value::Value;
 use serde::{Deserialize, Serialize};
@@ -77,6 +77,11 @@ impl ActionKind for Exec {
     type Call = ExecCall;
 
     const NAME: &'static str = "exec";
+
+    fn after_cut(&self, _call: &ExecCall) -> AfterCut {
+        // Its folder on the host says whether it was started, and holds what came of it.
+        AfterCut::Again
+    }
 
     async fn run(
         &self,

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use super::client::{self, Reader, Writer, encode, failed};
 use super::desired::desired;
 use super::state::{ContainerKey, ContainerState, ContainerWant};
-use super::{aside, earlier, inspect, secret, spec, write};
+use super::{aside, earlier, inspect, recover, secret, spec, write};
 
 /// Containers of the host's Docker daemon.
 pub struct Container;
@@ -192,6 +192,19 @@ impl Kind for Container {
         let mut kept = Vec::new();
         for change in changes {
             kept.extend(write::one(host, &daemon, &change.key.name, &change.change).await?);
+        }
+        Ok(kept)
+    }
+
+    async fn recover(
+        &self,
+        host: &Target,
+        changes: &[KeyedChange<Self>],
+    ) -> Result<Vec<Kept>, WriteError> {
+        let daemon = Writer::new(host);
+        let mut kept = Vec::new();
+        for change in changes {
+            kept.extend(recover::one(host, &daemon, &change.key.name, &change.change).await?);
         }
         Ok(kept)
     }

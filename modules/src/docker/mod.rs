@@ -15,6 +15,7 @@ pub mod inspect;
 pub mod kind;
 pub mod network;
 pub mod network_module;
+mod recover;
 mod replace;
 pub mod restart;
 mod saved;

@@ -57,6 +57,55 @@ pub(super) async fn replace(
     }
 }
 
+/// How far a replacement had come that was cut off once the new container had the name.
+pub(super) struct Halfway {
+    /// The new container.
+    pub id: String,
+    /// It was started.
+    pub running: bool,
+    /// The old one is put aside, and has not gone with its end (`--rm`).
+    pub old_is_aside: bool,
+}
+
+/// Goes on with it as if nothing had been in between.
+pub(super) async fn carry_on(
+    host: &Target,
+    daemon: &Writer,
+    name: &str,
+    change: &Changed,
+    halfway: Halfway,
+) -> Result<Vec<Kept>, WriteError> {
+    let (from, to, want) = (&change.from, &change.to, &change.want);
+    let brought = want.earlier.as_ref();
+    let brought = brought.filter(|e| e.aside && e.state.id == halfway.id);
+    let new = New {
+        id: halfway.id,
+        brought: brought.map(|e| &e.state),
+    };
+    let place = halfway
+        .old_is_aside
+        .then(|| aside::old_name(name, &from.id));
+    let mut old = Old {
+        name,
+        state: from,
+        stopped: from.running,
+        place,
+        saved: saved::found(host, name, want, from).await?,
+    };
+    match settle(host, daemon, &new, &mut old, to, want, halfway.running).await {
+        Ok(()) => {
+            if let Some(earlier) = new.brought {
+                saved::drop_earlier(host, want, earlier).await;
+            }
+            Ok(old.saved.kept)
+        }
+        Err(error) => {
+            let left = back(host, daemon, &new, &old).await;
+            Err(explained(error, &old, left))
+        }
+    }
+}
+
 /// The container that comes.
 struct New<'a> {
     id: String,
@@ -248,13 +297,31 @@ async fn swap(
         }
     }
     aside::rename(daemon, &new.id, name).await?;
+    settle(host, daemon, new, old, to, want, false).await
+}
+
+/// The new container has the name: the old one is put aside for good, the new one is started and watched.
+async fn settle(
+    host: &Target,
+    daemon: &Writer,
+    new: &New<'_>,
+    old: &mut Old<'_>,
+    to: &ContainerState,
+    want: &ContainerWant,
+    started: bool,
+) -> Result<(), WriteError> {
+    let (name, from) = (old.name, old.state);
     if let Some(place) = &old.place {
         aside::silence(daemon, &from.id, from).await?;
         old.saved.kept.push(aside::kept(name, place.clone(), None));
     }
-    new.revive(host, daemon, want).await?;
+    if !started {
+        new.revive(host, daemon, want).await?;
+    }
     if to.running {
-        start(daemon, name).await?;
+        if !started {
+            start(daemon, name).await?;
+        }
         health::wait(host, daemon, name, want)
             .await
             .map_err(WriteError::failed)?;

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use indexmap::IndexMap;
-use runbook_engine::action::{ActionError, ActionKind, ActionRun, Outcome};
+use runbook_engine::action::{ActionError, ActionKind, ActionRun, AfterCut, Outcome};
 use runbook_engine::host::Target;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,11 @@ impl ActionKind for Restart {
     type Call = RestartCall;
 
     const NAME: &'static str = "container-restart";
+
+    fn after_cut(&self, _call: &RestartCall) -> AfterCut {
+        // A container that is restarted twice is the same.
+        AfterCut::Again
+    }
 
     async fn run(
         &self,

@@ -92,6 +92,54 @@ pub(super) async fn save(
     Ok(saved)
 }
 
+/// The copies that a change which was cut off had made.
+pub(super) async fn found(
+    host: &Target,
+    name: &str,
+    want: &ContainerWant,
+    from: &ContainerState,
+) -> Result<Saved, WriteError> {
+    let mut saved = Saved::default();
+    for path in &want.save {
+        let copy = place(path, from);
+        let mark = format!("{copy}{ABSENT}");
+        let (c, m) = (word(&copy), word(&mark));
+        let script = format!(
+            "if [ -e {c} ] || [ -L {c} ]; then du -sk {c} | cut -f1; elif [ -e {m} ]; then echo marked; fi"
+        );
+        let reply = host.script(&script, None).await?;
+        let said = String::from_utf8_lossy(&reply.stdout).trim().to_owned();
+        let kept = |place: &str, size| aside::kept(name, format!("{COPY}{place}"), Some(size));
+        match said.parse::<u64>() {
+            Ok(size) => saved.kept.push(kept(&copy, size.saturating_mul(1024))),
+            Err(_) if said == "marked" => {
+                saved.kept.push(kept(&mark, 0));
+                saved.absent.push((path.clone(), mark));
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(saved)
+}
+
+/// Removes copies of what still stands in its place as it was.
+pub(super) async fn forget(
+    host: &Target,
+    want: &ContainerWant,
+    from: &ContainerState,
+) -> Result<(), WriteError> {
+    for path in &want.save {
+        let copy = place(path, from);
+        let mark = format!("{copy}{ABSENT}");
+        let script = format!("rm -rf -- {} {}", word(&copy), word(&mark));
+        let reply = host.script(&script, None).await?;
+        if reply.status != 0 {
+            return Err(cannot(path, &reply));
+        }
+    }
+    Ok(())
+}
+
 fn cannot(path: &str, reply: &runbook_engine::host::Reply) -> WriteError {
     let said = format!(
         "{}{}",

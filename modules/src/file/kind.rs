@@ -339,6 +339,14 @@ impl Kind for FileKind {
         write::write(host, changes).await
     }
 
+    async fn recover(
+        &self,
+        host: &Target,
+        changes: &[KeyedChange<Self>],
+    ) -> Result<Vec<Kept>, WriteError> {
+        write::recover(host, changes).await
+    }
+
     async fn discard(&self, host: &Target, kept: &Kept) -> Result<(), HostError> {
         let name = kept.place.rsplit('/').next().unwrap_or_default();
         if !write::is_aside(name) {

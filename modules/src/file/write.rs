@@ -8,6 +8,7 @@ use runbook_engine::host::{HostError, Target};
 use runbook_engine::resource::{Kept, KeyedChange, Kind as _, WriteError};
 use runbook_engine::transport::quote::word;
 
+mod recover;
 mod script;
 
 use script::{Bring, beside, bring, script};
@@ -45,6 +46,15 @@ pub(super) async fn write(
             .await;
     }
     outcome
+}
+
+/// Brings a write that was cut off to where it can be read and wanted again; what it keeps aside.
+pub(super) async fn recover(
+    host: &Target,
+    changes: &[KeyedChange<FileKind>],
+) -> Result<Vec<Kept>, WriteError> {
+    let reply = host.script(&recover::script(changes), None).await?;
+    outcome(&reply.stdout, &reply.stderr, changes)
 }
 
 async fn run(

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use indexmap::IndexMap;
-use runbook_engine::action::{ActionError, ActionKind, ActionRun, Effects, Outcome};
+use runbook_engine::action::{ActionError, ActionKind, ActionRun, AfterCut, Effects, Outcome};
 use runbook_engine::host::{HostError, Probe, Target};
 use runbook_engine::module::{Footprint, Module, Stop, Wanted};
 use runbook_engine::value::Value;
@@ -72,6 +72,11 @@ impl ActionKind for Sleep {
     type Call = u64;
 
     const NAME: &'static str = "pause";
+
+    fn after_cut(&self, _call: &u64) -> AfterCut {
+        // It waits once more, wholly.
+        AfterCut::Again
+    }
 
     async fn run(
         &self,

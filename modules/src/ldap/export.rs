@@ -3,10 +3,13 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use indexmap::IndexMap;
-use runbook_engine::action::{ActionError, ActionKind, ActionRun, EffectMark, Effects, Outcome};
+use runbook_engine::action::{
+    ActionError, ActionKind, ActionRun, AfterCut, EffectMark, Effects, Outcome,
+};
 use runbook_engine::host::{FileQuery, FileType, HostError, Probe, Target};
 use runbook_engine::module::{Footprint, Module, Stop, Wanted, reference};
 use runbook_engine::resource::Kind as _;
+use runbook_engine::transport::quote::word;
 use runbook_engine::value::{Secret, Value};
 use runbook_engine::world::View;
 use schemars::JsonSchema;
@@ -184,12 +187,21 @@ impl ActionKind for Export {
 
     const NAME: &'static str = "ldap-export";
 
+    fn after_cut(&self, _call: &ExportCall) -> AfterCut {
+        // It never writes over a file that is there, and knows its own by what it holds.
+        AfterCut::Again
+    }
+
     async fn run(
         &self,
         host: &Target,
         call: &ExportCall,
-        _run: &ActionRun,
+        run: &ActionRun,
     ) -> Result<Outcome, ActionError> {
+        if let Some(text) = written_before(host, &call.dest).await? {
+            // There was no such file when this was begun, and it appears only when it is whole.
+            return Ok(outcome(call, &text, entries_in(&text)));
+        }
         let entries = subtree(host, call).await?;
         let style = if call.wrap {
             Style::Wrapped
@@ -198,7 +210,7 @@ impl ActionKind for Export {
         };
         let text = write(&entries, style);
         // Read back by the parser that will read it when it is loaded again.
-        let parsed = parse(text.as_bytes()).map(|r| r.len()).unwrap_or_default();
+        let parsed = entries_in(text.as_bytes());
         if parsed != entries.len() {
             return Err(ActionError::Failed(format!(
                 "the export of {} would hold {parsed} of {} entries; nothing was written",
@@ -206,31 +218,74 @@ impl ActionKind for Export {
                 entries.len()
             )));
         }
-        let hash = hex::encode(Sha256::digest(text.as_bytes()));
-        let size = text.len();
-        let uploaded = host.upload(&call.dest, Bytes::from(text)).await;
-        // A run that was cut off after writing finds its own file again.
-        if hash_of(host, &call.dest).await?.as_deref() != Some(hash.as_str()) {
-            uploaded?;
-            return Err(ActionError::Failed(format!(
-                "{} does not hold what was written to it; look at the free space of its file system",
-                call.dest
-            )));
-        }
-        let number = |n: usize| Value::Int(i64::try_from(n).unwrap_or(i64::MAX));
-        let output: IndexMap<String, Value> = [
-            ("dest".to_owned(), Value::from(call.dest.as_str())),
-            ("base".to_owned(), Value::from(call.base.as_str())),
-            ("entries".to_owned(), number(entries.len())),
-            ("size".to_owned(), number(size)),
-            ("sha256".to_owned(), Value::from(hash)),
-        ]
-        .into();
-        Ok(Outcome {
-            changed: true,
-            failed: None,
-            output,
-        })
+        let made = outcome(call, text.as_bytes(), entries.len());
+        place(host, call, run, Bytes::from(text)).await?;
+        Ok(made)
+    }
+}
+
+/// Writes the file beside its place, and gives it its name when it is whole. A file of that name is never written over.
+async fn place(
+    host: &Target,
+    call: &ExportCall,
+    run: &ActionRun,
+    text: Bytes,
+) -> Result<(), ActionError> {
+    let part = format!("{}.runbook-{}.part", call.dest, run.node);
+    let (p, d) = (word(&part), word(&call.dest));
+    let hash = hex::encode(Sha256::digest(&text));
+    host.script(&format!("rm -f -- {p}"), None).await?;
+    host.upload(&part, text).await?;
+    let named = format!(
+        "sync -- {p} 2>/dev/null || sync; ln -- {p} {d} 2>/dev/null || {{ [ ! -e {d} ] && mv -n -- {p} {d}; }}; \
+         s=$?; rm -f -- {p}; exit $s"
+    );
+    let reply = host.script(&named, None).await?;
+    if reply.status != 0 {
+        return Err(ActionError::Failed(format!(
+            "{} could not be written; is there a file of that name by now?",
+            call.dest
+        )));
+    }
+    if hash_of(host, &call.dest).await?.as_deref() != Some(hash.as_str()) {
+        return Err(ActionError::Failed(format!(
+            "{} does not hold what was written to it; look at the free space of its file system",
+            call.dest
+        )));
+    }
+    Ok(())
+}
+
+/// What stands at the place already.
+async fn written_before(host: &Target, dest: &str) -> Result<Option<Vec<u8>>, HostError> {
+    if hash_of(host, dest).await?.is_none() {
+        return Ok(None);
+    }
+    let mut text = Vec::new();
+    host.fetch(dest, &mut text).await?;
+    Ok(Some(text))
+}
+
+fn entries_in(text: &[u8]) -> usize {
+    parse(text).map(|r| r.len()).unwrap_or_default()
+}
+
+/// What `register` gets.
+fn outcome(call: &ExportCall, text: &[u8], entries: usize) -> Outcome {
+    let number = |n: usize| Value::Int(i64::try_from(n).unwrap_or(i64::MAX));
+    let hash = hex::encode(Sha256::digest(text));
+    let output: IndexMap<String, Value> = [
+        ("dest".to_owned(), Value::from(call.dest.as_str())),
+        ("base".to_owned(), Value::from(call.base.as_str())),
+        ("entries".to_owned(), number(entries)),
+        ("size".to_owned(), number(text.len())),
+        ("sha256".to_owned(), Value::from(hash)),
+    ]
+    .into();
+    Outcome {
+        changed: true,
+        failed: None,
+        output,
     }
 }
 

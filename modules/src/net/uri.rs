@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use indexmap::IndexMap;
-use runbook_engine::action::{ActionError, ActionKind, ActionRun, EffectMark, Effects, Outcome};
+use runbook_engine::action::{
+    ActionError, ActionKind, ActionRun, AfterCut, EffectMark, Effects, Outcome,
+};
 use runbook_engine::host::Target;
 use runbook_engine::module::{Footprint, Module, Stop, Wanted};
 use runbook_engine::resource::Kind as _;
@@ -390,6 +392,14 @@ impl ActionKind for HttpRequest {
     type Call = RequestCall;
 
     const NAME: &'static str = "http-request";
+
+    fn after_cut(&self, call: &RequestCall) -> AfterCut {
+        // What the method promises (RFC 9110, 9.2.2), whatever the server makes of it.
+        match call.call.method.as_str() {
+            "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE" => AfterCut::Again,
+            _ => AfterCut::Undecided,
+        }
+    }
 
     async fn run(
         &self,

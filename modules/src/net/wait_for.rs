@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use indexmap::IndexMap;
 use regex::bytes::Regex;
-use runbook_engine::action::{ActionError, ActionKind, ActionRun, Effects, Outcome};
+use runbook_engine::action::{ActionError, ActionKind, ActionRun, AfterCut, Effects, Outcome};
 use runbook_engine::host::{Address, FileQuery, FileType, HostError, Probe, Target};
 use runbook_engine::module::{Footprint, Module, Stop, Wanted};
 use runbook_engine::value::Value;
@@ -214,6 +214,11 @@ impl ActionKind for Wait {
     type Call = WaitCall;
 
     const NAME: &'static str = "wait";
+
+    fn after_cut(&self, _call: &WaitCall) -> AfterCut {
+        // It only looks.
+        AfterCut::Again
+    }
 
     async fn run(
         &self,

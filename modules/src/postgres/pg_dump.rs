@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use indexmap::IndexMap;
-use runbook_engine::action::{ActionError, ActionKind, ActionRun, EffectMark, Effects, Outcome};
+use runbook_engine::action::{
+    ActionError, ActionKind, ActionRun, AfterCut, EffectMark, Effects, Outcome,
+};
 use runbook_engine::host::{Command, Finished, Target};
 use runbook_engine::module::{Footprint, Module, Stop, Wanted};
 use runbook_engine::resource::Kind as _;
@@ -225,6 +227,11 @@ impl ActionKind for Dump {
     type Call = DumpCall;
 
     const NAME: &'static str = "pg-dump";
+
+    fn after_cut(&self, _call: &DumpCall) -> AfterCut {
+        // Its command is found in its folder; it never writes over a file that is there.
+        AfterCut::Again
+    }
 
     async fn run(
         &self,

@@ -69,15 +69,13 @@ impl Scene {
         Ok(path)
     }
 
-    /// Calls the program in the folder, without a terminal. Whatever the call, what it prints has to be fit for
-    /// people: see [`Run::is_fit_for_people`].
+    /// The program as it is called in the folder, without a terminal; for tests that do something while it runs.
     ///
     /// # Errors
-    /// It does not start, does not end within 90 s, is ended by a signal, or prints what is not fit for people.
-    pub fn runbook(&self, args: &[&str]) -> Result<Run> {
-        let program = program()?;
-        let begin = Instant::now();
-        let mut child = Command::new(program)
+    /// It cannot be built.
+    pub fn command(&self, args: &[&str]) -> Result<Command> {
+        let mut command = Command::new(program()?);
+        command
             .args(args)
             .current_dir(self.folder())
             .env("RUNBOOK_STATE", self.path("state"))
@@ -86,7 +84,19 @@ impl Scene {
             .env("NO_COLOR", "1")
             .env_remove("SSH_AUTH_SOCK")
             .env_remove("RUNBOOK_LOG")
-            .stdin(Stdio::null())
+            .stdin(Stdio::null());
+        Ok(command)
+    }
+
+    /// Calls the program in the folder, without a terminal. Whatever the call, what it prints has to be fit for
+    /// people: see [`Run::is_fit_for_people`].
+    ///
+    /// # Errors
+    /// It does not start, does not end within 90 s, is ended by a signal, or prints what is not fit for people.
+    pub fn runbook(&self, args: &[&str]) -> Result<Run> {
+        let begin = Instant::now();
+        let mut child = self
+            .command(args)?
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;

@@ -18,7 +18,7 @@ const NAME_ROOM: usize = 180;
 
 /// The functions that every script rests on. POSIX sh; `stat`, `sha256sum`, `mv -T` in their GNU and BusyBox forms,
 /// with those of BSD as the second choice.
-const PRELUDE: &str = r#"umask 077
+pub(super) const PRELUDE: &str = r#"umask 077
 LC_ALL=C; export LC_ALL
 undo= ; left=
 say() { printf '%s\t%s\t%s\n' "$1" "$2" "$(printf %s "$3" | tr '\n\t' '  ')"; }
@@ -149,7 +149,7 @@ fn type_word(is: FileType) -> &'static str {
 }
 
 /// `same PATH TYPE FACTS VALUE`: does what stands at the path agree with the state?
-fn same(path: &str, state: &FileState) -> String {
+pub(super) fn same(path: &str, state: &FileState) -> String {
     let facts = match (state.is, state.mode, state.uid, state.gid) {
         (FileType::Absent | FileType::Link, ..) => String::new(),
         (_, Some(mode), Some(uid), Some(gid)) => format!("{mode:o} {uid} {gid}"),
@@ -593,7 +593,7 @@ fn hard_link<'a>(from: &FileState, to: &FileState, want: &'a FileWant) -> Option
 }
 
 /// Owner, then mode (a change of owner strips setuid): as wanted, else as they were.
-fn attributes(
+pub(super) fn attributes(
     i: usize,
     place: &str,
     flag: &str,

@@ -1,0 +1,284 @@
+//! Going on with runs that were cut off, interrupted, or have failed, as other programs see it. Killing a run at every
+//! record and at random instants is the matter of the crash suite.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use runbook_e2e::{Run, Scene};
+
+fn call(scene: &Scene, args: &[&str], code: i32) -> Result<Run> {
+    let run = scene.runbook(args)?;
+    ensure!(run.code == code, "{args:?}: {}\n{}", run.code, run.text());
+    Ok(run)
+}
+
+fn start(scene: &Scene, args: &[&str]) -> Result<Child> {
+    let mut command = scene.command(args)?;
+    Ok(command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?)
+}
+
+/// Waits until a file is there.
+fn appears(path: &Path) -> Result<()> {
+    let begin = Instant::now();
+    while !path.exists() {
+        ensure!(
+            begin.elapsed() < Duration::from_secs(30),
+            "{} does not appear",
+            path.display()
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+fn text(scene: &Scene, name: &str) -> Result<String> {
+    fs::read_to_string(scene.path(name)).with_context(|| name.to_owned())
+}
+
+/// Names of what the run has left below the folder for commands on this host.
+fn left(run: &str) -> Vec<String> {
+    let uid = fs::metadata("/proc/self").map(|m| std::os::unix::fs::MetadataExt::uid(&m));
+    let base = format!("/var/tmp/.runbook-{}/{run}", uid.unwrap_or_default());
+    let Ok(entries) = fs::read_dir(base) else {
+        return Vec::new();
+    };
+    entries
+        .filter_map(|e| Some(e.ok()?.file_name().to_string_lossy().into_owned()))
+        .collect()
+}
+
+fn last_run(scene: &Scene) -> Result<String> {
+    let runs = call(scene, &["runs", "--output", "json"], 0)?;
+    let last = runs.events()?.pop().context("no run")?;
+    Ok(last["run"].as_str().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn a_command_in_flight_is_waited_for_and_never_started_twice() -> Result<()> {
+    let scene = Scene::new()?;
+    scene.write(
+        "long.yaml",
+        "- hosts: all
+  gather_facts: false
+  vars: {here: \"{{ playbook_dir }}\"}
+  tasks:
+    - name: Before
+      copy: {dest: \"{{ here }}/conf\", content: \"x\\n\"}
+      notify: Tell
+    - name: Long
+      shell: echo begun >> {{ here }}/begun; sleep 4; echo ended >> {{ here }}/ended; echo it was {{ pass }}
+      register: long
+    - name: After
+      copy: {dest: \"{{ here }}/after\", content: \"{{ long.stdout }} {{ long.rc }} {{ long.start is defined }}\\n\"}
+  handlers:
+    - name: Tell
+      shell: echo told >> {{ here }}/told
+",
+    )?;
+    let args = [
+        "play",
+        "long.yaml",
+        "-i",
+        "localhost,",
+        "-e",
+        "pass=Hidden-Word-77",
+    ];
+    let mut child = start(&scene, &args)?;
+    appears(&scene.path("begun"))?;
+    child.kill()?;
+    child.wait()?;
+    ensure!(!scene.path("ended").exists());
+    let run = last_run(&scene)?;
+    let check = call(&scene, &["resume", "--check"], 0)?;
+    ensure!(!check.out.contains("Before"), "{}", check.out);
+    let resumed = call(&scene, &["resume", "-y"], 0)?;
+    ensure!(
+        resumed.out.contains(&format!("run {run} goes on")),
+        "{}",
+        resumed.out
+    );
+    ensure!(text(&scene, "begun")? == "begun\n");
+    ensure!(text(&scene, "ended")? == "ended\n");
+    ensure!(text(&scene, "after")? == "it was Hidden-Word-77 0 True\n");
+    ensure!(
+        text(&scene, "told")? == "told\n",
+        "a pending handler is restored"
+    );
+    ensure!(left(&run).is_empty(), "{:?}", left(&run));
+    let over = call(&scene, &["resume", "-y"], 0)?;
+    ensure!(
+        over.text().contains("nothing to go on with"),
+        "{}",
+        over.text()
+    );
+    // What was done in two parts goes back as one.
+    call(&scene, &["rollback", "-y"], 0)?;
+    ensure!(!scene.path("conf").exists() && !scene.path("after").exists());
+    let refused = call(&scene, &["resume", &run], 1)?;
+    ensure!(refused.err.contains("was taken back"), "{}", refused.err);
+    Ok(())
+}
+
+#[test]
+fn after_a_failure_the_failed_task_is_tried_again_and_what_is_done_is_not() -> Result<()> {
+    let scene = Scene::new()?;
+    scene.write(
+        "fails.yaml",
+        "- hosts: all
+  gather_facts: false
+  vars: {here: \"{{ playbook_dir }}\"}
+  tasks:
+    - name: Each
+      shell: echo {{ item }} >> {{ here }}/each; echo value {{ item }}
+      loop: [a, b]
+      register: each
+    - name: Fact
+      set_fact: {kept: \"{{ each.results[1].stdout }}\"}
+    - block:
+        - name: Needs a file
+          shell: echo try >> {{ here }}/tries; cat {{ here }}/needed
+          register: needed
+        - name: Goes on
+          copy: {dest: \"{{ here }}/result\", content: \"{{ kept }} {{ needed.stdout }}\\n\"}
+      always:
+        - name: Always
+          shell: echo always >> {{ here }}/always
+",
+    )?;
+    call(&scene, &["play", "fails.yaml", "-i", "localhost,"], 2)?;
+    ensure!(text(&scene, "always")? == "always\n");
+    let again = call(&scene, &["resume", "-y"], 2)?;
+    ensure!(!again.out.contains("Each"), "{}", again.out);
+    scene.write("needed", "there\n")?;
+    call(&scene, &["resume", "-y"], 0)?;
+    ensure!(text(&scene, "each")? == "a\nb\n");
+    ensure!(text(&scene, "tries")? == "try\ntry\ntry\n");
+    ensure!(text(&scene, "result")? == "value b there\n");
+    // It is due once more each time that its block was gone through.
+    ensure!(text(&scene, "always")? == "always\nalways\nalways\n");
+    Ok(())
+}
+
+#[test]
+fn a_failure_that_was_rescued_stays_rescued() -> Result<()> {
+    let scene = Scene::new()?;
+    scene.write(
+        "rescued.yaml",
+        "- hosts: all
+  gather_facts: false
+  vars: {here: \"{{ playbook_dir }}\"}
+  tasks:
+    - block:
+        - name: Fails
+          shell: echo x >> {{ here }}/failed; exit 7
+      rescue:
+        - name: Rescue
+          shell: echo {{ ansible_failed_result.rc }} {{ ansible_failed_task.name }} >> {{ here }}/rescued
+    - name: Ignored
+      shell: echo x >> {{ here }}/ignored; exit 1
+      ignore_errors: true
+      register: ignored
+    - name: Stops
+      shell: test -e {{ here }}/go && echo {{ ignored.rc }} {{ ignored.failed }} > {{ here }}/end
+",
+    )?;
+    call(&scene, &["play", "rescued.yaml", "-i", "localhost,"], 2)?;
+    scene.write("go", "")?;
+    call(&scene, &["resume", "-y"], 0)?;
+    for name in ["failed", "ignored"] {
+        ensure!(text(&scene, name)? == "x\n", "{name}");
+    }
+    ensure!(text(&scene, "rescued")? == "7 Fails\n");
+    ensure!(text(&scene, "end")? == "1 True\n");
+    Ok(())
+}
+
+#[test]
+fn a_command_that_its_host_lost_is_decided_by_a_person() -> Result<()> {
+    let decide = |how: &str| -> Result<(Scene, Run)> {
+        let scene = Scene::new()?;
+        scene.write(
+            "lost.yaml",
+            "- hosts: all
+  gather_facts: false
+  vars: {here: \"{{ playbook_dir }}\"}
+  tasks:
+    - name: Lost
+      shell: echo $$ > {{ here }}/pid; echo begun >> {{ here }}/begun; [ -e {{ here }}/quick ] || sleep 60
+    - name: After
+      copy: {dest: \"{{ here }}/after\", content: \"x\\n\"}
+",
+        )?;
+        let mut child = start(&scene, &["play", "lost.yaml", "-i", "localhost,"])?;
+        appears(&scene.path("begun"))?;
+        child.kill()?;
+        child.wait()?;
+        // As a host does that goes down: every process of the command is gone, and no result is there.
+        let pid = text(&scene, "pid")?;
+        let session = format!("ps -o sid= -p {} | xargs pkill -KILL -s", pid.trim());
+        let ended = std::process::Command::new("sh")
+            .args(["-c", &session])
+            .status()?;
+        ensure!(ended.success());
+        scene.write("quick", "")?;
+        let run = scene.runbook(&["resume", "-y", "--on-interrupted", how])?;
+        Ok((scene, run))
+    };
+    let (scene, fails) = decide("ask")?;
+    ensure!(
+        fails.code == 2 && fails.out.contains("--on-interrupted rerun"),
+        "{}",
+        fails.text()
+    );
+    ensure!(text(&scene, "begun")? == "begun\n" && !scene.path("after").exists());
+    // It is asked about again, and not taken for a failure that may be tried again.
+    let again = scene.runbook(&["resume", "-y", "--on-interrupted", "fail"])?;
+    ensure!(
+        again.code == 2 && text(&scene, "begun")? == "begun\n",
+        "{}",
+        again.text()
+    );
+    let (scene, skipped) = decide("skip")?;
+    ensure!(skipped.code == 0, "{}", skipped.text());
+    ensure!(text(&scene, "begun")? == "begun\n" && scene.path("after").exists());
+    let (scene, done) = decide("rerun")?;
+    ensure!(done.code == 0, "{}", done.text());
+    ensure!(text(&scene, "begun")? == "begun\nbegun\n" && scene.path("after").exists());
+    Ok(())
+}
+
+#[test]
+fn files_that_have_changed_since_are_named() -> Result<()> {
+    let scene = Scene::new()?;
+    let playbook = |value: &str| {
+        format!(
+            "- hosts: all
+  gather_facts: false
+  vars: {{here: \"{{{{ playbook_dir }}}}\", needed: {value}}}
+  tasks:
+    - name: First
+      shell: echo x >> {{{{ here }}}}/first
+    - name: Second
+      shell: test {{{{ needed }}}} = right
+"
+        )
+    };
+    scene.write("p.yaml", &playbook("wrong"))?;
+    call(&scene, &["play", "p.yaml", "-i", "localhost,"], 2)?;
+    scene.write("p.yaml", &playbook("right"))?;
+    let refused = call(&scene, &["resume", "-y"], 1)?;
+    ensure!(
+        refused.err.contains("p.yaml") && refused.err.contains("--changed-files"),
+        "{}",
+        refused.err
+    );
+    call(&scene, &["resume", "-y", "--changed-files"], 0)?;
+    ensure!(text(&scene, "first")? == "x\n");
+    Ok(())
+}
