@@ -4,16 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use runbook_engine::compile::program::Layer;
+use runbook_engine::diag::Severity;
 use runbook_engine::host::{Connection, HostError};
-use runbook_engine::inventory::Inventory;
-use runbook_engine::run::hosts::Connector;
+use runbook_engine::inventory::{self, Inventory};
+use runbook_engine::run::hosts::{Connector, Fleet};
 use runbook_engine::run::redact::Redactor;
+use runbook_engine::source::Sources;
 use runbook_engine::template::Engine;
 use runbook_engine::transport::{local, ssh};
 use runbook_engine::value::Secret;
 
 use crate::call::HostArgs;
 use crate::settings::{Asked, Vars, Way};
+use crate::{lookup, report};
 
 /// Ways to all hosts.
 pub struct Ways {
@@ -69,4 +72,35 @@ impl Connector for Ways {
             ))),
         }
     }
+}
+
+/// The inventory that was named, with ways to its hosts; for what needs no playbook. `None`: it is wrong, and that was
+/// said.
+///
+/// # Errors
+/// A password was to be asked for, and there is no terminal.
+pub fn fleet(hosts: &HostArgs) -> anyhow::Result<Option<(Inventory, Fleet)>> {
+    let sources = Sources::new();
+    let given: Vec<String> = hosts
+        .inventory
+        .iter()
+        .map(|i| lookup::inventory(i))
+        .collect();
+    let (inventory, errors) = inventory::read(&given, &sources);
+    report::diagnostics(&errors, &sources);
+    if errors.iter().any(|e| e.severity == Severity::Error) {
+        return Ok(None);
+    }
+    let engine = Arc::new(Engine::new());
+    let redactor = Arc::new(Redactor::default());
+    let asked = Asked::on_terminal(hosts, &redactor)?;
+    let ways = Ways::new(
+        &inventory,
+        &Arc::default(),
+        &engine,
+        hosts,
+        &asked,
+        &redactor,
+    );
+    Ok(Some((inventory, Fleet::new(Box::new(ways)))))
 }

@@ -1,23 +1,14 @@
 //! Remove what runs have kept aside on the hosts.
 
 use std::io::IsTerminal as _;
-use std::sync::Arc;
 
-use runbook_engine::diag::Severity;
-use runbook_engine::inventory;
-use runbook_engine::journal::{Journal, Record};
+use runbook_engine::journal::{Entry, Journal, Record};
 use runbook_engine::rollback::Told;
-use runbook_engine::run::exit;
-use runbook_engine::run::hosts::Fleet;
-use runbook_engine::run::redact::Redactor;
-use runbook_engine::source::Sources;
-use runbook_engine::template::Engine;
+use runbook_engine::run::{copies, exit};
 
 use crate::call::HostArgs;
-use crate::connect::Ways;
 use crate::interrupt::Interrupts;
-use crate::settings::Asked;
-use crate::{conduct, lookup, question, report};
+use crate::{conduct, connect, question, report};
 
 /// Remove what a run has kept aside on the hosts; its changes cannot be taken back afterwards.
 #[derive(clap::Args)]
@@ -45,16 +36,19 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
     if hosts.inventory.is_empty() {
         hosts.inventory = told.inventory;
     }
+    let entries = journal.read(&run)?;
     if kept.is_empty() {
         report::note(&format!("run {run} keeps nothing aside"));
-        return Ok(exit::DONE);
+        if ended_well(&entries) {
+            return Ok(exit::DONE);
+        }
     }
     for (host, list) in &kept {
         for one in list {
             report::say(&format!("{host}: {} ({})", one.place, one.of));
         }
     }
-    if !args.yes {
+    if !args.yes && !kept.is_empty() {
         if !std::io::stdin().is_terminal() {
             report::say_error(
                 "nothing was removed: there is no terminal to ask on; `-y` does not ask",
@@ -65,30 +59,10 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
             return Ok(exit::DONE);
         }
     }
-    let sources = Sources::new();
-    let given: Vec<String> = hosts
-        .inventory
-        .iter()
-        .map(|i| lookup::inventory(i))
-        .collect();
-    let (inventory, errors) = inventory::read(&given, &sources);
-    report::diagnostics(&errors, &sources);
-    if errors.iter().any(|e| e.severity == Severity::Error) {
-        return Ok(exit::WRONG);
-    }
-    let engine = Arc::new(Engine::new());
-    let redactor = Arc::new(Redactor::default());
     let interrupts = Interrupts::listen();
-    let asked = Asked::on_terminal(&hosts, &redactor)?;
-    let ways = Ways::new(
-        &inventory,
-        &Arc::default(),
-        &engine,
-        &hosts,
-        &asked,
-        &redactor,
-    );
-    let fleet = Fleet::new(Box::new(ways));
+    let Some((_, fleet)) = connect::fleet(&hosts)? else {
+        return Ok(exit::WRONG);
+    };
     let registry = runbook_modules::registry();
     let mut code = exit::DONE;
     interrupts.writing();
@@ -107,8 +81,18 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
             }
         }
     }
+    // A run that did not end well has left copies of its journal.
+    copies::remove(&fleet, &run, entries.iter().filter_map(Entry::acts_on)).await;
     fleet.close().await;
     Ok(code)
+}
+
+/// It came to a good end, which removes what it needed for going on.
+fn ended_well(entries: &[Entry]) -> bool {
+    entries
+        .iter()
+        .rev()
+        .any(|e| matches!(&e.record, Record::RunFinished { summary } if summary.is_good()))
 }
 
 /// The last run that keeps something aside; else the last one.

@@ -3,15 +3,17 @@
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 
-use runbook_engine::journal::{Entry, Journal, Record};
+use runbook_engine::journal::{Entry, Journal, Record, RunSummary};
 use runbook_engine::rollback::Told;
+use runbook_engine::run::copies;
 use runbook_engine::run::past::Past;
 use runbook_engine::run::{CutOff, Decision, exit};
 
 use super::{play, rollback};
+use crate::call::HostArgs;
 use crate::conduct::{self, Going, RunArgs};
 use crate::request::{Request, What};
-use crate::{question, report};
+use crate::{connect, question, report};
 
 /// Go on with a run that was cut off, interrupted, or has failed.
 ///
@@ -26,6 +28,10 @@ pub struct Args {
     /// Another inventory than the run's; it has to name the same hosts
     #[arg(short, long, value_name = "FILE|DIR|HOST,")]
     inventory: Vec<String>,
+    /// The run was begun on another machine, which is lost: take its journal from the copy on this host. It wants the same
+    /// journal key and the same playbooks
+    #[arg(long, value_name = "HOST", requires = "inventory")]
+    from: Option<String>,
     /// What to do with a command of which nobody knows what became of it, since its host went down meanwhile
     #[arg(long, value_enum, default_value = "ask", value_name = "WHAT")]
     on_interrupted: OnInterrupted,
@@ -54,7 +60,13 @@ enum OnInterrupted {
 
 pub async fn run(args: Args) -> anyhow::Result<u8> {
     let journal = conduct::journal()?;
-    let run = conduct::run_or_last(&journal, args.run_id.as_deref())?;
+    let run = match &args.from {
+        Some(host) => match from_host(&journal, host, &args).await? {
+            Ok(run) => run,
+            Err(code) => return Ok(code),
+        },
+        None => conduct::run_or_last(&journal, args.run_id.as_deref())?,
+    };
     let entries = journal.read(&run)?;
     let Some((mut request, began)) = Request::of(&entries) else {
         report::say_error(&format!(
@@ -74,7 +86,9 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
         ));
         return Ok(exit::DONE);
     }
-    request.go_there()?;
+    if args.from.is_none() {
+        request.go_there()?;
+    }
     if !args.inventory.is_empty() {
         request.hosts.inventory = args.inventory;
     }
@@ -107,6 +121,75 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
     }
 }
 
+/// Takes the journal of the run over from the copies on the hosts of this one's site. Gives the run.
+async fn from_host(
+    journal: &Journal,
+    host: &str,
+    args: &Args,
+) -> anyhow::Result<Result<String, u8>> {
+    let hosts = HostArgs {
+        inventory: args.inventory.clone(),
+        ..HostArgs::default()
+    };
+    let Some((inventory, fleet)) = connect::fleet(&hosts)? else {
+        return Ok(Err(exit::WRONG));
+    };
+    let wrong = |message: String| {
+        report::say_error(&message);
+        Ok(Err(exit::WRONG))
+    };
+    if !inventory.hosts.contains_key(host) {
+        return wrong(format!("--from {host}: it is not in the inventory"));
+    }
+    let runs = match copies::runs_on(&fleet, host).await {
+        Ok(runs) => runs,
+        Err(error) => {
+            report::say_error(&error.to_string());
+            return Ok(Err(exit::UNREACHABLE));
+        }
+    };
+    let run = match &args.run_id {
+        Some(run) if runs.contains(run) => run.clone(),
+        Some(run) => return wrong(format!("there is no copy of run {run} on {host}")),
+        None => match runs.last() {
+            Some(run) => run.clone(),
+            None => {
+                return wrong(format!(
+                    "there is no copy of a run on {host}; runs that ended well leave none"
+                ));
+            }
+        },
+    };
+    if journal.runs()?.iter().any(|line| line.run == run) {
+        return wrong(format!(
+            "run {run} stands in the journal here; go on with it without --from"
+        ));
+    }
+    let site = inventory.site_of(host);
+    let together: Vec<String> = inventory
+        .hosts
+        .keys()
+        .filter(|other| inventory.site_of(other) == site)
+        .cloned()
+        .collect();
+    let rows = copies::read(&fleet, &run, &together).await;
+    fleet.close().await;
+    match rows {
+        Ok(rows) => {
+            journal.take_over(&run, &rows)?;
+            report::note(&format!(
+                "{} records of run {run} were taken over",
+                rows.len()
+            ));
+            Ok(Ok(run))
+        }
+        Err(error) => {
+            report::say_error(&error.to_string());
+            Ok(Err(exit::UNREACHABLE))
+        }
+    }
+}
+
 /// Nothing of it is left to do.
 fn is_done(entries: &[Entry]) -> bool {
     let last = entries.iter().rev().find_map(|e| match &e.record {
@@ -114,12 +197,7 @@ fn is_done(entries: &[Entry]) -> bool {
         Record::RunResumed { .. } | Record::RunStarted { .. } => Some(None),
         _ => None,
     });
-    last.flatten().is_some_and(|summary| {
-        let failed = |by: &std::collections::BTreeMap<String, u32>| {
-            by.contains_key("failed") || by.contains_key("unreachable")
-        };
-        !summary.interrupted && !summary.hosts.values().any(failed)
-    })
+    last.flatten().is_some_and(RunSummary::is_good)
 }
 
 /// The rollback that has taken this run back.

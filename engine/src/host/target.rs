@@ -45,6 +45,14 @@ impl Target {
             .await
     }
 
+    /// As [`Target::script`], for one that may run twice: it is sent again where its answer is lost.
+    pub async fn repeatable(&self, script: &str, stdin: Option<Bytes>) -> Result<Reply, HostError> {
+        self.probe
+            .connection
+            .shell(&self.probe.user, script, stdin, true)
+            .await
+    }
+
     /// Writes `content` to the new file `path` (mode 0600; fails if it exists).
     pub async fn upload(&self, path: &str, content: Bytes) -> Result<(), HostError> {
         self.probe

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use rusqlite::{Connection, OptionalExtension, params};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use record::{ChangeRecord, NodeStatus, Record, RunSummary};
@@ -86,6 +87,52 @@ pub struct Entry {
     pub node: String,
     /// What it says.
     pub record: Record,
+}
+
+impl Entry {
+    /// The host that something was begun on, if this says so.
+    #[must_use]
+    pub fn acts_on(&self) -> Option<String> {
+        match &self.record {
+            Record::ChangesIntended { on, .. } | Record::ActionIntended { on, .. } => {
+                Some(on.clone().unwrap_or_else(|| self.host.clone()))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A record as it lies in the file: sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Raw {
+    /// Its number in the file that it comes from.
+    pub seq: i64,
+    /// When, RFC 3339, UTC.
+    pub at: String,
+    /// The kind of record.
+    pub kind: String,
+    /// The host it is about, or empty.
+    pub host: String,
+    /// The node it is about, or empty.
+    pub node: String,
+    /// What it says, sealed; as JSON, in base 64.
+    #[serde(with = "base64_text")]
+    pub body: Vec<u8>,
+}
+
+mod base64_text {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(from)?;
+        STANDARD.decode(text).map_err(D::Error::custom)
+    }
 }
 
 /// A run as the list of runs shows it.
@@ -164,28 +211,69 @@ impl Journal {
         node: &str,
         record: &Record,
     ) -> Result<i64, JournalError> {
-        let at = jiff::Timestamp::now().to_string();
         let body = self
             .sealer
             .seal(&serde_json::to_vec(record).unwrap_or_default());
+        let raw = Raw {
+            seq: 0,
+            at: jiff::Timestamp::now().to_string(),
+            kind: record.kind().to_owned(),
+            host: host.to_owned(),
+            node: node.to_owned(),
+            body,
+        };
         self.with(|store| {
             let tx = store.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-            let last: Option<(i64, Vec<u8>)> = tx
-                .query_row(
-                    "select seq, hash from records order by seq desc limit 1",
-                    [],
-                    |r| Ok((r.get(0)?, r.get(1)?)),
-                )
-                .optional()?;
-            let (seq, prev) = last.map_or((1, Vec::new()), |(seq, hash)| (seq + 1, hash));
-            let hash = chain(&prev, seq, run, &at, record.kind(), host, node, &body);
-            tx.execute(
-                "insert into records (seq, run, at, kind, host, node, body, prev, hash)
-                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-                params![seq, run, at, record.kind(), host, node, body, prev, hash],
-            )?;
+            let seq = put(&tx, run, &raw)?;
             tx.commit()?;
             Ok(seq)
+        })
+    }
+
+    /// The records of a run after number `after`, sealed as they are.
+    pub fn raw(&self, run: &str, after: i64) -> Result<Vec<Raw>, JournalError> {
+        self.with(|store| {
+            let mut query = store.prepare(
+                "select seq, at, kind, host, node, body from records
+                 where run = ?1 and seq > ?2 order by seq",
+            )?;
+            let rows = query.query_map(params![run, after], |r| {
+                Ok(Raw {
+                    seq: r.get(0)?,
+                    at: r.get(1)?,
+                    kind: r.get(2)?,
+                    host: r.get(3)?,
+                    node: r.get(4)?,
+                    body: r.get(5)?,
+                })
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// Takes over the records of a run that another machine has begun: all of them, or none. They get numbers of this
+    /// file.
+    ///
+    /// # Errors
+    /// One cannot be read with this key; nothing is taken over then.
+    pub fn take_over(&self, run: &str, rows: &[Raw]) -> Result<(), JournalError> {
+        for row in rows {
+            let sealed = |reason: String| JournalError::Sealed {
+                seq: row.seq,
+                reason,
+            };
+            let clear = self
+                .sealer
+                .open(&row.body)
+                .map_err(|e| sealed(e.to_string()))?;
+            serde_json::from_slice::<Record>(&clear).map_err(|e| sealed(e.to_string()))?;
+        }
+        self.with(|store| {
+            let tx = store.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            for row in rows {
+                put(&tx, run, row)?;
+            }
+            tx.commit()
         })
     }
 
@@ -291,6 +379,33 @@ impl Journal {
             source,
         })
     }
+}
+
+/// Puts a record at the end of the chain; gives its number.
+fn put(tx: &rusqlite::Transaction<'_>, run: &str, raw: &Raw) -> rusqlite::Result<i64> {
+    let last: Option<(i64, Vec<u8>)> = tx
+        .query_row(
+            "select seq, hash from records order by seq desc limit 1",
+            [],
+            |r| Ok((r.get(0)?, r.get(1)?)),
+        )
+        .optional()?;
+    let (seq, prev) = last.map_or((1, Vec::new()), |(seq, hash)| (seq + 1, hash));
+    let Raw {
+        at,
+        kind,
+        host,
+        node,
+        body,
+        ..
+    } = raw;
+    let hash = chain(&prev, seq, run, at, kind, host, node, body);
+    tx.execute(
+        "insert into records (seq, run, at, kind, host, node, body, prev, hash)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        params![seq, run, at, kind, host, node, body, prev, hash],
+    )?;
+    Ok(seq)
 }
 
 /// The hash of a record: over the hash before it and each part with its length, so that no two splits agree.

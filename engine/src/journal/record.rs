@@ -217,3 +217,14 @@ pub struct RunSummary {
     /// It was interrupted by a person.
     pub interrupted: bool,
 }
+
+impl RunSummary {
+    /// Nothing failed, and nothing was left out because of a person.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        let failed = |by: &BTreeMap<String, u32>| {
+            by.contains_key("failed") || by.contains_key("unreachable")
+        };
+        !self.interrupted && !self.hosts.values().any(failed)
+    }
+}

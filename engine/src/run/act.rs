@@ -57,6 +57,10 @@ impl Settle<'_> {
                 user: become_name(&reach.user.user),
             };
             self.journal(journal, &intended)?;
+            if let Some(failure) = self.copied(reach, journal, settled).await? {
+                *settled = failure;
+                return Ok(());
+            }
             if let Ended::Yes = self
                 .carry(call, kind, &folder, reach, journal, settled)
                 .await?

@@ -1,16 +1,17 @@
 //! Something that can be predicted and then done: a program, or the way back of a run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
+use super::copies;
 use super::event::{Event, Sink, now};
 use super::exit;
 use super::plan::{Collected, Plan};
 use super::settle::Stopped;
 use super::shared::Shared;
-use crate::journal::{Journal, NodeStatus, Record, RunSummary};
+use crate::journal::{Entry, Journal, NodeStatus, Record, RunSummary};
 
 /// Tasks by host and status.
 pub type Tally = BTreeMap<String, BTreeMap<NodeStatus, u32>>;
@@ -71,6 +72,12 @@ pub trait Job: Send + Sync {
             hosts: hosts.collect(),
             interrupted: self.shared().interrupted(),
         };
+        if summary.is_good() {
+            // Nobody goes on with it: its copies have served their purpose.
+            let entries = journal.read(&run)?;
+            let hosts: BTreeSet<String> = entries.iter().filter_map(Entry::acts_on).collect();
+            copies::remove(&self.shared().fleet, &run, hosts).await;
+        }
         journal.append(&run, "", "", &Record::RunFinished { summary })?;
         Ok(tally)
     }

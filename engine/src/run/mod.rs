@@ -3,6 +3,7 @@
 mod act;
 pub mod before;
 pub mod collect;
+pub mod copies;
 pub mod diff;
 pub mod event;
 pub mod frame;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::act::{CutOff, Decision};
+use super::copies::{Copies, CopyError};
 use super::event::Place;
 use super::hosts::Fleet;
 use super::local::LocalStore;
@@ -14,6 +15,7 @@ use super::past::{Cursor, Past};
 use super::redact::Redactor;
 use crate::compile::program::Hosts;
 use crate::diag::Diagnostic;
+use crate::journal::Journal;
 use crate::registry::Registry;
 use crate::resource::{Kept, Ref};
 use crate::source::{Sources, Span};
@@ -72,6 +74,8 @@ pub struct Shared {
     pub past: Option<Arc<Past>>,
     /// How many actions each node has called.
     pub calls: Calls,
+    /// Copies of the journal on the hosts.
+    pub copies: Copies,
     decider: Decider,
     turns: Semaphore,
     interrupted: AtomicBool,
@@ -149,12 +153,27 @@ impl Shared {
                 ..Calls::default()
             },
             past: parts.past,
+            copies: Copies::default(),
             decider: parts.decider,
             turns,
             interrupted: AtomicBool::new(false),
             kept: AtomicU32::new(0),
             down: Mutex::default(),
         }
+    }
+
+    /// Brings the copy of the journal on a host up to date, before something is done there.
+    ///
+    /// # Errors
+    /// The journal cannot be read, or the host does not take it.
+    pub async fn copy_journal(&self, journal: &Journal, host: &str) -> Result<(), CopyError> {
+        let link = self.fleet.link(host).await?;
+        let site = self.hosts.sites.get(host);
+        let belongs =
+            |other: &str| other == host || (site.is_some() && self.hosts.sites.get(other) == site);
+        self.copies
+            .bring(journal, &self.run, host, &link, belongs)
+            .await
     }
 
     /// The beginning of what the run has done before, for one walk.

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use super::copies::CopyError;
 use super::machine::Sight;
 use super::past::{Pass, Write};
 use super::settle::{Done, Reach, Settle, Settled, Stopped, host_failure, lock};
@@ -45,6 +46,9 @@ impl Settle<'_> {
             changes: writing.records.clone(),
         };
         self.journal(journal, &intended)?;
+        if let Some(failure) = self.copied(reach, journal, settled).await? {
+            return Ok(Some(Done::settled(failure)));
+        }
         let target = Target::new(probe.with_user(reach.user.user.clone()));
         let mut kept = Vec::new();
         let mut failed = None;
@@ -123,6 +127,30 @@ impl Settle<'_> {
     pub(super) fn journal(&self, journal: &Journal, record: &Record) -> Result<(), Stopped> {
         journal.append(&self.shared.run, self.host, self.node, record)?;
         Ok(())
+    }
+
+    /// What is about to be done stands in the host's copy of the journal, too. `Some`: the host is lost.
+    pub(super) async fn copied(
+        &self,
+        reach: &Reach,
+        journal: &Journal,
+        settled: &mut Settled,
+    ) -> Result<Option<Settled>, Stopped> {
+        let host = reach.on.as_deref().unwrap_or(self.host);
+        match self.shared.copy_journal(journal, host).await {
+            Ok(()) => Ok(None),
+            Err(CopyError::Journal(e)) => Err(e.into()),
+            Err(CopyError::Host(e @ (HostError::Unreachable(_) | HostError::Lost(_)))) => {
+                Ok(Some(host_failure(&e)))
+            }
+            Err(CopyError::Host(e)) => {
+                let why = self.shared.redactor.clean(&e.to_string());
+                settled.notes.push(format!(
+                    "no copy of the journal is kept on the host, so no other machine could go on: {why}"
+                ));
+                Ok(None)
+            }
+        }
     }
 
     /// Brings a write that was cut off to where it can be read and carried on. Gives what it has put aside.

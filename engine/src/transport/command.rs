@@ -35,7 +35,7 @@ const UNBEGUN: u32 = 15;
 const SMALL: usize = 96 * 1024;
 
 /// Where all folders of a user are. The check keeps another user of the host from putting a folder of his there.
-const BASE: &str = "b=/var/tmp; [ -w $b ] || b=/tmp; b=$b/.runbook-$(id -u); umask 077; mkdir \"$b\" 2>/dev/null; \
+pub(crate) const BASE: &str = "b=/var/tmp; [ -w $b ] || b=/tmp; b=$b/.runbook-$(id -u); umask 077; mkdir \"$b\" 2>/dev/null; \
 if [ -L \"$b\" ] || [ ! -d \"$b\" ] || [ ! -O \"$b\" ]; then echo \"$b is not a folder of this user\" >&2; exit 94; fi";
 
 /// Folders whose results were taken, and when.

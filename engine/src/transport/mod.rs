@@ -5,7 +5,7 @@
 
 mod bridge;
 pub mod carrier;
-mod command;
+pub(crate) mod command;
 mod connection;
 mod facts;
 pub mod files;

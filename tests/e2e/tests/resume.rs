@@ -282,3 +282,58 @@ fn files_that_have_changed_since_are_named() -> Result<()> {
     ensure!(text(&scene, "first")? == "x\n");
     Ok(())
 }
+
+#[test]
+fn another_machine_goes_on_from_the_copy_on_the_host() -> Result<()> {
+    let here = Scene::new()?;
+    let there = Scene::new()?;
+    let root = here.path("t").display().to_string();
+    fs::create_dir(&root)?;
+    let playbook = format!(
+        "- hosts: all
+  gather_facts: false
+  tasks:
+    - name: Before
+      copy: {{dest: {root}/conf, content: \"x\\n\"}}
+      register: conf
+    - name: Long
+      shell: echo begun >> {root}/begun; sleep 3; echo the output
+      register: long
+    - name: After
+      copy: {{dest: {root}/after, content: \"{{{{ long.stdout }}}} {{{{ conf.changed }}}}\\n\"}}
+"
+    );
+    for scene in [&here, &there] {
+        scene.write("p.yaml", &playbook)?;
+    }
+    let mut child = start(&here, &["play", "p.yaml", "-i", "localhost,"])?;
+    appears(&here.path("t/begun"))?;
+    child.kill()?;
+    child.wait()?;
+    let run = last_run(&here)?;
+    let from = [
+        "resume",
+        &run,
+        "--from",
+        "localhost",
+        "-i",
+        "localhost,",
+        "-y",
+    ];
+    let no_key = call(&there, &from, 1)?;
+    ensure!(no_key.err.contains("key"), "{}", no_key.err);
+    fs::copy(here.path("journal.key"), there.path("journal.key"))?;
+    call(&there, &from, 0)?;
+    ensure!(text(&here, "t/begun")? == "begun\n");
+    ensure!(text(&here, "t/after")? == "the output True\n");
+    ensure!(left(&run).is_empty());
+    let uid = std::os::unix::fs::MetadataExt::uid(&fs::metadata("/proc/self")?);
+    let copy = format!("/var/tmp/.runbook-{uid}/{run}.journal");
+    ensure!(
+        !Path::new(&copy).exists(),
+        "the copy of a run that ended well goes"
+    );
+    let again = call(&there, &from, 1)?;
+    ensure!(again.err.contains("there is no copy"), "{}", again.err);
+    Ok(())
+}
