@@ -239,6 +239,43 @@ async fn a_large_local_file_is_uploaded_and_a_changed_one_is_refused() {
 }
 
 #[tokio::test]
+async fn what_a_killed_write_has_left_goes_with_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let local = dir.path().join("image");
+    let bytes = vec![7; 5_000_000];
+    std::fs::write(&local, &bytes).unwrap();
+    for left in ["0123456789abcdef-0.part", "0123456789abcdef-0.tmp"] {
+        std::fs::write(dir.path().join(format!(".copy.runbook-{left}")), "half").unwrap();
+    }
+    // What is kept aside stays, and so does what belongs to another path.
+    let others = [
+        ".copy.runbook-64768-12~",
+        ".copy2.runbook-0123456789abcdef-0.tmp",
+    ];
+    for other in others {
+        std::fs::write(dir.path().join(other), "theirs").unwrap();
+    }
+    let want = FileWant {
+        is: Some(FileType::File),
+        content: Some(Source::Local {
+            path: local.to_string_lossy().into_owned(),
+            sha256: runbook_modules::file::state::sha256(&bytes),
+            size: bytes.len() as u64,
+        }),
+        ..FileWant::default()
+    };
+    let probe = probe();
+    let planned = change(&probe, &dir.path().join("copy"), want).await;
+    FileKind.write(&target(&probe), &[planned]).await.unwrap();
+    let mut left: Vec<_> = std::fs::read_dir(dir.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    assert_eq!(left, [others[0], others[1], "copy", "image"]);
+}
+
+#[tokio::test]
 async fn keys_take_their_true_form() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().canonicalize().unwrap();

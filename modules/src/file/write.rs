@@ -108,10 +108,15 @@ async fn upload(
             }
             _ => continue,
         };
-        // A directory that is made by the same task is not there yet: go up to one that is.
+        // A directory that is made by the same task is not there yet: go up to one that is. What an upload has left
+        // whose program was killed goes.
+        let beginning = beside(path, "");
         let nearest = format!(
-            "(d={}; while [ ! -d \"$d\" ]; do d=${{d%/*}}; [ -n \"$d\" ] || d=/; done; printf %s \"$d\")",
-            word(parent(path))
+            "(d={}; while [ ! -d \"$d\" ]; do d=${{d%/*}}; [ -n \"$d\" ] || d=/; done; \
+             for f in \"${{d%/}}\"/{}*.part; do case $f in *{nonce}*) ;; *) rm -f -- \"$f\" 2>/dev/null ;; esac; done; \
+             printf %s \"$d\")",
+            word(parent(path)),
+            word(beginning.rsplit('/').next().unwrap_or_default())
         );
         let reply = host.script(&nearest, None).await?;
         if reply.status != 0 {

@@ -47,6 +47,7 @@ moved() { back; say moved "$1" "$found"; [ -z "$left" ] || say left "$1" "$left"
 failed() { back; say failed "$1" "$2"; [ -z "$left" ] || say left "$1" "$left"; exit 0; }
 try() { i=$1; shift; e=$("$@" 2>&1) || failed "$i" "$e"; }
 fresh() { ( set -C; : >"$2" ) 2>/dev/null || { e=$( ( set -C; : >"$2" ) 2>&1 ); failed "$1" "no temporary file could be made: $e"; }; }
+stale() { for f in "$1"*."$2"; do case $f in *"$3"*) ;; *) [ ! -f "$f" ] && [ ! -L "$f" ] || rm -f -- "$f" 2>/dev/null ;; esac; done; }
 over() {
   if [ -L "$2" ] && [ -d "$2" ]; then mv -fT -- "$1" "$2" 2>/dev/null || mv -fh -- "$1" "$2"; else mv -f -- "$1" "$2"; fi
 }
@@ -232,6 +233,11 @@ impl Script {
         beside(path, &format!("{}-{i}.tmp", self.nonce))
     }
 
+    /// A line that removes what a write of the same path has left that was killed half way.
+    fn stale(&self, path: &str, end: &str) -> String {
+        format!("stale {} {end} {}", word(&beside(path, "")), self.nonce)
+    }
+
     /// Everything that can be done before the first thing is changed. `uploaded`: where its content lies already.
     fn prepare(
         &mut self,
@@ -260,7 +266,7 @@ impl Script {
             ));
         }
         self.temporary.push(temporary.clone());
-        let mut prepared = format!("fresh {i} {t}\n");
+        let mut prepared = format!("{}\nfresh {i} {t}\n", self.stale(path, "tmp"));
         if from.is == FileType::File {
             // Access lists, labels and extended attributes come along where the tools for it are there.
             let _ = writeln!(
@@ -487,6 +493,7 @@ impl Script {
             FileType::Link => {
                 self.temporary.push(temporary);
                 let link = word(to.link.as_deref().unwrap_or_default());
+                self.line(self.stale(path, "tmp"));
                 self.line(format!("try {i} ln -s -- {link} {t}"));
                 self.text.push_str(&attributes(i, &t, "-h", from, to, want));
                 self.line(format!("try {i} over {t} {p}"));
@@ -494,6 +501,7 @@ impl Script {
             _ => {
                 if let Some(hard) = hard_link(from, to, want) {
                     self.temporary.push(temporary);
+                    self.line(self.stale(path, "tmp"));
                     self.line(format!("try {i} ln -- {} {t}", word(hard)));
                 }
                 self.line(format!("try {i} over {t} {p}"));
@@ -548,9 +556,12 @@ impl Script {
                 word(name)
             );
             let (first, ..) = self.parts[0];
+            let beginning = beside(&changes[first].key.path, "");
+            let beginning = word(beginning.rsplit('/').next().unwrap_or_default());
             let _ = writeln!(
                 head,
-                "fresh {first} \"$bundle\"\ne=$({{ cat >\"$bundle\"; }} 2>&1) || failed {first} \"$e\""
+                "stale \"$d\"/{beginning} all {}\nfresh {first} \"$bundle\"\ne=$({{ cat >\"$bundle\"; }} 2>&1) || failed {first} \"$e\"",
+                self.nonce
             );
         }
         self.flush.sort();
