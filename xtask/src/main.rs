@@ -1,5 +1,6 @@
 //! What is done with this project beside building it.
 
+mod crash;
 mod demo;
 mod dist;
 mod lab;
@@ -22,6 +23,8 @@ struct Cli {
 enum Task {
     /// Make the lab and show the product on it
     Demo(demo::Args),
+    /// Kill the program, its connections and servers at every point, and resume
+    Crash(crash::Args),
     /// Test everything: formatting, lints, tests; installs and starts what they need
     Test(test::Args),
     /// The lab: up, down, shell, status
@@ -34,6 +37,7 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().task {
         Task::Demo(args) => demo::run(&args),
+        Task::Crash(args) => crash::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Lab(args) => lab::run(&args),
         Task::Dist => dist::run(),

@@ -19,6 +19,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("dockerd", "docker.io"),
     ("debootstrap", "debootstrap"),
     ("iptables", "iptables"),
+    ("strace", "strace"),
 ];
 
 /// PostgreSQL's server programs lie outside the search path.

@@ -4,6 +4,7 @@
 
 pub mod archive;
 mod counter;
+pub mod crash;
 mod program;
 mod proxy;
 mod scene;

@@ -22,11 +22,11 @@ fn find() -> Result<PathBuf> {
     if let Some(given) = std::env::var_os("RUNBOOK_PROGRAM") {
         return Ok(given.into());
     }
-    // Tests lie in TARGET/PROFILE/deps, the program in TARGET/PROFILE.
-    let test = std::env::current_exe()?;
-    let folder = test
-        .ancestors()
-        .nth(2)
+    // Tests lie in TARGET/PROFILE/deps, programs in TARGET/PROFILE.
+    let own = std::env::current_exe()?;
+    let mut folders = own.ancestors().skip(1);
+    let folder = folders
+        .find(|f| !f.ends_with("deps"))
         .context("the test lies in no folder of cargo")?;
     let target = folder
         .parent()

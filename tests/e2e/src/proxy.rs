@@ -1,4 +1,4 @@
-//! A TCP proxy that counts round trips after the login.
+//! A TCP proxy that counts round trips after the login, or breaks the connection at a byte.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -31,15 +31,58 @@ pub struct Traffic {
 /// Says whether the connection that reaches the server from this address has logged in by now.
 pub type LoggedIn = Arc<dyn Fn(SocketAddr) -> bool + Send + Sync>;
 
+/// Where a connection breaks.
+#[derive(Debug, Clone, Copy)]
+pub struct Break {
+    /// When so many bytes have gone over the proxy, in both directions and over all connections together.
+    pub after: u64,
+    /// How long everyone who connects then is sent away.
+    pub gone: Duration,
+}
+
+/// The bytes that have gone over a proxy, and where it is to break.
+#[derive(Default)]
+struct Gauge {
+    bytes: u64,
+    broken: Option<Break>,
+    since: Option<Instant>,
+}
+
+impl Gauge {
+    /// How many of so many bytes may still go; all of them, unless it breaks within them.
+    fn allow(&mut self, count: usize) -> usize {
+        let most = match self.broken {
+            Some(b) if self.since.is_none() => {
+                let left = b.after.saturating_sub(self.bytes);
+                count.min(usize::try_from(left).unwrap_or(usize::MAX))
+            }
+            _ => count,
+        };
+        if most < count {
+            self.since = Some(Instant::now());
+        }
+        self.bytes += u64::try_from(most).unwrap_or(u64::MAX);
+        most
+    }
+
+    /// Nobody may connect at the moment.
+    fn is_gone(&self) -> bool {
+        let gone = self.broken.map(|b| b.gone).unwrap_or_default();
+        self.since.is_some_and(|since| since.elapsed() < gone)
+    }
+}
+
 /// Listens on a port of 127.0.0.1 and carries everything to a server and back. It does so until the test ends.
 pub struct Proxy {
     port: u16,
     traffic: Arc<Mutex<Traffic>>,
+    gauge: Arc<Mutex<Gauge>>,
 }
 
 /// The state of one connection, shared by its two directions.
 struct Line {
     traffic: Arc<Mutex<Traffic>>,
+    gauge: Arc<Mutex<Gauge>>,
     last: Mutex<Side>,
     logged_in: Mutex<bool>,
     delay: Duration,
@@ -59,15 +102,40 @@ impl Proxy {
     /// # Errors
     /// There is no free port.
     pub fn start(to: SocketAddr, delay: Duration, logged_in: LoggedIn) -> Result<Self> {
+        Self::with(to, delay, logged_in, None)
+    }
+
+    /// Breaks the connection once, where that is asked for: both ends see it closed.
+    ///
+    /// # Errors
+    /// There is no free port.
+    pub fn breaking(to: SocketAddr, broken: Option<Break>) -> Result<Self> {
+        Self::with(to, Duration::ZERO, Arc::new(|_| true), broken)
+    }
+
+    fn with(
+        to: SocketAddr,
+        delay: Duration,
+        logged_in: LoggedIn,
+        broken: Option<Break>,
+    ) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let port = listener.local_addr()?.port();
         let traffic = Arc::<Mutex<Traffic>>::default();
-        let shared = traffic.clone();
+        let gauge = Arc::new(Mutex::new(Gauge {
+            broken,
+            ..Gauge::default()
+        }));
+        let (shared, measured) = (traffic.clone(), gauge.clone());
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 locked(&shared).connections += 1;
+                if locked(&measured).is_gone() {
+                    continue;
+                }
                 let line = Arc::new(Line {
                     traffic: shared.clone(),
+                    gauge: measured.clone(),
                     last: Mutex::new(Side::Server),
                     logged_in: Mutex::new(false),
                     delay,
@@ -77,7 +145,17 @@ impl Proxy {
                 std::thread::spawn(move || drop(carry(&client, to, &line, &logged_in)));
             }
         });
-        Ok(Self { port, traffic })
+        Ok(Self {
+            port,
+            traffic,
+            gauge,
+        })
+    }
+
+    /// How many bytes have gone over it so far.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        locked(&self.gauge).bytes
     }
 
     /// Where it listens, on 127.0.0.1.
@@ -130,7 +208,9 @@ fn one_way(
     logged_in: impl Fn() -> bool,
 ) -> std::io::Result<()> {
     let (queue, waiting) = std::sync::mpsc::channel::<(Instant, Vec<u8>)>();
+    let other = to;
     let mut to = to.try_clone()?;
+    let mut broken = false;
     std::thread::scope(|scope| {
         scope.spawn(move || {
             for (due, part) in waiting {
@@ -147,20 +227,30 @@ fn one_way(
                 Ok(0) | Err(_) => break,
                 Ok(count) => count,
             };
+            let allowed = locked(&line.gauge).allow(count);
             line.count(side, count);
             if side == Side::Server && !*locked(&line.logged_in) && logged_in() {
                 *locked(&line.logged_in) = true;
                 locked(&line.traffic).logins += 1;
             }
             if queue
-                .send((Instant::now() + line.delay, buffer[..count].to_vec()))
+                .send((Instant::now() + line.delay, buffer[..allowed].to_vec()))
                 .is_err()
             {
+                break;
+            }
+            if allowed < count {
+                broken = true;
                 break;
             }
         }
         drop(queue);
     });
+    if broken {
+        // What was allowed has been written by now; the other direction ends with this one.
+        drop(from.shutdown(Shutdown::Both));
+        drop(other.shutdown(Shutdown::Both));
+    }
     Ok(())
 }
 

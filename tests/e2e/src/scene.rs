@@ -74,7 +74,23 @@ impl Scene {
     /// # Errors
     /// It cannot be built.
     pub fn command(&self, args: &[&str]) -> Result<Command> {
-        let mut command = Command::new(program()?);
+        self.command_under(&[], args)
+    }
+
+    /// As [`Scene::command`], started by another program with these arguments.
+    ///
+    /// # Errors
+    /// The program cannot be built.
+    pub fn command_under(&self, under: &[&str], args: &[&str]) -> Result<Command> {
+        let program = program()?;
+        let mut command = match under {
+            [] => Command::new(program),
+            [first, rest @ ..] => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+        };
         command
             .args(args)
             .current_dir(self.folder())

@@ -101,7 +101,7 @@ fn thirty_tasks_that_change_nothing_cost_three_round_trips_on_each_of_ten_hosts(
         return Ok(());
     }
     let lab = Lab::up(false)?;
-    let site = lab.plain_hosts(HOSTS)?;
+    let site = lab.plain_hosts("plain", HOSTS)?;
     let outcome = measure(&lab, &site);
     site.destroy()?;
     outcome

@@ -49,7 +49,7 @@ pub(crate) fn site(name: &str, hosts: &[Host], lab: &str) -> String {
     line("ansible_user", "ops");
     line("ansible_ssh_private_key_file", &format!("{lab}/id_ed25519"));
     line("known_hosts", &format!("{lab}/known_hosts"));
-    if name != "plain" {
+    if hosts.iter().any(|h| !h.groups.is_empty()) {
         line("base_dn", &format!("\"{}\"", v.base_dn));
         line("archive_device", v.device);
         line("archive_aet", v.aet);

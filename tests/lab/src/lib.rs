@@ -191,12 +191,12 @@ impl Lab {
         Site::find(self, name)
     }
 
-    /// Hosts without Docker and without anything to upgrade, as a site `plain`.
+    /// Hosts without Docker and without anything to upgrade, as a site of this name. One of the same name is replaced.
     ///
     /// # Errors
     /// What did not start, with its output.
-    pub fn plain_hosts(&self, count: usize) -> Result<Site> {
-        Site::plain(self, count)
+    pub fn plain_hosts(&self, name: &str, count: usize) -> Result<Site> {
+        Site::plain(self, name, count)
     }
 
     /// Containers of the lab: name, state, address.

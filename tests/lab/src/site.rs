@@ -41,6 +41,21 @@ pub struct Site {
 }
 
 const START: &str = include_str!("../images/start-old.sh");
+/// Goes before `START`: what was kept takes the place of all that was done since, and is not filled a second time.
+const AGAIN: &str = r#"set -eu
+command docker ps -aq | xargs -r docker rm -fv >/dev/null
+command docker images --format '{{.Repository}}:{{.Tag}}' | { grep -F .runbook- || true; } | xargs -r docker rmi >/dev/null
+rm -rf /var/local/dcm4chee-arc /var/backups/dcm4chee
+cp -a /var/lib/lab-kept /var/local/dcm4chee-arc
+docker() {
+    case "$1 ${2-}" in
+    "load -q") ;;
+    "network create") command docker network inspect dcm4chee_default || command docker "$@" ;;
+    "exec -i") cat >/dev/null ;;
+    *) command docker "$@" ;;
+    esac
+}
+"#;
 
 impl Site {
     pub(crate) fn create(lab: &Lab, name: &str, hosts: Hosts) -> Result<Self> {
@@ -49,17 +64,23 @@ impl Site {
             Hosts::Three => &[("dir1", &["ldap"]), ("data1", &["db"]), ("arch1", &["arc"])],
         };
         let site = Self::containers(lab, name, names, "runbook-lab/site:12")?;
+        site.start_all(false)?;
+        say(&format!("{name}: the old versions run"));
+        Ok(site)
+    }
+
+    fn start_all(&self, again: bool) -> Result<()> {
         let address = |group: &str| -> String {
-            site.hosts
+            self.hosts
                 .iter()
                 .find(|h| h.groups.iter().any(|g| g == group))
                 .map(|h| h.address.clone())
                 .unwrap_or_default()
         };
-        let v = Variables::of(name);
+        let v = Variables::of(&self.name);
         // The archive waits for the others by itself, so all hosts can go at once.
         std::thread::scope(|scope| {
-            let running: Vec<_> = site
+            let running: Vec<_> = self
                 .hosts
                 .iter()
                 .map(|host| {
@@ -76,27 +97,47 @@ impl Site {
                         v.ldap_config_password,
                         v.pg_password,
                     );
+                    if again {
+                        script.push_str(AGAIN);
+                    }
                     script.push_str(START);
-                    let site = &site;
-                    scope.spawn(move || site.start(host, script))
+                    scope.spawn(move || self.start(host, script))
                 })
                 .collect();
             for thread in running {
                 match thread.join() {
                     Ok(result) => result?,
-                    Err(_) => bail!("starting a host of {name} has panicked"),
+                    Err(_) => bail!("starting a host of {} has panicked", self.name),
                 }
             }
             Ok(())
-        })?;
-        say(&format!("{name}: the old versions run"));
-        Ok(site)
+        })
     }
 
-    pub(crate) fn plain(lab: &Lab, count: usize) -> Result<Self> {
+    /// Keeps what directory, database and archive of a fresh site hold, so that [`Site::again`] can go back to it.
+    ///
+    /// # Errors
+    /// A host refuses.
+    pub fn keep(&self) -> Result<()> {
+        for host in &self.hosts {
+            let script = "docker ps -q | xargs -r docker stop >/dev/null && cp -a /var/local/dcm4chee-arc /var/lib/lab-kept";
+            self.start(host, format!("set -e\n{script}\n"))?;
+        }
+        self.start_all(true)
+    }
+
+    /// Puts what was kept in the place of all that was done on the site since; takes seconds.
+    ///
+    /// # Errors
+    /// What did not start.
+    pub fn again(&self) -> Result<()> {
+        self.start_all(true)
+    }
+
+    pub(crate) fn plain(lab: &Lab, name: &str, count: usize) -> Result<Self> {
         let names: Vec<String> = (1..=count).map(|n| format!("host{n}")).collect();
         let names: Vec<(&str, &[&str])> = names.iter().map(|n| (n.as_str(), &[][..])).collect();
-        Self::containers(lab, "plain", &names, "runbook-lab/host:12")
+        Self::containers(lab, name, &names, "runbook-lab/host:12")
     }
 
     pub(crate) fn find(lab: &Lab, name: &str) -> Result<Self> {

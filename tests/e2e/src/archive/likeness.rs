@@ -36,25 +36,29 @@ pub struct Likeness {
     kept: BTreeSet<String>,
 }
 
-fn described(name: &str, inspected: &str) -> Result<BTreeSet<String>> {
-    let list: Vec<Value> = serde_json::from_str(inspected)?;
-    let id = list.first().and_then(|c| c["Id"].as_str());
-    let id = id.with_context(|| format!("docker says nothing of {name}"))?;
-    let short = id.get(..12).unwrap_or(id);
-    let own = inspected.replace(id, "ID").replace(short, "ID");
-    let mut lines = Vec::new();
-    snapshot::flatten("", &serde_json::from_str(&own)?, &mut lines);
-    lines.retain(|line| {
-        let line = line.strip_prefix("[]").unwrap_or(line);
-        let endpoint = line.starts_with(".NetworkSettings.Networks.");
-        let anew = ANEW.iter().any(|a| line.starts_with(a));
-        let of_endpoint = endpoint && ENDPOINT.iter().any(|e| line.contains(e));
-        !(anew || of_endpoint)
-    });
-    Ok(lines.into_iter().collect())
-}
-
 impl Likeness {
+    /// What Docker says of a container, without what each start and each making gives anew.
+    ///
+    /// # Errors
+    /// It is no answer of `docker inspect`.
+    pub fn described(name: &str, inspected: &str) -> Result<BTreeSet<String>> {
+        let list: Vec<Value> = serde_json::from_str(inspected)?;
+        let id = list.first().and_then(|c| c["Id"].as_str());
+        let id = id.with_context(|| format!("docker says nothing of {name}"))?;
+        let short = id.get(..12).unwrap_or(id);
+        let own = inspected.replace(id, "ID").replace(short, "ID");
+        let mut lines = Vec::new();
+        snapshot::flatten("", &serde_json::from_str(&own)?, &mut lines);
+        lines.retain(|line| {
+            let line = line.strip_prefix("[]").unwrap_or(line);
+            let endpoint = line.starts_with(".NetworkSettings.Networks.");
+            let anew = ANEW.iter().any(|a| line.starts_with(a));
+            let of_endpoint = endpoint && ENDPOINT.iter().any(|e| line.contains(e));
+            !(anew || of_endpoint)
+        });
+        Ok(lines.into_iter().collect())
+    }
+
     /// Looks at all of it.
     ///
     /// # Errors
@@ -64,7 +68,7 @@ impl Likeness {
         let mut kept = BTreeSet::new();
         for name in ["ldap", "db", "arc"] {
             let inspected = archive.on(name, &format!("docker inspect {name}"))?;
-            parts.insert(name.to_owned(), described(name, &inspected)?);
+            parts.insert(name.to_owned(), Self::described(name, &inspected)?);
         }
         for (dn, lines) in damage::lasting(&damage::directory(archive)?) {
             parts.insert(dn, lines);
@@ -86,6 +90,15 @@ impl Likeness {
             }
         }
         Ok(Self { parts, kept })
+    }
+
+    /// All lines, each with what was looked at.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let parts = self.parts.iter();
+        parts
+            .flat_map(|(name, lines)| lines.iter().map(move |l| format!("{name}: {l}")))
+            .collect()
     }
 
     /// The lines that are in one of both only, with what was looked at, without those that have this in them: backups

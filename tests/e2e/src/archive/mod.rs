@@ -13,7 +13,7 @@ mod snapshot;
 mod story;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
@@ -21,6 +21,7 @@ use runbook_lab::{Lab, Site};
 
 pub use back::Before;
 pub use by_hand::Settings;
+pub use damage::lasting;
 pub use likeness::Likeness;
 pub use played::{Finished, Played};
 pub use snapshot::Snapshot;
@@ -53,6 +54,12 @@ impl Archive {
     #[must_use]
     pub fn site(&self) -> &Site {
         &self.site
+    }
+
+    /// The path of its inventory.
+    #[must_use]
+    pub fn inventory(&self) -> &Path {
+        &self.inventory
     }
 
     fn say(&self, text: &str) {
@@ -108,7 +115,10 @@ impl Archive {
     }
 
     /// The host that has a part: ldap, db or arc.
-    fn host_of(&self, part: &str) -> Result<&str> {
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn host_of(&self, part: &str) -> Result<&str> {
         let host = self
             .site
             .hosts

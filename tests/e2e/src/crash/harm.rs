@@ -1,0 +1,230 @@
+//! What is done to a run while it goes on.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::Scene;
+
+/// No run of a trial takes longer than this.
+const DEADLINE: Duration = Duration::from_secs(300);
+
+/// What happens to a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Harm {
+    /// The program gets SIGKILL when it has written to its journal for the n-th time, from 1, and is about to flush it.
+    Flush(u32),
+    /// The program gets SIGKILL after this time.
+    Instant(Duration),
+    /// The connection breaks when this many bytes have gone over it, in both directions together; for a while nobody can
+    /// connect.
+    Byte(u64, Duration),
+    /// What only the stage knows how to do.
+    Own(String),
+}
+
+impl fmt::Display for Harm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flush(n) => write!(f, "flush:{n}"),
+            Self::Instant(after) => write!(f, "instant:{}us", after.as_micros()),
+            Self::Byte(n, gone) => write!(f, "byte:{n}:gone-{}ms", gone.as_millis()),
+            Self::Own(what) => f.write_str(what),
+        }
+    }
+}
+
+/// How a call ended.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// Exit code; none where a signal ended it.
+    pub code: Option<i32>,
+    /// What it printed.
+    pub out: String,
+    /// What it printed to standard error.
+    pub err: String,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// A call that goes on. It is killed when this is dropped.
+pub struct Going {
+    child: Child,
+    begin: Instant,
+    out: PathBuf,
+    err: PathBuf,
+    what: String,
+}
+
+impl Going {
+    /// Starts a call of the program in a scene, under another program where one is given.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start(scene: &Scene, under: &[&str], args: &[&str]) -> Result<Self> {
+        Self::of(
+            scene.command_under(under, args)?,
+            scene,
+            format!("{args:?}"),
+        )
+    }
+
+    /// Starts a command whose output goes to files of a scene.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn of(mut command: Command, scene: &Scene, what: String) -> Result<Self> {
+        // Files: a pipe that nobody reads would hold the program up, and its end would be that of what it has started.
+        let (out, err) = (scene.path("said.out"), scene.path("said.err"));
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(File::create(&out)?)
+            .stderr(File::create(&err)?)
+            .spawn()
+            .with_context(|| what.clone())?;
+        Ok(Self {
+            child,
+            begin: Instant::now(),
+            out,
+            err,
+            what,
+        })
+    }
+
+    /// Waits until it ends, for at most this long; none where it goes on still.
+    ///
+    /// # Errors
+    /// The system says nothing of it.
+    pub fn wait(&mut self, at_most: Duration) -> Result<Option<ExitStatus>> {
+        let end = Instant::now() + at_most;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(Some(status));
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            std::thread::sleep(left.min(Duration::from_millis(2)));
+        }
+    }
+
+    /// What it has printed so far.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn said(&self) -> Result<String> {
+        Ok(String::from_utf8_lossy(&fs::read(&self.out)?).into_owned())
+    }
+
+    /// Sends SIGKILL.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn kill(&mut self) -> Result<()> {
+        Ok(self.child.kill()?)
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    /// It does not within 300 s.
+    pub fn end(mut self) -> Result<Ended> {
+        let status = self.wait(DEADLINE)?;
+        let took = self.begin.elapsed();
+        let text = |path: &PathBuf| {
+            fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        };
+        let (out, err) = (text(&self.out)?, text(&self.err)?);
+        let Some(status) = status else {
+            bail!("{} did not end within {DEADLINE:?}\n{out}{err}", self.what);
+        };
+        Ok(Ended {
+            code: status.code(),
+            out,
+            err,
+            took,
+        })
+    }
+}
+
+impl Drop for Going {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The words of strace that see each flush of the journal. Only the program's first thread is followed: it is the one
+/// that writes the journal, which the trial looks after.
+fn strace(scene: &Scene) -> Vec<String> {
+    let journal = scene.path("state/runs.db-wal").display().to_string();
+    let trace = scene.path("trace").display().to_string();
+    let words = [
+        "strace",
+        "-qqq",
+        "-e",
+        "signal=none",
+        "-e",
+        "trace=fsync,fdatasync",
+        "-o",
+        &trace,
+        "-P",
+        &journal,
+    ];
+    words.map(str::to_owned).to_vec()
+}
+
+/// Can programs be followed here?
+#[must_use]
+pub fn can_follow() -> bool {
+    let tried = Command::new("strace")
+        .args(["-qqq", "-o", "/dev/null", "true"])
+        .stdin(Stdio::null())
+        .output();
+    tried.is_ok_and(|o| o.status.success())
+}
+
+/// Carries out a call and counts how often the journal is flushed.
+///
+/// # Errors
+/// It does not start or end.
+pub fn counted(scene: &Scene, args: &[&str]) -> Result<(Ended, u32)> {
+    let words = strace(scene);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let ended = Going::start(scene, &words, args)?.end()?;
+    let trace = fs::read_to_string(scene.path("trace"))?;
+    let flushes = trace.lines().filter(|l| l.contains("sync(")).count();
+    Ok((ended, u32::try_from(flushes)?))
+}
+
+/// Carries out a call that is killed at the n-th flush of the journal.
+///
+/// # Errors
+/// It does not start or end.
+pub fn killed_at_flush(scene: &Scene, args: &[&str], n: u32) -> Result<Ended> {
+    let mut words = strace(scene);
+    // The signal comes before the call is made: what was written is in the file, and was not flushed.
+    words.extend([
+        "-e".to_owned(),
+        format!("inject=fsync,fdatasync:signal=SIGKILL:when={n}"),
+    ]);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    Going::start(scene, &words, args)?.end()
+}
+
+/// Carries out a call that is killed after a time.
+///
+/// # Errors
+/// It does not start or end.
+pub fn killed_after(scene: &Scene, args: &[&str], after: Duration) -> Result<Ended> {
+    let mut going = Going::start(scene, &[], args)?;
+    if going.wait(after)?.is_none() {
+        going.kill()?;
+    }
+    going.end()
+}
