@@ -266,6 +266,13 @@ impl Course<'_> {
             harms.push(Harm::Instant(Duration::from_micros(chance.below(most))));
         }
         harms.extend(own.iter().cloned());
+        if let (Some(most), true) = (reference.flushes, every > 0) {
+            for _ in 0..self.choice.count(2, 30) {
+                let first = 1 + chance.below(u64::from(most));
+                let second = 1 + chance.below(u64::from(most).saturating_sub(first).max(6));
+                harms.push(Harm::Twice(u32::try_from(first)?, u32::try_from(second)?));
+            }
+        }
         let mut seen = BTreeSet::new();
         for harm in &harms {
             if self

@@ -280,6 +280,14 @@ pub fn one(stage: &dyn Stage, reference: &Reference, harm: &Harm) -> Result<Outc
     let args = words(&args);
     let ended = match harm {
         Harm::Flush(n) => harm::killed_at_flush(&scene, &args, *n)?,
+        Harm::Twice(n, m) => {
+            let first = harm::killed_at_flush(&scene, &args, *n)?;
+            if first.code.is_none() && !runs(&scene)?.is_empty() {
+                harm::killed_at_flush(&scene, &["resume", "-y"], *m)?
+            } else {
+                first
+            }
+        }
         Harm::Instant(after) => harm::killed_after(&scene, &args, *after)?,
         Harm::Byte(..) | Harm::Own(_) => stage.disturb(&scene, harm)?,
     };
