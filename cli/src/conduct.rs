@@ -13,7 +13,7 @@ use runbook_engine::run::hosts::Fleet;
 use runbook_engine::run::past::Past;
 use runbook_engine::run::redact::Redactor;
 use runbook_engine::run::shared::{Decider, Options, Parts, Shared};
-use runbook_engine::run::{Decision, Job, exit};
+use runbook_engine::run::{Decision, Job, Plan, Tally, exit};
 
 use crate::call::HostArgs;
 use crate::connect::Ways;
@@ -86,7 +86,10 @@ pub fn shared(
             Some(going.past),
             going.decider,
         ),
-        None => (run_id(), None, None, undecided()),
+        None => {
+            let (run, started) = setting.planned.unzip();
+            (run.unwrap_or_else(run_id), started, None, undecided())
+        }
     };
     let shared = Arc::new(Shared::new(Parts {
         registry: tools.registry.clone(),
@@ -100,6 +103,7 @@ pub fn shared(
             verbose: args.verbose,
             become_: args.become_,
             become_user: args.become_user.clone(),
+            looks: setting.looks,
         },
         sources: tools.sources.clone(),
         run,
@@ -112,6 +116,7 @@ pub fn shared(
 }
 
 /// How the walks of a job are made.
+#[derive(Default)]
 pub struct Setting {
     /// Nothing will be changed.
     pub check: bool,
@@ -119,6 +124,10 @@ pub struct Setting {
     pub warm: Vec<User>,
     /// A run that goes on.
     pub going: Option<Going>,
+    /// Id and beginning (RFC 3339) that a plan has given to its run.
+    pub planned: Option<(String, String)>,
+    /// Only look how things stand: actions are left out.
+    pub looks: bool,
 }
 
 /// A run that goes on.
@@ -191,6 +200,14 @@ pub fn run_or_last(journal: &Journal, named: Option<&str>) -> anyhow::Result<Str
     }
 }
 
+/// Who hears of it.
+pub fn sink_of(run: &RunArgs, verbose: u8) -> Arc<dyn Sink> {
+    match run.output {
+        Output::Json => Arc::new(JsonLines::default()),
+        Output::Text => Arc::new(Terminal::new(run.diff, verbose, run.check)),
+    }
+}
+
 /// Predicts the job, or plans, asks, and applies it. Gives the exit code.
 ///
 /// # Errors
@@ -202,10 +219,7 @@ pub async fn conduct(
     origin: Origin,
     interrupts: &Interrupts,
 ) -> anyhow::Result<u8> {
-    let sink: Arc<dyn Sink> = match run.output {
-        Output::Json => Arc::new(JsonLines::default()),
-        Output::Text => Arc::new(Terminal::new(run.diff, verbose, run.check)),
-    };
+    let sink = sink_of(run, verbose);
     if !run.check {
         return apply(job, run, origin, sink, interrupts).await;
     }
@@ -232,9 +246,7 @@ async fn apply(
     interrupts: &Interrupts,
 ) -> anyhow::Result<u8> {
     let shared = job.shared();
-    let run_id = shared.run.clone();
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-    let mut approved = None;
     if terminal && !run.yes && run.output == Output::Text {
         let plan = job.plan().await?;
         if shared.interrupted() {
@@ -254,30 +266,60 @@ async fn apply(
             report::note("Nothing has been changed.");
             return Ok(exit::DONE);
         }
-        approved = Some(plan);
-    }
-    if let Some(plan) = approved {
         // The person has looked for a while: what was approved is done only where the hosts are still the same.
         shared.fleet.forget_states();
-        let again = job.plan().await?;
-        if shared.interrupted() {
-            report::note("Nothing has been changed.");
-            return Ok(exit::INTERRUPTED);
-        }
-        let drift = plan.drift(&again);
-        if !drift.is_empty() {
-            for line in drift {
-                report::say_error(&line);
-            }
-            report::note(
-                "A host has changed since the plan was made. Nothing has been changed; look at the new plan.",
-            );
-            return Ok(exit::DRIFT);
+        if let Some(code) = hold(job, &plan, run, &sink).await? {
+            return Ok(code);
         }
     }
+    run_it(job, run, origin, sink, interrupts).await
+}
+
+/// Holds the hosts against an approved plan, and the job to it from here on. `Some`: it is refused, with this exit code;
+/// what has changed was told, and nothing was done.
+///
+/// # Errors
+/// None that a prediction does not have.
+pub async fn hold(
+    job: &dyn Job,
+    plan: &Plan,
+    run: &RunArgs,
+    sink: &Arc<dyn Sink>,
+) -> anyhow::Result<Option<u8>> {
+    let shared = job.shared();
+    let again = job.plan().await?;
+    if shared.interrupted() {
+        report::note("Nothing has been changed.");
+        return Ok(Some(exit::INTERRUPTED));
+    }
+    let drift = plan.drift(&again, &shared.registry, &shared.redactor);
+    if drift.is_empty() {
+        shared.approve(plan);
+        return Ok(None);
+    }
+    report::drift::tell(drift, run, sink);
+    job.warnings().into_iter().for_each(|w| sink.event(w));
+    if run.output == Output::Json {
+        sink.event(job.finished(&Tally::default(), None, exit::DRIFT));
+    }
+    Ok(Some(exit::DRIFT))
+}
+
+/// Does it, and tells of it.
+///
+/// # Errors
+/// The journal cannot be written.
+pub async fn run_it(
+    job: &dyn Job,
+    run: &RunArgs,
+    origin: Origin,
+    sink: Arc<dyn Sink>,
+    interrupts: &Interrupts,
+) -> anyhow::Result<u8> {
+    let shared = job.shared();
+    let run_id = shared.run.clone();
     let journal = Arc::new(journal()?);
-    let mut files = shared.sources.hashes();
-    files.extend(shared.local.hashes());
+    let files = shared.files();
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let resumed = shared.past.is_some();
     let begins = if resumed {

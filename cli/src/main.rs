@@ -6,6 +6,7 @@ mod conduct;
 mod connect;
 mod interrupt;
 mod lookup;
+mod planned;
 mod question;
 mod report;
 mod request;

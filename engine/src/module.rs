@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::action::{ActionCall, ActionKind};
 use crate::resource::{Kind, Ref};
@@ -171,7 +172,7 @@ pub fn reference<K: Kind>(key: &K::Key) -> Ref {
 }
 
 /// An upper bound of what a task reads and writes on its machine.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Footprint {
     /// It may read and write anything: an opaque command, arguments not known yet.
     pub everything: bool,
@@ -182,7 +183,7 @@ pub struct Footprint {
 }
 
 /// A place in a footprint.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Mark {
     /// The kind, or `*`.
     pub kind: String,

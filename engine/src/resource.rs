@@ -9,6 +9,8 @@
 //! 5. Writing the state before, after a write, restores it, or `reversible` said beforehand that it cannot.
 //! 6. A write finds the state it was planned from, or writes nothing and gives [`WriteError::Moved`].
 //! 7. No diff, error, log, journal or plan shows a secret.
+//! 8. (Of modules: what is wanted stays within the footprint.)
+//! 9. What a write has changed has drifted from the state before it, and not from what was predicted.
 //!
 //! Each law has one test that runs over every registered kind and module.
 
@@ -96,6 +98,10 @@ pub trait Kind: Send + Sync + 'static {
     /// was read before counts after it.
     const STIRS: bool = false;
 
+    /// A change that was planned with a look at it is not made where what was seen is no longer so. Not for a kind that
+    /// shows what moves by itself (rows, entries that are exported, answers): of that counts only what follows from it.
+    const BINDS: bool = true;
+
     /// Reads the states of all `keys`, in their order, with as few round trips as can be.
     /// One key's failure is that key's alone.
     async fn read(&self, host: &Probe, keys: &[Self::Key]) -> Vec<Result<Self::State, HostError>>;
@@ -154,6 +160,33 @@ pub trait Kind: Send + Sync + 'static {
         change.to == *now
             || (self.differences(&change.want, now).is_empty()
                 && self.text(key, &change.to) == self.text(key, now))
+    }
+
+    /// What of `now` is not as it was in `was`, by the kind's own rules: without times, ids and counters; a short line
+    /// each (`mode 0644 → 0600`), empty where they agree. Shows no secret. This is how a plan is held against the host.
+    ///
+    /// `want` is what a task asks of the resource, so that what others may well do to it is left out of account: a file of
+    /// which only the mode is asked for may grow. `was` may have been predicted: what it does not know is not compared.
+    /// The default: everything, told by the lines of the text.
+    fn drifted(
+        &self,
+        key: &Self::Key,
+        _want: Option<&Self::Want>,
+        was: &Self::State,
+        now: &Self::State,
+    ) -> Vec<String> {
+        if was == now {
+            return Vec::new();
+        }
+        let lines = match (self.text(key, was), self.text(key, now)) {
+            (Some(was), Some(now)) => crate::run::diff::lines(&was, &now),
+            _ => Vec::new(),
+        };
+        if lines.is_empty() {
+            vec!["is not what it was".to_owned()]
+        } else {
+            lines
+        }
     }
 
     /// What lies now within resources that these changes made, as keys: entries of a directory, names below an entry.

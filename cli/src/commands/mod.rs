@@ -1,9 +1,12 @@
 //! The subcommands, one file each.
 
+mod apply;
 mod call;
 mod close;
 mod doc;
+mod drift;
 mod graph;
+mod plan;
 mod play;
 mod resume;
 mod rollback;
@@ -16,6 +19,10 @@ use clap::Subcommand;
 pub enum Command {
     /// Carry out a playbook, or with --check show what it would do.
     Play(play::Args),
+    /// Show what a playbook would do, and keep it as a plan.
+    Plan(plan::Args),
+    /// Do exactly what a plan says, where the hosts are as it found them.
+    Apply(apply::Args),
     /// Carry out one module on some hosts.
     Call(call::Args),
     /// Draw the graph of a playbook.
@@ -25,11 +32,13 @@ pub enum Command {
     /// handler), `rescue` (of a block that fails; behind a rescue that does not end with `fail` it goes on as behind
     /// the block), `always` (of a block, however it ends). In pictures `order` is a plain line, the others are dashed.
     Graph(graph::Args),
+    /// Show what is not as a playbook says, or what has changed since a run left.
+    Drift(drift::Args),
     /// Describe the modules.
     Doc(doc::Args),
     /// List the runs of this project.
     Runs(runs::RunsArgs),
-    /// Show what a run changed.
+    /// Show what a run changed, or what a plan says.
     Show(runs::ShowArgs),
     /// Print the journal of a run.
     Log(runs::LogArgs),
@@ -46,8 +55,11 @@ impl Command {
     pub async fn run(self) -> anyhow::Result<u8> {
         match self {
             Self::Play(args) => play::run(args).await,
+            Self::Plan(args) => plan::run(args).await,
+            Self::Apply(args) => apply::run(args).await,
             Self::Call(args) => call::run(args).await,
             Self::Graph(args) => graph::run(args).await,
+            Self::Drift(args) => drift::run(args).await,
             Self::Doc(args) => doc::run(&args),
             Self::Runs(args) => runs::runs(&args),
             Self::Show(args) => runs::show(&args),

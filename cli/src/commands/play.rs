@@ -79,6 +79,7 @@ pub async fn carry_out(
         check: run.check,
         warm: warm_users(&compiled.program, hosts),
         going,
+        ..Setting::default()
     };
     let (shared, interrupts) = conduct::shared(&inventory, compiled.hosts, &tools, hosts, setting)?;
     let runner = Runner::new(shared.clone(), Arc::new(compiled.program));
@@ -89,7 +90,7 @@ pub async fn carry_out(
 }
 
 /// Users whose shells will be needed: sudo is started while the host still tells of itself.
-fn warm_users(
+pub fn warm_users(
     program: &runbook_engine::compile::program::Program,
     hosts: &HostArgs,
 ) -> Vec<runbook_engine::host::User> {

@@ -110,6 +110,7 @@ pub async fn carry_out(
         check: run.check,
         warm: Vec::new(),
         going,
+        ..Setting::default()
     };
     let (shared, interrupts) = conduct::shared(&inventory, compiled.hosts, &tools, hosts, setting)?;
     let handlers = (!playbooks.is_empty()).then(|| Handlers {

@@ -1,6 +1,7 @@
 //! List the runs of this project, show one, and its log.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use runbook_engine::action::Effects;
 use runbook_engine::journal::{ChangeRecord, Entry, Journal, JournalError, NodeStatus, Record};
@@ -12,7 +13,7 @@ use runbook_engine::run::redact::Redactor;
 use serde::Serialize;
 
 use crate::conduct::{self, Output};
-use crate::report;
+use crate::{planned, report};
 
 /// List the runs of this project, the oldest first.
 #[derive(clap::Args)]
@@ -22,11 +23,18 @@ pub struct RunsArgs {
     output: Output,
 }
 
-/// Show what a run changed, what of it can be taken back, and what it keeps aside.
+/// Show what a run changed, what of it can be taken back, and what it keeps aside; or what a plan says.
 #[derive(clap::Args)]
 pub struct ShowArgs {
-    /// The run (the last one)
+    /// The run (the last one), or the file of a plan
+    #[arg(value_name = "RUN|FILE")]
     run: Option<String>,
+    /// Of a plan: show what changes, line by line
+    #[arg(short = 'D', long)]
+    diff: bool,
+    /// Of a plan: how to report
+    #[arg(long, value_enum, default_value = "text", value_name = "FORM")]
+    output: Output,
 }
 
 /// Print the journal of a run, record by record.
@@ -79,6 +87,11 @@ pub fn runs(args: &RunsArgs) -> anyhow::Result<u8> {
 }
 
 pub fn show(args: &ShowArgs) -> anyhow::Result<u8> {
+    if let Some(path) = args.run.as_deref().map(Path::new)
+        && path.is_file()
+    {
+        return planned::show(path, args.diff, args.output);
+    }
     let journal = conduct::journal()?;
     let run = conduct::run_or_last(&journal, args.run.as_deref())?;
     let entries = journal.read(&run)?;

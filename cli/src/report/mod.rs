@@ -1,5 +1,6 @@
 //! All output of the command: data on stdout, everything else on stderr.
 
+pub mod drift;
 pub mod json;
 pub mod plan;
 pub mod terminal;

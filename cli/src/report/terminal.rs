@@ -162,6 +162,8 @@ impl Sink for Terminal {
     fn event(&self, event: Event) {
         let bold = Style::new().bold();
         let text = match &event {
+            // What is no longer as the plan found it is told as mistakes are (`super::drift`).
+            Event::Drifted { .. } => String::new(),
             Event::RunStarted {
                 run,
                 takes_back,

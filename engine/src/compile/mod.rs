@@ -187,18 +187,19 @@ struct Compiler<'a> {
 impl Compiler<'_> {
     fn limited(&mut self, limit: &str) -> Option<BTreeSet<String>> {
         let text = match limit.strip_prefix('@') {
-            Some(file) => match std::fs::read_to_string(file) {
-                Ok(text) => text
+            Some(file) => match self.tools.sources.load(Path::new(file)) {
+                Ok(file) => self
+                    .tools
+                    .sources
+                    .get(file)
+                    .1
                     .lines()
                     .map(str::trim)
                     .filter(|l| !l.is_empty())
                     .collect::<Vec<_>>()
                     .join(","),
-                Err(e) => {
-                    self.errors.push(Diagnostic::error(
-                        "unreadable-file",
-                        format!("{file} cannot be read: {e}"),
-                    ));
+                Err(error) => {
+                    self.errors.push(error);
                     return None;
                 }
             },

@@ -27,6 +27,8 @@ pub trait AnyKind: Send + Sync {
     fn name(&self) -> &'static str;
     /// See [`Kind::STIRS`].
     fn stirs(&self) -> bool;
+    /// See [`Kind::BINDS`].
+    fn binds(&self) -> bool;
     /// See [`Kind::read`].
     async fn read(&self, host: &Probe, keys: &[Ref]) -> Vec<Result<Json, HostError>>;
     /// See [`Kind::canonical`].
@@ -47,6 +49,8 @@ pub trait AnyKind: Send + Sync {
     fn back(&self, change: &ErasedChange) -> Option<Json>;
     /// See [`Kind::still`].
     fn still(&self, change: &ErasedChange, now: &Json) -> bool;
+    /// See [`Kind::drifted`].
+    fn drifted(&self, key: &Ref, want: Option<&Json>, was: &Json, now: &Json) -> Vec<String>;
     /// See [`Kind::within`].
     async fn within(
         &self,
@@ -114,6 +118,10 @@ impl<K: Kind> AnyKind for Erased<K> {
 
     fn stirs(&self) -> bool {
         K::STIRS
+    }
+
+    fn binds(&self) -> bool {
+        K::BINDS
     }
 
     async fn read(&self, host: &Probe, keys: &[Ref]) -> Vec<Result<Json, HostError>> {
@@ -184,6 +192,18 @@ impl<K: Kind> AnyKind for Erased<K> {
             (Ok((key, change)), Ok(now)) => self.0.still(&key, &change, &now),
             _ => false,
         }
+    }
+
+    fn drifted(&self, key: &Ref, want: Option<&Json>, was: &Json, now: &Json) -> Vec<String> {
+        let compared = || -> Result<Vec<String>, String> {
+            let want = match want {
+                Some(want) => Some(typed(K::NAME, "want", want)?),
+                None => None,
+            };
+            let (was, now) = (Self::state(was)?, Self::state(now)?);
+            Ok(self.0.drifted(&Self::key(key)?, want.as_ref(), &was, &now))
+        };
+        compared().unwrap_or_else(|why| vec![why])
     }
 
     async fn within(

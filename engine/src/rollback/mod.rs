@@ -7,11 +7,13 @@
 
 mod back;
 mod choice;
+mod left;
 mod steps;
 mod walk;
 
 pub use back::{Back, Fate, Within};
 pub use choice::Choice;
+pub use left::{Left, Looked, left, look};
 pub use steps::{Did, Step, Told};
 pub use walk::{Handlers, Rollback};
 

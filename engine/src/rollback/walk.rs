@@ -383,11 +383,13 @@ impl Course<'_> {
             assumptions: all(&settled.assumptions),
             irreversible: all(&settled.irreversible),
             stays: Vec::new(),
+            drifted: settled.drifted,
             opaque: false,
             output: IndexMap::new(),
             place: Place::default(),
             start: start.to_owned(),
             end: now(),
+            bound: settled.bound.clone(),
         };
         self.sink.event(Event::TaskFinished(Box::new(report)));
         Ok(())

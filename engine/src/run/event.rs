@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::host::Cost;
 use crate::journal::NodeStatus;
@@ -72,6 +72,20 @@ pub enum Event {
         #[serde(flatten)]
         report: Box<TaskReport>,
     },
+    /// A host is no longer as an approved plan found it: nothing is applied.
+    Drifted {
+        /// The host.
+        host: String,
+        /// Name of the task that rests on it.
+        task: String,
+        /// The resource (`file:/etc/hosts`); absent where the task as a whole would go another way.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        resource: Option<String>,
+        /// Was → is, one short line each.
+        changes: Vec<String>,
+        /// Was and is, as a unified diff.
+        diff: Option<String>,
+    },
     /// Something a person should know that belongs to no task.
     Warning {
         /// The host, if it is about one.
@@ -102,12 +116,12 @@ pub enum Event {
 }
 
 /// How a task went on one host, for one item.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TaskReport {
     /// The host.
     pub host: String,
     /// The site it belongs to.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub site: Option<String>,
     /// Name of the play.
     pub play: String,
@@ -118,43 +132,46 @@ pub struct TaskReport {
     /// The module.
     pub module: String,
     /// The item of a loop, as text.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<String>,
     /// It is a handler.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub handler: bool,
     /// The outcome.
     pub status: NodeStatus,
     /// It failed, but `ignore_errors` or a rescue lets the host go on.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ignored: bool,
     /// What differs, one short line each.
     pub changes: Vec<String>,
     /// Before and after, as a unified diff. Always filled; a report shows it when asked (`--diff`).
     pub diff: Option<String>,
     /// One line for the plan.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
     /// Why it failed, was skipped, is unknown or conditional; for debug, what it says.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// Things a person should know.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// What the prediction rests on.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub assumptions: Vec<String>,
     /// What cannot be taken back.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub irreversible: Vec<String>,
     /// What a rollback leaves where it is, unless it is named.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stays: Vec<String>,
+    /// Under an approved plan: it was stopped before it wrote, since it is no longer what was approved.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drifted: bool,
     /// It is an opaque action: its effect is not ours to know.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub opaque: bool,
     /// What `register` gets, secrets masked; only where the task failed or asked to be seen (`debug`), or with `-v`.
-    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub output: IndexMap<String, serde_json::Value>,
     /// File, line and column in the playbook.
     pub place: Place,
@@ -162,10 +179,13 @@ pub struct TaskReport {
     pub start: String,
     /// End, RFC 3339.
     pub end: String,
+    /// In a prediction that is to become a plan: what it rests on. It holds secrets and is never shown.
+    #[serde(skip)]
+    pub bound: Option<std::sync::Arc<super::plan::Bound>>,
 }
 
 /// A place in a playbook.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// The file.
     pub file: String,

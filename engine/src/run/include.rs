@@ -140,11 +140,13 @@ impl Walk {
             assumptions: Vec::new(),
             irreversible: Vec::new(),
             stays: Vec::new(),
+            drifted: false,
             opaque: false,
             output: IndexMap::new(),
             place: self.shared.place(include.common.span),
             start: now(),
             end: now(),
+            bound: None,
         };
         self.sink.event(Event::TaskFinished(Box::new(report)));
     }

@@ -28,8 +28,9 @@ pub trait Job: Send + Sync {
     /// Does it; every change stands in the journal before it is made.
     async fn carry_out(&self, journal: Arc<Journal>, sink: Arc<dyn Sink>) -> Result<(), Stopped>;
 
-    /// Its prediction as a whole.
+    /// Its prediction as a whole, with what it rests on.
     async fn plan(&self) -> Result<Plan, Stopped> {
+        self.shared().bind();
         let collected = Arc::new(Collected::default());
         self.predict(collected.clone()).await?;
         Ok(collected.take())
@@ -37,7 +38,7 @@ pub trait Job: Send + Sync {
 
     /// Its prediction, told as events (`--check`).
     async fn check(&self, sink: Arc<dyn Sink>) -> Result<Tally, Stopped> {
-        let counted = Arc::new(Counted::telling(sink));
+        let counted = Arc::new(Counted::telling(self.shared(), sink));
         self.predict(counted.clone()).await?;
         Ok(counted.take())
     }
@@ -51,7 +52,7 @@ pub trait Job: Send + Sync {
     ) -> Result<Tally, Stopped> {
         let run = self.shared().run.clone();
         journal.append(&run, "", "", &begins)?;
-        let counted = Arc::new(Counted::telling(sink));
+        let counted = Arc::new(Counted::telling(self.shared(), sink));
         self.carry_out(journal.clone(), counted.clone()).await?;
         if let Some(past) = &self.shared().past {
             for ((host, user), folders) in past.folders() {
@@ -116,7 +117,12 @@ pub trait Job: Send + Sync {
 
     /// The exit code that a tally asks for.
     fn exit_code(&self, tally: &Tally, detailed: bool) -> u8 {
-        let any = |status: NodeStatus| tally.values().any(|by| by.contains_key(&status));
+        let count = |status: NodeStatus| -> u32 {
+            let of_hosts = tally.values().filter_map(|by| by.get(&status));
+            of_hosts.sum()
+        };
+        let any = |status: NodeStatus| count(status) > 0;
+        let drifted = self.shared().drifted();
         let changes = [
             NodeStatus::Changed,
             NodeStatus::Unknown,
@@ -124,10 +130,12 @@ pub trait Job: Send + Sync {
         ];
         if self.shared().interrupted() {
             exit::INTERRUPTED
-        } else if any(NodeStatus::Failed) {
+        } else if count(NodeStatus::Failed) > drifted {
             exit::FAILED
         } else if any(NodeStatus::Unreachable) {
             exit::UNREACHABLE
+        } else if drifted > 0 {
+            exit::DRIFT
         } else if detailed && changes.into_iter().any(any) {
             exit::CHANGED
         } else {
@@ -139,13 +147,15 @@ pub trait Job: Send + Sync {
 /// Counts what passes through.
 struct Counted {
     tally: Mutex<Tally>,
+    shared: Arc<Shared>,
     to: Arc<dyn Sink>,
 }
 
 impl Counted {
-    fn telling(to: Arc<dyn Sink>) -> Self {
+    fn telling(shared: &Arc<Shared>, to: Arc<dyn Sink>) -> Self {
         Self {
             tally: Mutex::default(),
+            shared: shared.clone(),
             to,
         }
     }
@@ -158,6 +168,9 @@ impl Counted {
 impl Sink for Counted {
     fn event(&self, event: Event) {
         if let Event::TaskFinished(report) = &event {
+            if report.drifted {
+                self.shared.drift();
+            }
             let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
             // An ignored failure does not make the run fail.
             let status = if report.ignored {

@@ -1,6 +1,7 @@
 //! Files on the controller that tasks name: looked up as Ansible does, each read once and used by its content.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,6 +17,8 @@ const LARGEST: u64 = 64 << 20;
 #[derive(Default)]
 pub struct LocalStore {
     files: Mutex<HashMap<PathBuf, Arc<LocalFile>>>,
+    /// SHA-256 of each, of all that is below a directory too.
+    hashes: Mutex<BTreeMap<String, String>>,
 }
 
 impl LocalStore {
@@ -54,8 +57,14 @@ impl LocalStore {
         {
             return Ok(found.clone());
         }
-        let read =
-            Arc::new(read(path).map_err(|e| format!("{} cannot be read: {e}", path.display()))?);
+        let mut hashes = BTreeMap::new();
+        let read = read(path, &mut hashes)
+            .map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
+        let read = Arc::new(read);
+        self.hashes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(hashes);
         self.files
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -66,30 +75,40 @@ impl LocalStore {
     /// SHA-256 of every file read, by path.
     #[must_use]
     pub fn hashes(&self) -> BTreeMap<String, String> {
-        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        files
-            .iter()
-            .filter(|(_, file)| file.entries.is_none())
-            .map(|(path, file)| {
-                (
-                    path.display().to_string(),
-                    hex::encode(Sha256::digest(&file.content)),
-                )
-            })
-            .collect()
+        let hashes = self.hashes.lock().unwrap_or_else(PoisonError::into_inner);
+        hashes.clone()
     }
 }
 
-fn read(path: &Path) -> std::io::Result<LocalFile> {
+/// SHA-256 of a file, hex, however large it is.
+///
+/// # Errors
+/// It cannot be read.
+pub fn hash_of(path: &Path) -> std::io::Result<String> {
+    let mut hasher = Sha256::new();
+    let mut file = std::fs::File::open(path)?;
+    let mut buffer = vec![0_u8; 1 << 20];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hex::encode(hasher.finalize())),
+            n => hasher.update(&buffer[..n]),
+        }
+    }
+}
+
+fn read(path: &Path, hashes: &mut BTreeMap<String, String>) -> std::io::Result<LocalFile> {
     use std::os::unix::fs::PermissionsExt;
     let meta = std::fs::metadata(path)?;
     let mode = meta.permissions().mode() & 0o7777;
     if !meta.is_dir() {
-        let content = if meta.len() > LARGEST {
-            Bytes::new()
+        let (content, hash) = if meta.len() > LARGEST {
+            (Bytes::new(), hash_of(path)?)
         } else {
-            Bytes::from(std::fs::read(path)?)
+            let content = Bytes::from(std::fs::read(path)?);
+            let hash = hex::encode(Sha256::digest(&content));
+            (content, hash)
         };
+        hashes.insert(path.display().to_string(), hash);
         return Ok(LocalFile {
             path: path.to_owned(),
             content,
@@ -98,7 +117,7 @@ fn read(path: &Path) -> std::io::Result<LocalFile> {
         });
     }
     let mut entries = BTreeMap::new();
-    collect(path, "", &mut entries)?;
+    collect(path, "", &mut entries, hashes)?;
     Ok(LocalFile {
         path: path.to_owned(),
         content: Bytes::new(),
@@ -111,6 +130,7 @@ fn collect(
     folder: &Path,
     prefix: &str,
     entries: &mut BTreeMap<String, LocalFile>,
+    hashes: &mut BTreeMap<String, String>,
 ) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     for entry in std::fs::read_dir(folder)? {
@@ -126,9 +146,9 @@ fn collect(
                 entries: Some(BTreeMap::new()),
             };
             entries.insert(name.clone(), here);
-            collect(&entry.path(), &format!("{name}/"), entries)?;
+            collect(&entry.path(), &format!("{name}/"), entries, hashes)?;
         } else {
-            entries.insert(name, read(&entry.path())?);
+            entries.insert(name, read(&entry.path(), hashes)?);
         }
     }
     Ok(())

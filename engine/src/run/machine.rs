@@ -167,6 +167,8 @@ pub struct Sight {
     /// What was read before this is read again; `None`: whatever was read counts.
     since: Option<Instant>,
     seen: Mutex<HashMap<Ref, Known>>,
+    /// Of these, what came from the host and was not predicted.
+    from_host: Mutex<BTreeSet<Ref>>,
     assumptions: Mutex<BTreeSet<String>>,
 }
 
@@ -191,6 +193,7 @@ impl Sight {
             name: user.name,
             since: None,
             seen: Mutex::default(),
+            from_host: Mutex::default(),
             assumptions: Mutex::default(),
         }
     }
@@ -315,6 +318,19 @@ impl Sight {
         lock(&self.seen).clone()
     }
 
+    /// The states that were given out as the host has them, in order of their keys.
+    #[must_use]
+    pub fn read_states(&self) -> Vec<(Ref, Json)> {
+        let seen = lock(&self.seen);
+        lock(&self.from_host)
+            .iter()
+            .filter_map(|key| match seen.get(key)? {
+                Known::State(state) => Some((key.clone(), state.clone())),
+                Known::Unknown(_) | Known::Failed(_) => None,
+            })
+            .collect()
+    }
+
     /// Every assumption that they rest on.
     #[must_use]
     pub fn assumptions(&self) -> BTreeSet<String> {
@@ -337,6 +353,9 @@ impl Lookup for Sight {
                     && let Some(what) = assumption
                 {
                     self.assume(what);
+                }
+                if known.is_some() {
+                    lock(&self.from_host).insert(key.clone());
                 }
                 known
             }

@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 
 use super::machine::{Base, Overlay, Seen, Seer, Sight};
 use super::past::{Pass, Write};
+use super::plan::{Bound, Intent};
 use super::shared::Shared;
 use super::write::{self, Writing};
 use crate::action::{ActionCall, Effects, Outcome};
@@ -99,6 +100,10 @@ pub struct Settled {
     pub interrupted: bool,
     /// What was stopped (`false`) or started (`true`).
     pub running: Vec<(Ref, bool)>,
+    /// It was stopped before it wrote, since it is not what was approved.
+    pub drifted: bool,
+    /// What the prediction rests on.
+    pub bound: Option<Arc<Bound>>,
 }
 
 impl Settled {
@@ -114,6 +119,18 @@ impl Settled {
     #[must_use]
     pub fn failed(message: impl Into<String>) -> Self {
         Self::with(NodeStatus::Failed, message)
+    }
+
+    /// Under an approved plan: nothing is written, for this reason.
+    #[must_use]
+    pub fn drifted(why: &str) -> Self {
+        Self {
+            drifted: true,
+            ..Self::failed(format!(
+                "this is not what the plan says, so nothing was written: {why}\nLook at what has changed, and make a \
+                 new plan"
+            ))
+        }
     }
 }
 
@@ -158,8 +175,9 @@ impl Settle<'_> {
             let sight = self.sight(reach, way);
             let (wanted, changes) = match self.compare(prepared, reach, way, &sight).await {
                 Ok(found) => found,
-                Err(settled) => {
+                Err(mut settled) => {
                     if settled.status == Some(NodeStatus::Unknown) {
+                        settled.bound = self.open_bound(prepared);
                         self.spread(
                             way,
                             &prepared.touches(),
@@ -178,6 +196,9 @@ impl Settle<'_> {
                 .await?
             {
                 Done::Settled(settled) => return Ok(*settled),
+                Done::Moved(message) if self.shared.approved().is_some() => {
+                    return Ok(Settled::drifted(&message));
+                }
                 Done::Moved(message) => {
                     moved += 1;
                     if moved > MOVED {
@@ -430,6 +451,24 @@ impl Settle<'_> {
             settled.assumptions.extend(sight.assumptions());
             return Ok(Done::settled(settled));
         }
+        let asked = asked_of(sight, &wanted, changes);
+        // What was cut off in its midst is carried on to its recorded end, which was approved then.
+        if let (Way::Apply(_), Some(approved), None) = (way, self.shared.approved(), begun.cut) {
+            let intent = Intent {
+                wanted: &wanted,
+                changes,
+                asked: &asked,
+            };
+            let registry = &self.shared.registry;
+            if let Some(why) = approved.objection(registry, self.host, self.node, &intent) {
+                return Ok(Done::settled(Settled::drifted(&why)));
+            }
+        }
+        if self.shared.binds() && matches!(way, Way::Predict(_)) {
+            let footprint = prepared.touches();
+            let bound = Bound::of(sight, &wanted, changes, &asked, footprint);
+            settled.bound = Some(Arc::new(bound));
+        }
         let whole = self.whole(begun.cut, changes);
         let mut records = Vec::with_capacity(whole.len());
         for change in &whole {
@@ -528,6 +567,14 @@ impl Settle<'_> {
                     NodeStatus::Unknown
                 });
             }
+            Way::Predict(_) if self.shared.options.looks && call.effects != Effects::Nothing => {
+                settled.predicted_action = true;
+                settled.opaque = false;
+                if settled.status != Some(NodeStatus::Changed) {
+                    settled.status = Some(NodeStatus::Skipped);
+                    settled.message = Some("an action leaves nothing to be looked at".to_owned());
+                }
+            }
             Way::Predict(overlay) => {
                 self.predict_action(call, kind.as_ref(), reach, overlay, settled)
                     .await;
@@ -538,6 +585,17 @@ impl Settle<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Of a task whose outcome is not known: only what it may touch.
+    #[must_use]
+    pub fn open_bound(&self, prepared: &dyn Prepared) -> Option<Arc<Bound>> {
+        self.shared.binds().then(|| {
+            Arc::new(Bound {
+                footprint: Some(prepared.touches()),
+                ..Bound::default()
+            })
+        })
     }
 
     /// Lines, diff, assumptions and the way back of one change.
@@ -684,6 +742,17 @@ impl Done {
     pub(super) fn settled(settled: Settled) -> Self {
         Self::Settled(Box::new(settled))
     }
+}
+
+/// The key of each change as the module asked for it; changes come in the order of what is wanted.
+fn asked_of(sight: &Sight, wanted: &Wanted, changes: &[ErasedChange]) -> Vec<Ref> {
+    let mut all = wanted.resources.iter();
+    let asked = |change: &ErasedChange| {
+        all.by_ref()
+            .find(|w| w.want == change.change.want && sight.true_form(&w.key) == change.key)
+            .map_or_else(|| change.key.clone(), |w| w.key.clone())
+    };
+    changes.iter().map(asked).collect()
 }
 
 pub(super) fn take_outcome(outcome: Outcome, settled: &mut Settled) {

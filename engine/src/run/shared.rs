@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -12,6 +12,7 @@ use super::event::Place;
 use super::hosts::Fleet;
 use super::local::LocalStore;
 use super::past::{Cursor, Past};
+use super::plan::{Approved, Plan};
 use super::redact::Redactor;
 use crate::compile::program::Hosts;
 use crate::diag::Diagnostic;
@@ -34,6 +35,9 @@ pub struct Options {
     pub become_: bool,
     /// `--become-user`.
     pub become_user: Option<String>,
+    /// Only look how things stand (`runbook drift`): of actions, and of what is only for the time of a change, nothing is
+    /// predicted.
+    pub looks: bool,
 }
 
 impl Default for Options {
@@ -44,6 +48,7 @@ impl Default for Options {
             verbose: 0,
             become_: false,
             become_user: None,
+            looks: false,
         }
     }
 }
@@ -68,7 +73,7 @@ pub struct Shared {
     pub sources: Arc<Sources>,
     /// Id of the run; of a check too, though it is not journalled.
     pub run: String,
-    /// When it began, RFC 3339.
+    /// When it began, RFC 3339; of a saved plan: when it was made, so that templates say what was approved.
     pub started: String,
     /// What the run has done before, where it goes on.
     pub past: Option<Arc<Past>>,
@@ -80,6 +85,11 @@ pub struct Shared {
     turns: Semaphore,
     interrupted: AtomicBool,
     kept: AtomicU32,
+    /// Predictions keep what they rest on.
+    binds: AtomicBool,
+    /// What a person has approved.
+    approved: OnceLock<Arc<Approved>>,
+    drifted: AtomicU32,
     /// What was stopped and not started again, by host and key: the task that did it.
     down: Mutex<BTreeMap<(String, String), String>>,
 }
@@ -158,6 +168,9 @@ impl Shared {
             turns,
             interrupted: AtomicBool::new(false),
             kept: AtomicU32::new(0),
+            binds: AtomicBool::new(false),
+            approved: OnceLock::new(),
+            drifted: AtomicU32::new(0),
             down: Mutex::default(),
         }
     }
@@ -203,6 +216,48 @@ impl Shared {
     #[must_use]
     pub fn interrupted(&self) -> bool {
         self.interrupted.load(Ordering::SeqCst)
+    }
+
+    /// From here on predictions keep what they rest on.
+    pub fn bind(&self) {
+        self.binds.store(true, Ordering::SeqCst);
+    }
+
+    /// Do predictions keep what they rest on?
+    #[must_use]
+    pub fn binds(&self) -> bool {
+        self.binds.load(Ordering::SeqCst)
+    }
+
+    /// From here on nothing is done but what this plan says.
+    pub fn approve(&self, plan: &Plan) {
+        let _ = self.approved.set(Arc::new(Approved::new(plan)));
+    }
+
+    /// What a person has approved.
+    #[must_use]
+    pub fn approved(&self) -> Option<&Approved> {
+        self.approved.get().map(Arc::as_ref)
+    }
+
+    /// SHA-256 of every file of the controller that went into this so far, by path.
+    #[must_use]
+    pub fn files(&self) -> BTreeMap<String, String> {
+        let mut files = self.sources.hashes();
+        files.extend(self.local.hashes());
+        files.extend(self.engine.files().hashes());
+        files
+    }
+
+    /// Counts a task that was stopped because it was not what was approved.
+    pub fn drift(&self) {
+        self.drifted.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// How many tasks were stopped because they were not what was approved.
+    #[must_use]
+    pub fn drifted(&self) -> u32 {
+        self.drifted.load(Ordering::SeqCst)
     }
 
     /// Counts things kept aside.

@@ -280,6 +280,14 @@ impl Walk {
         if let Some(why) = unsure {
             return self.conditional(node, &frame, why, &start).await;
         }
+        if !node.task.common.before.is_empty() && self.shared.options.looks {
+            let settled = Settled {
+                status: Some(NodeStatus::Skipped),
+                message: Some("it is only for the time of a change".to_owned()),
+                ..Settled::default()
+            };
+            return self.finish(node, settled, &start).await;
+        }
         if !node.task.common.before.is_empty()
             && node.cut.is_none()
             && let Some(why_not) = self.not_needed_before(node.task, node.here).await?
@@ -303,7 +311,7 @@ impl Walk {
         why: String,
         start: &str,
     ) -> Result<Option<Result_>, Stopped> {
-        let settled = Settled {
+        let mut settled = Settled {
             status: Some(NodeStatus::Conditional),
             message: Some(why.clone()),
             ..Settled::default()
@@ -318,11 +326,9 @@ impl Walk {
                         let way = SettleWay::Predict(overlay);
                         let no_files = LocalFiles::new();
                         let name = self.task_name(node);
-                        self.settle_of(node, &name, &no_files).spread(
-                            &way,
-                            &prepared.touches(),
-                            &why,
-                        );
+                        let settle = self.settle_of(node, &name, &no_files);
+                        settle.spread(&way, &prepared.touches(), &why);
+                        settled.bound = settle.open_bound(prepared.as_ref());
                         drop(reach);
                     }
                 }
@@ -362,7 +368,7 @@ impl Walk {
         loop {
             let mut settled = self.once(node, frame, cut.take()).await?;
             self.conclude(node, &mut settled);
-            if !repeats {
+            if !repeats || settled.drifted {
                 return Ok(settled);
             }
             settled
@@ -612,10 +618,12 @@ impl Walk {
     /// `failed_when` and `changed_when` have the last word.
     fn conclude(&self, node: &Node<'_>, settled: &mut Settled) {
         let task = node.task;
-        if matches!(
-            settled.status,
-            Some(NodeStatus::Skipped | NodeStatus::Unreachable)
-        ) {
+        if settled.drifted
+            || matches!(
+                settled.status,
+                Some(NodeStatus::Skipped | NodeStatus::Unreachable)
+            )
+        {
             return;
         }
         if settled.status == Some(NodeStatus::Unknown)
@@ -670,10 +678,12 @@ impl Walk {
         start: &str,
     ) -> Result<Option<Result_>, Stopped> {
         let task = node.task;
+        self.hold_to_plan(node, &mut settled);
         let mut status = settled.status.unwrap_or(NodeStatus::Ok);
         let frame = self.frame(node.host, node.here, &task.common.layers, &node.item);
         let hidden = self.is_hidden(node);
         let ignored = match status {
+            NodeStatus::Failed if settled.drifted => false,
             NodeStatus::Failed => self.is_ignored(task.ignore_errors.as_ref(), node),
             NodeStatus::Unreachable => self.is_ignored(task.ignore_unreachable.as_ref(), node),
             _ => false,
@@ -755,7 +765,9 @@ impl Walk {
             },
         );
         self.lookahead.saw(&task.common, status);
-        let ignored = ignored || (status == NodeStatus::Failed && node.here.rescued);
+        // Drift is told in any case: what was approved is not what was done.
+        let rescued = status == NodeStatus::Failed && node.here.rescued && !settled.drifted;
+        let ignored = ignored || rescued;
         self.report(node, &settled, status, ignored, hidden, name, start);
         Ok(Some(Result_ { status, value }))
     }
@@ -791,6 +803,31 @@ impl Walk {
             });
         }
         self.states.set_done(&node.id);
+    }
+
+    /// Under an approved plan: what it announced is not left out, and where something fails the playbook's own answer
+    /// to that may come.
+    fn hold_to_plan(&self, node: &Node<'_>, settled: &mut Settled) {
+        let (Way::Apply(_), Some(approved)) = (&self.way, self.shared.approved()) else {
+            return;
+        };
+        if settled.status == Some(NodeStatus::Skipped)
+            && let Some(why) = approved.misses(node.host, &node.id)
+        {
+            let because = settled.message.take().unwrap_or_default();
+            *settled = Settled::drifted(&format!("{why} ({because})"));
+        }
+        let failed = matches!(
+            settled.status,
+            Some(NodeStatus::Failed | NodeStatus::Unreachable)
+        );
+        if failed && !approved.says_failed(&node.id) {
+            approved.has_failed(node.host);
+            if node.here.fatal {
+                let others = &node.here.group.hosts;
+                others.iter().for_each(|host| approved.has_failed(host));
+            }
+        }
     }
 
     /// The task's name, or its module's.
@@ -880,11 +917,13 @@ impl Walk {
             assumptions: all(&settled.assumptions),
             irreversible: all(&settled.irreversible),
             stays: all(&settled.stays),
+            drifted: settled.drifted,
             opaque: settled.opaque,
             output,
             place: self.shared.place(node.task.common.span),
             start: start.to_owned(),
             end: now(),
+            bound: settled.bound.clone(),
         };
         self.sink.event(Event::TaskFinished(Box::new(report)));
     }

@@ -6,6 +6,7 @@ mod node;
 mod parse;
 mod places;
 mod sources;
+mod texts;
 
 pub use args::check_args;
 pub use de::{from_node, truth_of, untyped};
@@ -13,6 +14,7 @@ pub use node::{FileId, Kind, Node, Span};
 pub use parse::{parse, parse_all, parse_one};
 pub use places::locate;
 pub use sources::Sources;
+pub use texts::Texts;
 
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,8 @@ use crate::diag::Diagnostic;
 #[derive(Debug, Default)]
 pub struct Sources {
     files: RwLock<Vec<(String, Arc<str>)>>,
+    /// Of the files that were read: SHA-256 by path. What stood on the command line is no file.
+    hashes: RwLock<BTreeMap<String, String>>,
 }
 
 impl Sources {
@@ -53,6 +55,7 @@ impl Sources {
         let bytes = std::fs::read(path).map_err(|e| {
             Diagnostic::error("unreadable-file", format!("{shown} cannot be read: {e}"))
         })?;
+        let hash = hex::encode(Sha256::digest(&bytes));
         let (text, broken) = match String::from_utf8(bytes) {
             Ok(text) => (text, None),
             // Kept as far as it can be shown, so that the mistake has a line and a column.
@@ -66,6 +69,8 @@ impl Sources {
         if let Some(file) = find(&files) {
             return Ok(file);
         }
+        let mut hashes = self.hashes.write().unwrap_or_else(PoisonError::into_inner);
+        hashes.insert(shown.clone(), hash);
         let file = FileId(u32::try_from(files.len()).unwrap_or(u32::MAX));
         let Some(at) = broken else {
             files.push((shown, text.into()));
@@ -101,14 +106,11 @@ impl Sources {
         }
     }
 
-    /// SHA-256 of every file, by path.
+    /// SHA-256 of every file that was read, by path.
     #[must_use]
     pub fn hashes(&self) -> BTreeMap<String, String> {
-        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
-        files
-            .iter()
-            .map(|(path, text)| (path.clone(), hex::encode(Sha256::digest(text.as_bytes()))))
-            .collect()
+        let hashes = self.hashes.read().unwrap_or_else(PoisonError::into_inner);
+        hashes.clone()
     }
 
     /// The folder of a file.

@@ -10,7 +10,7 @@ use super::error::Report;
 use super::session::{Missing, Session, Trace};
 use super::views::{Context, Look};
 use super::{Engine, ErrorKind, Scope, TemplateError, written};
-use crate::source::{FileId, Kind, Node, Span};
+use crate::source::{FileId, Kind, Node, Span, Texts};
 use crate::value::{Secret, Value};
 
 /// How a template file treats line ends and blanks around its block tags.
@@ -150,7 +150,8 @@ impl Engine {
         let mut environment = self.strict.clone();
         environment.set_syntax(options.syntax());
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-        environment.set_loader(minijinja::path_loader(folder));
+        let files = self.files().clone();
+        environment.set_loader(move |name| beside(&files, &folder, name));
 
         let session = Session::new(self);
         let node = Node {
@@ -239,6 +240,22 @@ impl Engine {
             Ok(text) => Ok(Value::Str(text)),
             Err(error) => Err(at_line(report.error(&error), Some(&error))),
         }
+    }
+}
+
+/// A file that a template names, below the folder that the template lies in.
+fn beside(files: &Texts, folder: &Path, name: &str) -> Result<Option<String>, minijinja::Error> {
+    let outside = |part: &str| part.starts_with('.') || part.contains('\\');
+    if name.split('/').any(outside) {
+        return Ok(None);
+    }
+    match files.read(&folder.join(name)) {
+        Ok(text) => Ok(Some(text.to_string())),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(minijinja::Error::new(
+            minijinja::ErrorKind::InvalidOperation,
+            format!("{name} cannot be read: {e}"),
+        )),
     }
 }
 

@@ -38,7 +38,7 @@ use self::analyze::single_expression;
 use self::backslash::Escaped;
 use self::session::{Missing, Outcome, Session, Trace};
 use self::views::{Context, Look};
-use crate::source::{Kind, Node};
+use crate::source::{Kind, Node, Texts};
 use crate::value::Value;
 
 /// Instructions that one template may take. A loop that never ends stops here.
@@ -53,6 +53,8 @@ pub struct Engine {
     lenient: Environment<'static>,
     /// Texts of secrets that templates have used.
     secrets: Mutex<BTreeSet<String>>,
+    /// Files that templates have read.
+    files: Arc<Texts>,
 }
 
 impl Default for Engine {
@@ -109,7 +111,14 @@ impl Engine {
             strict,
             lenient,
             secrets: Mutex::default(),
+            files: Arc::default(),
         }
+    }
+
+    /// The files that templates have read: `lookup('file')`, and what template files include.
+    #[must_use]
+    pub fn files(&self) -> &Arc<Texts> {
+        &self.files
     }
 
     /// Renders a whole tree. Each scalar keeps its place; one that is just `{{ expression }}` keeps the type of its

@@ -108,6 +108,8 @@ impl Kind for CommandOutput {
     type Want = Unchanged;
 
     const NAME: &'static str = "command-output";
+    /// What a program says moves by itself.
+    const BINDS: bool = false;
 
     async fn read(&self, host: &Probe, keys: &[QueryKey]) -> Vec<Result<Said, HostError>> {
         // Sent side by side, so that the connection carries them in one round trip.

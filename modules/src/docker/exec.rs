@@ -208,6 +208,8 @@ impl Kind for ExecOutput {
     type Want = Said;
 
     const NAME: &'static str = "container-output";
+    /// What a program says moves by itself.
+    const BINDS: bool = false;
 
     async fn read(&self, host: &Probe, keys: &[Call]) -> Vec<Result<Said, HostError>> {
         let daemon = Reader::new(host);

@@ -215,6 +215,28 @@ impl Kind for Image {
         }
     }
 
+    /// The image is what its id says. Which containers use it is theirs.
+    fn drifted(
+        &self,
+        _: &ImageKey,
+        _: Option<&ImageWant>,
+        was: &ImageState,
+        now: &ImageState,
+    ) -> Vec<String> {
+        match (&was.id, &now.id) {
+            (None, Some(_)) => vec!["absent → present".to_owned()],
+            (Some(_), None) => vec!["present → absent".to_owned()],
+            (Some(old), Some(new)) if !old.is_empty() && !new.is_empty() && old != new => {
+                let short = |id: &str| {
+                    let id = id.strip_prefix("sha256:").unwrap_or(id);
+                    id.get(..12).unwrap_or(id).to_owned()
+                };
+                vec![format!("id {} → {}", short(old), short(new))]
+            }
+            _ => Vec::new(),
+        }
+    }
+
     fn touched_by(&self, key: &ImageKey, written: &Ref) -> bool {
         (written.kind == Self::NAME && (written.id == key.reference || written.id == "*"))
             || written.kind == "container"

@@ -153,6 +153,16 @@ impl Kind for Container {
                     && spec::alike(&left, now)))
     }
 
+    fn drifted(
+        &self,
+        _: &ContainerKey,
+        _: Option<&ContainerWant>,
+        was: &ContainerState,
+        now: &ContainerState,
+    ) -> Vec<String> {
+        spec::drifted(was, now)
+    }
+
     fn back(
         &self,
         _: &ContainerKey,

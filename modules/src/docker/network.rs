@@ -155,6 +155,35 @@ impl Kind for Network {
         })
     }
 
+    /// Which containers are in it is theirs.
+    fn drifted(
+        &self,
+        _: &NetworkKey,
+        _: Option<&NetworkWant>,
+        was: &NetworkState,
+        now: &NetworkState,
+    ) -> Vec<String> {
+        let mut lines = Vec::new();
+        match (was.exists, now.exists) {
+            (false, true) => lines.push("absent → present".to_owned()),
+            (true, false) => lines.push("present → absent".to_owned()),
+            (false, false) => {}
+            (true, true) => {
+                if was.driver != now.driver {
+                    lines.push(format!("driver {} → {}", was.driver, now.driver));
+                }
+                // The subnet of a network that is only predicted is chosen by the daemon.
+                if let Some(subnet) = &was.subnet
+                    && now.subnet.as_ref() != Some(subnet)
+                {
+                    let new = now.subnet.as_deref().unwrap_or("none");
+                    lines.push(format!("subnet {subnet} → {new}"));
+                }
+            }
+        }
+        lines
+    }
+
     fn touched_by(&self, key: &NetworkKey, written: &Ref) -> bool {
         (written.kind == Self::NAME && written.id == key.name) || written.kind == "container"
     }

@@ -323,6 +323,50 @@ pub fn alike(one: &ContainerState, other: &ContainerState) -> bool {
     lines(one, false) == lines(other, false)
 }
 
+/// What of a container is not as it was. That it was started anew, or has another address, is nothing.
+#[must_use]
+pub fn drifted(was: &ContainerState, now: &ContainerState) -> Vec<String> {
+    match (was.exists, now.exists) {
+        (false, false) => return Vec::new(),
+        (false, true) => return vec![format!("absent → {}", now.doing())],
+        (true, false) => return vec![format!("{} → absent", was.doing())],
+        (true, true) => {}
+    }
+    let mut found = runbook_engine::run::diff::lines(&text(was), &text(now));
+    if found.is_empty() && !alike(was, now) {
+        found.push("a value that is not shown has changed".to_owned());
+    }
+    // The ids of what is only predicted are not known.
+    let known = |id: &str| !id.is_empty();
+    if known(&was.image_id) && known(&now.image_id) && was.image_id != now.image_id {
+        found.push(format!("image {}: other content", now.image));
+    }
+    if known(&was.id) && known(&now.id) {
+        // What stands in the text is told by it.
+        let told = [
+            "PortBindings",
+            "Memory",
+            "NanoCpus",
+            "RestartPolicy",
+            "ExtraHosts",
+            "Binds",
+            "Mounts",
+        ];
+        let keys = |of: &Json| -> BTreeSet<String> {
+            let map = of.as_object().into_iter().flatten();
+            map.map(|(key, _)| key.clone()).collect()
+        };
+        for key in keys(&was.host).union(&keys(&now.host)) {
+            let (old, new) = (field(&was.host, key), field(&now.host, key));
+            if !told.contains(&key.as_str()) && key != "ContainerIDFile" && !same(old, new) {
+                let (old, new) = (plain(key, old), plain(key, new));
+                found.push(format!("{key} {old} → {new}"));
+            }
+        }
+    }
+    found
+}
+
 fn lines(state: &ContainerState, mask: bool) -> String {
     let shown = |name: &str, value: &str| {
         if mask {

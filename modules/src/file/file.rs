@@ -124,7 +124,7 @@ impl Module for File {
         let mut footprint = Footprint::nothing()
             .writes(FileKind::NAME, &path)
             .reads(FileKind::NAME, parent(&path));
-        if args.recurse || args.force {
+        if args.recurse || args.force || args.state == Some(FileStateArg::Absent) {
             footprint = footprint.reads(ListingKind::NAME, &path);
         }
         match (&args.src, args.state) {
@@ -142,13 +142,7 @@ impl Module for File {
     fn want(args: &FileArgs, world: &View<'_>) -> Result<Wanted, Stop> {
         let path = absolute(&args.path)?;
         match args.state {
-            Some(FileStateArg::Absent) => Ok(Wanted::one::<FileKind>(
-                &FileKey::new(&path),
-                &FileWant {
-                    is: Some(FileType::Absent),
-                    ..FileWant::default()
-                },
-            )),
+            Some(FileStateArg::Absent) => absent(&path, world),
             Some(FileStateArg::Directory) => directory(args, &path, world),
             Some(FileStateArg::Link) => link(args, &path, world),
             Some(FileStateArg::Hard) => hard(args, &path, world),
@@ -226,6 +220,31 @@ fn existing(args: &FileArgs, path: &str, world: &View<'_>) -> Result<Wanted, Sto
             &attributes(args, &now, is)?,
         )),
     }
+}
+
+/// What lies in a directory goes with it, so that is looked at too.
+fn absent(path: &str, world: &View<'_>) -> Result<Wanted, Stop> {
+    let key = FileKey::new(path);
+    let mut wanted = Wanted::one::<FileKind>(
+        &key,
+        &FileWant {
+            is: Some(FileType::Absent),
+            ..FileWant::default()
+        },
+    );
+    if world.get::<FileKind>(&key)?.is == FileType::Directory {
+        match world.get::<ListingKind>(&key) {
+            Ok(entries) if entries.is_empty() => {}
+            Ok(entries) => wanted.notes.push(match entries.len() {
+                1 => "what lies in it goes with it".to_owned(),
+                n => format!("the {n} things in it go with it"),
+            }),
+            // A task before this one changes what lies in it.
+            Err(Stop::Unknown(_)) => {}
+            Err(stop) => return Err(stop),
+        }
+    }
+    Ok(wanted)
 }
 
 fn directory(args: &FileArgs, path: &str, world: &View<'_>) -> Result<Wanted, Stop> {

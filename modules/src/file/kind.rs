@@ -233,6 +233,70 @@ impl Kind for FileKind {
                     && to.link == now.link))
     }
 
+    fn drifted(
+        &self,
+        _key: &FileKey,
+        want: Option<&FileWant>,
+        was: &FileState,
+        now: &FileState,
+    ) -> Vec<String> {
+        if was.is != now.is {
+            return vec![format!("{} → {}", type_name(was.is), type_name(now.is))];
+        }
+        let mut lines = Vec::new();
+        if was.is == FileType::Absent {
+            return lines;
+        }
+        // What only has its mode set may well grow.
+        let content = want.is_none_or(|w| {
+            w.content.is_some()
+                || w.earlier.is_some()
+                || w.hard.is_some()
+                || w.is.is_some_and(|is| is != was.is)
+        });
+        if content && was.sha256.is_some() && was.sha256 != now.sha256 {
+            let size = |state: &FileState| bytes(state.size.unwrap_or_default());
+            lines.push(match (size(was), size(now)) {
+                (old, new) if old == new => format!("other content, {new}"),
+                (old, new) => format!("content {old} → {new}"),
+            });
+        }
+        // Of what is to go, nothing else will be.
+        let goes = want.is_some_and(|w| w.is == Some(FileType::Absent));
+        if was.link != now.link {
+            let to = |state: &FileState| state.link.clone().unwrap_or_default();
+            lines.push(format!("link to {} → {}", to(was), to(now)));
+        }
+        if goes {
+            return lines;
+        }
+        if let (Some(old), Some(new)) = (was.mode, now.mode)
+            && was.is != FileType::Link
+            && old != new
+        {
+            lines.push(format!("mode {old:04o} → {new:04o}"));
+        }
+        // Of a predicted owner it may be that only the name is known, or only the number.
+        let mut named =
+            |what: &str,
+             (name, number): (&Option<String>, Option<u32>),
+             (name_now, number_now): (&Option<String>, Option<u32>)| {
+                let same_name = name.is_some() && name == name_now;
+                let same_number = number.is_some() && number == number_now;
+                let shown = |name: &Option<String>, number: Option<u32>| {
+                    let number = number.map(|n| n.to_string());
+                    name.clone().or(number).unwrap_or_default()
+                };
+                if (name.is_some() || number.is_some()) && !same_name && !same_number {
+                    let (old, new) = (shown(name, number), shown(name_now, number_now));
+                    lines.push(format!("{what} {old} → {new}"));
+                }
+            };
+        named("owner", (&was.owner, was.uid), (&now.owner, now.uid));
+        named("group", (&was.group, was.gid), (&now.group, now.gid));
+        lines
+    }
+
     async fn within(
         &self,
         host: &Probe,

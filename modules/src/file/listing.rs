@@ -34,6 +34,9 @@ pub struct Entry {
     pub group: String,
 }
 
+/// How many entries that differ are named before the rest is counted.
+const TOLD: usize = 6;
+
 /// What is never asked for: a listing is not written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Unchanged {}
@@ -61,6 +64,36 @@ impl Kind for ListingKind {
 
     fn reversible(&self, _change: &Change<Vec<Entry>, Unchanged>, _key: &FileKey) -> Reversible {
         Reversible::Yes
+    }
+
+    fn drifted(
+        &self,
+        _key: &FileKey,
+        _want: Option<&Unchanged>,
+        was: &Vec<Entry>,
+        now: &Vec<Entry>,
+    ) -> Vec<String> {
+        let lacks =
+            |in_them: &[Entry], entry: &Entry| !in_them.iter().any(|e| e.path == entry.path);
+        let gone = was
+            .iter()
+            .filter(|e| lacks(now, e))
+            .map(|e| format!("- {}", e.path));
+        let come = now
+            .iter()
+            .filter(|e| lacks(was, e))
+            .map(|e| format!("+ {}", e.path));
+        let other = now
+            .iter()
+            .filter(|e| !lacks(was, e) && !was.contains(e))
+            .map(|e| format!("{} has another type, mode or owner", e.path));
+        let mut lines: Vec<String> = gone.chain(come).chain(other).collect();
+        if lines.len() > TOLD {
+            let more = lines.len() - TOLD;
+            lines.truncate(TOLD);
+            lines.push(format!("and {more} more"));
+        }
+        lines
     }
 
     fn touched_by(&self, key: &FileKey, written: &Ref) -> bool {

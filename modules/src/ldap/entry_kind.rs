@@ -143,6 +143,22 @@ impl Kind for LdapEntry {
         differences(&left, now).is_empty()
     }
 
+    /// By the server's own rules, whoever wrote it and when.
+    fn drifted(
+        &self,
+        _key: &EntryKey,
+        _want: Option<&EntryWant>,
+        was: &EntryState,
+        now: &EntryState,
+    ) -> Vec<String> {
+        match (&was.entry, &now.entry) {
+            (None, None) => Vec::new(),
+            (None, Some(_)) => vec!["absent → present".to_owned()],
+            (Some(_), None) => vec!["present → absent".to_owned()],
+            (Some(_), Some(entry)) => differences(&EntryWant::Entry(entry.clone()), was),
+        }
+    }
+
     async fn within(
         &self,
         host: &Probe,

@@ -72,6 +72,8 @@ impl Kind for LdapListing {
     type Want = Listing;
 
     const NAME: &'static str = "ldap-listing";
+    /// Entries come and go; what is wanted of them is bound one by one.
+    const BINDS: bool = false;
 
     async fn read(&self, host: &Probe, keys: &[ListingKey]) -> Vec<Result<Listing, HostError>> {
         let mut states = Vec::with_capacity(keys.len());

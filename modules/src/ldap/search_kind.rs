@@ -83,6 +83,8 @@ impl Kind for LdapSearch {
     type Want = Found;
 
     const NAME: &'static str = "ldap-search";
+    /// Entries come and go.
+    const BINDS: bool = false;
 
     async fn read(&self, host: &Probe, keys: &[SearchKey]) -> Vec<Result<Found, HostError>> {
         let mut states = Vec::with_capacity(keys.len());

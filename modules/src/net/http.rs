@@ -126,6 +126,8 @@ impl Kind for HttpKind {
     type Want = Unchanged;
 
     const NAME: &'static str = "http";
+    /// No two answers are the same.
+    const BINDS: bool = false;
 
     async fn read(&self, host: &Probe, keys: &[HttpCall]) -> Vec<Result<Answer, HostError>> {
         futures::future::join_all(keys.iter().map(|call| request(host, call))).await

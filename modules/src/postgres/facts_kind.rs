@@ -64,6 +64,8 @@ impl Kind for PgFacts {
     type Want = Facts;
 
     const NAME: &'static str = "pg-facts";
+    /// Rows come and go.
+    const BINDS: bool = false;
 
     async fn read(&self, host: &Probe, keys: &[FactsKey]) -> Vec<Result<Facts, HostError>> {
         let mut states = Vec::with_capacity(keys.len());

@@ -213,6 +213,21 @@ impl Kind for PgSchema {
         })
     }
 
+    fn drifted(
+        &self,
+        key: &SchemaKey,
+        _want: Option<&SchemaWant>,
+        was: &SchemaState,
+        now: &SchemaState,
+    ) -> Vec<String> {
+        let shown = |state: &SchemaState| self.text(key, state).unwrap_or_default();
+        let lines = runbook_engine::run::diff::lines(&shown(was), &shown(now));
+        if lines.is_empty() && was.ledger != now.ledger {
+            return vec!["the ledger has other statements under the same numbers".to_owned()];
+        }
+        lines
+    }
+
     fn touched_by(&self, key: &SchemaKey, written: &Ref) -> bool {
         let id = key.server.id();
         (written.kind == Self::NAME

@@ -40,6 +40,9 @@ pub fn registries() -> Vec<(Option<u8>, Registry)> {
         (Some(7), registry::<11>()),
         (Some(7), registry::<12>()),
         (Some(1), registry::<13>()),
+        // One that sees no drift, and one that sees nothing else.
+        (Some(9), registry::<14>()),
+        (Some(9), registry::<15>()),
     ]
 }
 
@@ -135,6 +138,15 @@ impl<const BROKEN: u8> Kind for Note<BROKEN> {
 
     fn reversible(&self, _: &Change<String, String>, _: &String) -> Reversible {
         Reversible::Yes
+    }
+
+    fn drifted(&self, _: &String, _: Option<&String>, was: &String, now: &String) -> Vec<String> {
+        let differs = !was.eq_ignore_ascii_case(now);
+        if (differs && BROKEN != 14) || BROKEN == 15 {
+            vec![masked(&format!("{was} → {now}"))]
+        } else {
+            Vec::new()
+        }
     }
 
     fn back(&self, _: &String, change: &Change<String, String>) -> Option<String> {

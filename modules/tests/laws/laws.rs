@@ -440,6 +440,32 @@ impl Trial<'_> {
         }
     }
 
+    /// A plan that was made before the change sees it, and one that foretold it is content.
+    fn drifted(&mut self, kind: &dyn AnyKind, change: &ErasedChange, read: &Json) {
+        let Change { from, to, want } = &change.change;
+        for (said, state) in [("it was", from), ("it is", read)] {
+            let lines = kind.drifted(&change.key, Some(want), state, state);
+            if !lines.is_empty() {
+                let how = format!("what {said} differs from itself: {lines:?}");
+                self.breach(9, kind.name(), how);
+            }
+        }
+        let lines = kind.drifted(&change.key, Some(want), to, read);
+        if !lines.is_empty() {
+            let how = format!("it came as predicted and is drift all the same: {lines:?}");
+            self.breach(9, kind.name(), how);
+        }
+        let lines = kind.drifted(&change.key, None, from, read);
+        if lines.is_empty() {
+            self.breach(9, kind.name(), "what a change has changed is no drift");
+        }
+        for secret in self.case.secrets {
+            if lines.iter().any(|line| line.contains(secret)) {
+                self.breach(7, kind.name(), format!("drift shows {secret}"));
+            }
+        }
+    }
+
     async fn agrees(&mut self, rig: &Rig, kind: &dyn AnyKind, change: &ErasedChange) {
         let begin = Instant::now();
         let deadline = kind.deadline(&change.key, &change.change.want);
@@ -469,6 +495,9 @@ impl Trial<'_> {
                         kind.name(),
                         format!("predicted {said:?}, and it came to {came:?}"),
                     );
+                }
+                if self.breaches.is_empty() {
+                    self.drifted(kind, change, &read);
                 }
                 return;
             }

@@ -5,6 +5,7 @@
 pub mod archive;
 mod counter;
 pub mod crash;
+pub mod drift;
 mod program;
 mod proxy;
 mod scene;

@@ -79,7 +79,9 @@ fn found(
         "file" => {
             let left = options.get::<Option<bool>>("lstrip")?.unwrap_or(false);
             let right = options.get::<Option<bool>>("rstrip")?.unwrap_or(true);
-            let folder = context(state)?
+            let context = context(state)?;
+            let files = context.look.session.engine.files().clone();
+            let folder = context
                 .variable("playbook_dir")
                 .and_then(|v| v.as_str().map(str::to_owned))
                 .unwrap_or_default();
@@ -93,7 +95,9 @@ fn found(
                         beside.display()
                     ))
                 })?;
-                let mut content = std::fs::read_to_string(path)
+                let mut content = files
+                    .read(path)
+                    .map(|text| text.to_string())
                     .map_err(|e| bad(format!("{} cannot be read: {e}", path.display())))?;
                 if right {
                     content.truncate(content.trim_end().len());

@@ -1,0 +1,79 @@
+//! Show what a playbook would do, and keep it as a plan.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use runbook_engine::run::{Job, Runner, exit};
+
+use super::play::warm_users;
+use crate::call::{ChoiceArgs, HostArgs, Ready};
+use crate::conduct::{self, Output, Setting};
+use crate::request::{Request, What};
+use crate::{planned, report};
+
+/// Show what a playbook would do, and keep it as a plan.
+///
+/// `runbook apply FILE` then does exactly that, and refuses where a host or a file that went into it has changed since.
+/// Anybody may read in FILE what it is and which files went into it; `runbook show FILE` shows all of it. States and the
+/// values of variables are sealed with the key of the journal, so it can be shown and applied only where that key is.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Playbooks, in order; looked up in playbooks/ too
+    #[arg(required = true)]
+    playbooks: Vec<String>,
+    /// Write the plan to this file
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    hosts: HostArgs,
+    #[command(flatten)]
+    choice: ChoiceArgs,
+    /// Show what changes, line by line
+    #[arg(short = 'D', long)]
+    diff: bool,
+    /// How to report
+    #[arg(long, value_enum, default_value = "text", value_name = "FORM")]
+    output: Output,
+    /// Exit code 3 means that something would be changed
+    #[arg(long)]
+    detailed_exitcode: bool,
+}
+
+pub async fn run(args: Args) -> anyhow::Result<u8> {
+    let request = Request::new(&args.hosts, args.choice, What::Play(args.playbooks));
+    let Ready {
+        inventory,
+        compiled,
+        tools,
+    } = match request.compile()? {
+        Ok(ready) => ready,
+        Err(code) => return Ok(code),
+    };
+    let setting = Setting {
+        check: true,
+        warm: warm_users(&compiled.program, &request.hosts),
+        ..Setting::default()
+    };
+    let (shared, _interrupts) =
+        conduct::shared(&inventory, compiled.hosts, &tools, &request.hosts, setting)?;
+    let runner = Runner::new(shared.clone(), Arc::new(compiled.program));
+    let plan = runner.plan().await?;
+    shared.fleet.close().await;
+    if shared.interrupted() {
+        report::note("No plan was made. Nothing has been changed.");
+        return Ok(exit::INTERRUPTED);
+    }
+    let code = runner.exit_code(&planned::tally(&plan), args.detailed_exitcode);
+    match args.output {
+        Output::Json => planned::tell(&request.names(), &shared.started, &plan, code),
+        Output::Text => report::say(&report::plan::show(&plan, args.diff)),
+    }
+    if let Some(out) = &args.out {
+        planned::write(&planned::make(&request, plan, &shared)?, out)?;
+        report::note(&format!(
+            "The plan is in {0}. `runbook apply {0}` does exactly this.",
+            out.display()
+        ));
+    }
+    Ok(code)
+}
