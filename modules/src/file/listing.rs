@@ -66,6 +66,7 @@ impl Kind for ListingKind {
         Reversible::Yes
     }
 
+    /// What lies there. Modes and owners count where something is wanted of them, one by one.
     fn drifted(
         &self,
         _key: &FileKey,
@@ -85,8 +86,8 @@ impl Kind for ListingKind {
             .map(|e| format!("+ {}", e.path));
         let other = now
             .iter()
-            .filter(|e| !lacks(was, e) && !was.contains(e))
-            .map(|e| format!("{} has another type, mode or owner", e.path));
+            .filter(|e| was.iter().any(|w| w.path == e.path && w.is != e.is))
+            .map(|e| format!("{} is of another type", e.path));
         let mut lines: Vec<String> = gone.chain(come).chain(other).collect();
         if lines.len() > TOLD {
             let more = lines.len() - TOLD;

@@ -223,7 +223,7 @@ fn seed(default: u64) -> u64 {
 fn no_mutation_of_the_host_slips_through() -> Result<()> {
     let scene = scene()?;
     let seed = seed(20_261_121);
-    let amount = amount(60, 1000);
+    let amount = amount(25, 1000);
     tell(&format!("seed {seed}, {amount} mutations"));
     let plan = scene.runbook(&["plan", "play.yaml", "-i", "hosts.yaml", "-o", "plan.json"])?;
     ensure!(plan.code == 0, "{}", plan.text());
@@ -301,7 +301,7 @@ fn no_mutation_of_the_host_slips_through() -> Result<()> {
 fn no_mutation_of_an_input_slips_through() -> Result<()> {
     let scene = scene()?;
     let seed = seed(5_320_000);
-    let amount = amount(30, 200);
+    let amount = amount(12, 200);
     tell(&format!("seed {seed}, {amount} mutations"));
     let plan = scene.runbook(&["plan", "play.yaml", "-i", "hosts.yaml", "-o", "plan.json"])?;
     ensure!(plan.code == 0, "{}", plan.text());
