@@ -250,6 +250,12 @@ fn no_mutation_of_the_host_slips_through() -> Result<()> {
     let mut wrong = Vec::new();
     let (mut refused, mut applied) = (0, 0);
     for number in 0..amount {
+        if number % 100 == 99 {
+            tell(&format!(
+                "{refused} refused, {applied} applied, {} wrong so far",
+                wrong.len()
+            ));
+        }
         let dice = Dice::new(seed.wrapping_mul(1_000_003).wrapping_add(number as u64));
         let again = |dice: &Dice| -> Result<Option<Mutation>> {
             snapshot.restore()?;
