@@ -18,6 +18,7 @@ use runbook_engine::run::{Decision, Job, Plan, Tally, exit};
 use crate::call::HostArgs;
 use crate::connect::Ways;
 use crate::interrupt::Interrupts;
+use crate::locks::{self, Needed};
 use crate::lookup;
 use crate::question;
 use crate::report::{self, json::JsonLines, terminal::Terminal};
@@ -247,6 +248,10 @@ async fn apply(
 ) -> anyhow::Result<u8> {
     let shared = job.shared();
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    if let Some(code) = needed(job, &origin)?.look()? {
+        return Ok(code);
+    }
+    let mut approved = None;
     if terminal && !run.yes && run.output == Output::Text {
         let plan = job.plan().await?;
         if shared.interrupted() {
@@ -268,11 +273,68 @@ async fn apply(
         }
         // The person has looked for a while: what was approved is done only where the hosts are still the same.
         shared.fleet.forget_states();
-        if let Some(code) = hold(job, &plan, run, &sink).await? {
-            return Ok(code);
-        }
+        approved = Some(plan);
     }
-    run_it(job, run, origin, sink, interrupts).await
+    let approved = approved.as_ref().map(|plan| Approval {
+        plan,
+        also: &|| None,
+    });
+    run_it(job, approved, run, origin, sink, interrupts).await
+}
+
+/// The locks that a job needs.
+fn needed(job: &dyn Job, origin: &Origin) -> anyhow::Result<Needed> {
+    let shared = job.shared();
+    Needed::new(
+        job.hosts(),
+        &shared.hosts.sites,
+        &shared.run,
+        &locks::command(origin),
+        &origin.inventory,
+    )
+    .taking_back(origin.takes_back.as_deref())
+}
+
+/// A plan that was approved.
+pub struct Approval<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// Looked at once the hosts were found as the plan says: an exit code refuses.
+    pub also: &'a dyn Fn() -> Option<u8>,
+}
+
+/// Does it under its locks, as far as that is what was approved, and tells of it.
+///
+/// # Errors
+/// The journal or the locks cannot be written.
+pub async fn run_it(
+    job: &dyn Job,
+    approved: Option<Approval<'_>>,
+    run: &RunArgs,
+    origin: Origin,
+    sink: Arc<dyn Sink>,
+    interrupts: &Interrupts,
+) -> anyhow::Result<u8> {
+    let shared = job.shared();
+    let (locks, notes) = match needed(job, &origin)?.take()? {
+        Ok(taken) => taken,
+        Err(code) => return Ok(code),
+    };
+    shared.lock(locks);
+    let ended = under_locks(job, approved, run, origin, notes, &sink, interrupts).await;
+    let left = release(shared).await;
+    let tally = match ended? {
+        Ok(tally) => tally,
+        Err(code) => return Ok(code),
+    };
+    for (host, message) in left {
+        let host = Some(host);
+        sink.event(Event::Warning { host, message });
+    }
+    let code = job.exit_code(&tally, run.detailed_exitcode);
+    job.warnings().into_iter().for_each(|w| sink.event(w));
+    sink.event(job.finished(&tally, Some(shared.run.clone()), code));
+    Ok(code)
 }
 
 /// Holds the hosts against an approved plan, and the job to it from here on. `Some`: it is refused, with this exit code;
@@ -280,7 +342,7 @@ async fn apply(
 ///
 /// # Errors
 /// None that a prediction does not have.
-pub async fn hold(
+async fn hold(
     job: &dyn Job,
     plan: &Plan,
     run: &RunArgs,
@@ -305,19 +367,25 @@ pub async fn hold(
     Ok(Some(exit::DRIFT))
 }
 
-/// Does it, and tells of it.
-///
-/// # Errors
-/// The journal cannot be written.
-pub async fn run_it(
+/// Does what was approved, if the hosts are still the same. `Ok(Err)`: nothing was begun; the exit code.
+async fn under_locks(
     job: &dyn Job,
+    approved: Option<Approval<'_>>,
     run: &RunArgs,
     origin: Origin,
-    sink: Arc<dyn Sink>,
+    notes: Vec<String>,
+    sink: &Arc<dyn Sink>,
     interrupts: &Interrupts,
-) -> anyhow::Result<u8> {
+) -> anyhow::Result<Result<Tally, u8>> {
     let shared = job.shared();
-    let run_id = shared.run.clone();
+    if let Some(approval) = approved {
+        if let Some(code) = hold(job, approval.plan, run, sink).await? {
+            return Ok(Err(code));
+        }
+        if let Some(code) = (approval.also)() {
+            return Ok(Err(code));
+        }
+    }
     let journal = Arc::new(journal()?);
     let files = shared.files();
     let version = env!("CARGO_PKG_VERSION").to_owned();
@@ -337,19 +405,27 @@ pub async fn run_it(
         }
     };
     sink.event(Event::RunStarted {
-        run: Some(run_id.clone()),
+        run: Some(shared.run.clone()),
         playbooks: origin.playbooks,
         takes_back: origin.takes_back,
         check: false,
         resumed,
         at: now(),
     });
+    for message in notes {
+        let host = None;
+        sink.event(Event::Warning { host, message });
+    }
     interrupts.writing();
-    let tally = job.apply(journal, begins, sink.clone()).await?;
-    let code = job.exit_code(&tally, run.detailed_exitcode);
-    job.warnings().into_iter().for_each(|w| sink.event(w));
-    sink.event(job.finished(&tally, Some(run_id), code));
-    Ok(code)
+    Ok(Ok(job.apply(journal, begins, sink.clone()).await?))
+}
+
+/// Gives the locks back. Gives what could not be, by host.
+async fn release(shared: &Shared) -> Vec<(String, String)> {
+    match shared.locks() {
+        Some(locks) => locks.release(&shared.fleet).await,
+        None => Vec::new(),
+    }
 }
 
 /// An id that sorts by time and that a person can read out.

@@ -5,6 +5,7 @@ mod commands;
 mod conduct;
 mod connect;
 mod interrupt;
+mod locks;
 mod lookup;
 mod planned;
 mod question;

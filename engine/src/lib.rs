@@ -14,6 +14,7 @@ pub mod graph;
 pub mod host;
 pub mod inventory;
 pub mod journal;
+pub mod lock;
 pub mod module;
 pub mod playbook;
 pub mod registry;

@@ -9,7 +9,7 @@ use runbook_engine::run::{Runner, exit};
 
 use super::play::warm_users;
 use crate::call::Ready;
-use crate::conduct::{self, Origin, Output, RunArgs, Setting};
+use crate::conduct::{self, Approval, Origin, Output, RunArgs, Setting};
 use crate::request::Request;
 use crate::{planned, report};
 
@@ -103,16 +103,13 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
         ..RunArgs::default()
     };
     let sink = conduct::sink_of(&run, request.hosts.verbose);
-    let refused = conduct::hold(&runner, &plan, &run, &sink).await?;
-    // A file may have been changed while it was read a second time.
-    let code = match refused {
-        Some(code) => code,
-        None if refuse_files(&head.other_than(&shared.files())) => exit::DRIFT,
-        None => {
-            let origin = Origin::of(&request)?;
-            conduct::run_it(&runner, &run, origin, sink, &interrupts).await?
-        }
+    let approval = Approval {
+        plan: &plan,
+        // A file may have been changed while it was read a second time.
+        also: &|| refuse_files(&head.other_than(&shared.files())).then_some(exit::DRIFT),
     };
+    let origin = Origin::of(&request)?;
+    let code = conduct::run_it(&runner, Some(approval), &run, origin, sink, &interrupts).await?;
     shared.fleet.close().await;
     Ok(code)
 }

@@ -1,13 +1,17 @@
 //! Remove what runs have kept aside on the hosts.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 
 use runbook_engine::journal::{Entry, Journal, Record};
+use runbook_engine::lock::{Gate, Refusal};
+use runbook_engine::resource::Kept;
 use runbook_engine::rollback::Told;
 use runbook_engine::run::{copies, exit};
 
 use crate::call::HostArgs;
 use crate::interrupt::Interrupts;
+use crate::locks::Needed;
 use crate::{conduct, connect, question, report};
 
 /// Remove what a run has kept aside on the hosts; its changes cannot be taken back afterwards.
@@ -60,16 +64,62 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
         }
     }
     let interrupts = Interrupts::listen();
-    let Some((_, fleet)) = connect::fleet(&hosts)? else {
+    let Some((inventory, fleet)) = connect::fleet(&hosts)? else {
         return Ok(exit::WRONG);
     };
+    let sites = kept.keys().filter_map(|host| {
+        let site = inventory.site_of(host)?;
+        Some((host.clone(), site.to_owned()))
+    });
+    let needed = Needed::new(
+        kept.keys().cloned().collect(),
+        &sites.collect(),
+        &run,
+        &format!("runbook close {run}"),
+        &hosts.inventory,
+    );
+    let locks = match needed.only_where_it_ended().take()? {
+        Ok((locks, _)) => locks,
+        Err(code) => return Ok(code),
+    };
+    let gate = Gate {
+        locks: &locks,
+        fleet: &fleet,
+    };
+    interrupts.writing();
+    let code = remove(&gate, &journal, &run, hosts.become_, kept).await;
+    // A run that did not end well has left copies of its journal.
+    copies::remove(&fleet, &run, entries.iter().filter_map(Entry::acts_on)).await;
+    for (host, message) in locks.release(&fleet).await {
+        report::note(&format!("{host}: {message}"));
+    }
+    fleet.close().await;
+    code
+}
+
+/// Removes what is kept, host by host. Gives the exit code.
+async fn remove(
+    gate: &Gate<'_>,
+    journal: &Journal,
+    run: &str,
+    become_root: bool,
+    kept: BTreeMap<String, Vec<Kept>>,
+) -> anyhow::Result<u8> {
     let registry = runbook_modules::registry();
     let mut code = exit::DONE;
-    interrupts.writing();
     for (host, list) in kept {
-        match fleet.discard(&registry, &host, hosts.become_, &list).await {
+        if let Err(Refusal::Locked(by)) = gate.pass(&host, None).await {
+            report::say_error(&by.to_string());
+            code = exit::LOCKED;
+            continue;
+        }
+        let removal = gate
+            .fleet
+            .discard(&registry, &host, become_root, &list)
+            .await;
+        match removal {
             Ok((removed, failed)) => {
-                journal.append(&run, &host, "", &Record::Closed { removed })?;
+                journal.append(run, &host, "", &Record::Closed { removed })?;
                 for message in failed {
                     report::say_error(&format!("{host}: {message}"));
                     code = exit::FAILED;
@@ -81,9 +131,6 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
             }
         }
     }
-    // A run that did not end well has left copies of its journal.
-    copies::remove(&fleet, &run, entries.iter().filter_map(Entry::acts_on)).await;
-    fleet.close().await;
     Ok(code)
 }
 

@@ -11,6 +11,7 @@ mod play;
 mod resume;
 mod rollback;
 mod runs;
+mod unlock;
 
 use clap::Subcommand;
 
@@ -48,6 +49,8 @@ pub enum Command {
     Rollback(rollback::Args),
     /// Remove what runs have kept aside on the hosts; they cannot be taken back afterwards.
     Close(close::Args),
+    /// Remove the locks that a run has left on a site, here and on its hosts.
+    Unlock(unlock::Args),
 }
 
 impl Command {
@@ -67,6 +70,7 @@ impl Command {
             Self::Resume(args) => resume::run(args).await,
             Self::Rollback(args) => rollback::run(args).await,
             Self::Close(args) => close::run(args).await,
+            Self::Unlock(args) => unlock::run(args).await,
         }
     }
 }

@@ -55,7 +55,7 @@ struct Line {
     started: String,
     /// The playbooks, or the run that it took back.
     what: String,
-    /// `done`, `failed`, `unreachable`, `interrupted`, or `unfinished`: it runs still, or it was killed.
+    /// `done`, `failed`, `unreachable`, `locked`, `interrupted`, or `unfinished`: it runs still, or it was killed.
     outcome: &'static str,
     /// How many tasks changed something.
     changed: usize,
@@ -128,6 +128,9 @@ pub fn show(args: &ShowArgs) -> anyhow::Result<u8> {
             {
                 let task = reader.clean(task);
                 report::say(&format!("  {}: {task}: {}", entry.host, status.word()));
+            }
+            Record::TakenBack { by } => {
+                report::say(&format!("  {}: taken back by {by}", entry.host));
             }
             _ => {}
         }
@@ -239,6 +242,8 @@ fn line_of(run: &str, entries: &[Entry]) -> Line {
                     "failed"
                 } else if any("unreachable") {
                     "unreachable"
+                } else if any("locked") {
+                    "locked"
                 } else {
                     "done"
                 };
@@ -364,6 +369,10 @@ impl Reader {
                 .iter()
                 .map(|k| format!("removed: {} ({})", k.place, k.of))
                 .collect::<Vec<String>>(),
+            Record::TakenBack { by } => vec![format!("taken back by {by}")],
+            Record::Unlocked { unit, by } => {
+                vec![format!("the lock of {unit} was removed by {by}")]
+            }
         };
         said.iter().map(|line| self.clean(line)).collect()
     }

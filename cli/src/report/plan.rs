@@ -115,6 +115,11 @@ pub fn show(plan: &Plan, diff: bool) -> String {
     if !stays.is_empty() {
         text.push_str(&format!("Stays on the way back:\n{}", stays.concat()));
     }
+    for play in &plan.goes_back {
+        text.push_str(&format!(
+            "If \"{play}\" fails on a host or site, what it has done there is taken back.\n"
+        ));
+    }
     text.push_str("Nothing has been changed.\n");
     text
 }

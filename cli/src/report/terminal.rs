@@ -1,5 +1,6 @@
 //! Events for a person.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::Mutex;
 
@@ -18,6 +19,8 @@ pub struct Terminal {
     lines: Mutex<()>,
     /// Id of the run, once it is known: texts have `<run>` in its place, so that check and run say the same.
     run: Mutex<Option<String>>,
+    /// Hosts on which all of it has been taken back.
+    back: Mutex<BTreeSet<String>>,
 }
 
 impl Terminal {
@@ -30,6 +33,7 @@ impl Terminal {
             check,
             lines: Mutex::default(),
             run: Mutex::default(),
+            back: Mutex::default(),
         }
     }
 }
@@ -41,7 +45,9 @@ pub fn style(status: NodeStatus) -> Style {
         NodeStatus::Ok => AnsiColor::Green.on_default(),
         NodeStatus::Changed => AnsiColor::Yellow.on_default(),
         NodeStatus::Skipped => AnsiColor::Cyan.on_default(),
-        NodeStatus::Failed | NodeStatus::Unreachable => AnsiColor::Red.on_default().bold(),
+        NodeStatus::Failed | NodeStatus::Unreachable | NodeStatus::Locked => {
+            AnsiColor::Red.on_default().bold()
+        }
         NodeStatus::Unknown | NodeStatus::Conditional => AnsiColor::Magenta.on_default(),
     }
 }
@@ -95,7 +101,10 @@ impl Terminal {
                     n - 2
                 )),
             });
-        let quiet = matches!(report.status, NodeStatus::Failed | NodeStatus::Unreachable);
+        let quiet = matches!(
+            report.status,
+            NodeStatus::Failed | NodeStatus::Unreachable | NodeStatus::Locked
+        );
         if let Some(what) = what.filter(|_| !quiet) {
             line.push_str(&format!("  {what}"));
         }
@@ -179,13 +188,41 @@ impl Sink for Terminal {
                     None => format!("check{what}: nothing will be changed\n"),
                 }
             }
-            Event::PlayStarted { play, hosts } => {
+            Event::PlayStarted {
+                play,
+                hosts,
+                goes_back,
+            } => {
                 let shown = if hosts.len() > 6 {
                     format!("{} hosts", hosts.len())
                 } else {
                     hosts.join(", ")
                 };
-                format!("\n{bold}{play}{bold:#}  [{shown}]\n")
+                let on_fail = if *goes_back {
+                    "on failure: what it has done there is taken back\n"
+                } else {
+                    ""
+                };
+                format!("\n{bold}{play}{bold:#}  [{shown}]\n{on_fail}")
+            }
+            Event::RollbackStarted {
+                run, play, hosts, ..
+            } => format!(
+                "\n{bold}\"{play}\" has failed, and is taken back{bold:#}  [{}]\nrun {run}\n",
+                hosts.join(", ")
+            ),
+            Event::RollbackFinished {
+                play, hosts, left, ..
+            } => {
+                let hosts = hosts.join(", ");
+                if left.is_empty() {
+                    format!("\"{play}\" has been taken back on {hosts}: all of it\n\n")
+                } else {
+                    format!(
+                        "\"{play}\" has been taken back on {hosts}, but for:\n{}\n",
+                        indented(&left.join("\n"), 2)
+                    )
+                }
             }
             Event::TaskStarted { .. } => String::new(),
             Event::TaskRetry {
@@ -263,7 +300,10 @@ impl Sink for Terminal {
                 match run {
                     None => text.push_str("Nothing has been changed.\n"),
                     Some(run) => {
-                        let changed = hosts.values().any(|h| h.contains_key(&NodeStatus::Changed));
+                        let back = self.back.lock().map(|b| b.clone()).unwrap_or_default();
+                        let changed = hosts.iter().any(|(host, by)| {
+                            by.contains_key(&NodeStatus::Changed) && !back.contains(host)
+                        });
                         if changed {
                             text.push_str(&format!(
                                 "run {run}: `runbook rollback {run}` takes it back\n"
@@ -287,6 +327,12 @@ impl Sink for Terminal {
             && let Ok(mut known) = self.run.lock()
         {
             *known = Some(run.clone());
+        }
+        if let Event::RollbackFinished { hosts, left, .. } = &event
+            && left.is_empty()
+            && let Ok(mut back) = self.back.lock()
+        {
+            back.extend(hosts.iter().cloned());
         }
         let run = self.run.lock().ok().and_then(|run| run.clone());
         let text = match run {

@@ -387,6 +387,7 @@ impl Compiler<'_> {
                 .any_errors_fatal
                 .as_ref()
                 .is_some_and(|n| untyped(n) == Value::Bool(true)),
+            goes_back: play.on_fail.as_ref().and_then(|n| n.text()) == Some("rollback"),
             layers,
             uses_facts: facts != Some(Value::Bool(false)),
             sections,

@@ -34,6 +34,8 @@ pub struct Play {
     pub free: bool,
     /// A failure of one host stops the others of its group. Always so for sites.
     pub any_errors_fatal: bool,
+    /// What the play has done on a host (or site) where it fails is taken back (`on_fail: rollback`).
+    pub goes_back: bool,
     /// Play variables, lowest first (`vars`, then each of `vars_files`).
     pub layers: Vec<Layer>,
     /// Its templates look at facts, so they are gathered first.

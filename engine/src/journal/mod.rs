@@ -165,10 +165,7 @@ impl Journal {
             path: shown.clone(),
             source,
         };
-        if let Some(folder) = path.parent() {
-            make_private_folder(folder).map_err(file_error)?;
-        }
-        make_private_file(path).map_err(file_error)?;
+        make_private(path).map_err(file_error)?;
         let store = Connection::open(path).map_err(|source| JournalError::Store {
             path: shown.clone(),
             source,
@@ -439,6 +436,14 @@ fn chain(
         hash.update(part);
     }
     hash.finalize().to_vec()
+}
+
+/// Makes a file (0600) and its folder (0700) where they are missing.
+pub(crate) fn make_private(path: &Path) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        make_private_folder(folder)?;
+    }
+    make_private_file(path)
 }
 
 fn make_private_folder(folder: &Path) -> std::io::Result<()> {

@@ -122,6 +122,19 @@ pub enum Record {
         /// What was removed.
         removed: Vec<Kept>,
     },
+    /// What the run did on the host begins to be taken back: it is not to be resumed there.
+    TakenBack {
+        /// The run that takes it back.
+        by: String,
+    },
+    /// A person removed the lock that the run had left on a site (on the host that the record names, else on the
+    /// controller).
+    Unlocked {
+        /// The site, or the host without one.
+        unit: String,
+        /// Who: `user@machine`.
+        by: String,
+    },
 }
 
 impl Record {
@@ -139,6 +152,8 @@ impl Record {
             Self::HandlerStarted { .. } => "handler-started",
             Self::RunFinished { .. } => "run-finished",
             Self::Closed { .. } => "closed",
+            Self::TakenBack { .. } => "taken-back",
+            Self::Unlocked { .. } => "unlocked",
         }
     }
 }
@@ -187,6 +202,8 @@ pub enum NodeStatus {
     Failed,
     /// The host could not be reached.
     Unreachable,
+    /// Another run works on it or on its site: nothing was done.
+    Locked,
     /// Check mode only: what it will do is not known before the run.
     Unknown,
     /// Check mode only: whether it runs is not known before the run.
@@ -203,6 +220,7 @@ impl NodeStatus {
             Self::Skipped => "skipped",
             Self::Failed => "failed",
             Self::Unreachable => "unreachable",
+            Self::Locked => "locked",
             Self::Unknown => "unknown",
             Self::Conditional => "conditional",
         }
@@ -223,7 +241,9 @@ impl RunSummary {
     #[must_use]
     pub fn is_good(&self) -> bool {
         let failed = |by: &BTreeMap<String, u32>| {
-            by.contains_key("failed") || by.contains_key("unreachable")
+            ["failed", "unreachable", "locked"]
+                .iter()
+                .any(|word| by.contains_key(*word))
         };
         !self.interrupted && !self.hosts.values().any(failed)
     }

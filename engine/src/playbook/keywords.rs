@@ -19,6 +19,7 @@ pub const PLAY: &[&str] = &[
     "handlers",
     "gather_facts",
     "strategy",
+    "on_fail",
     "become",
     "become_user",
     "become_method",

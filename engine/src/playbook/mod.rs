@@ -56,6 +56,8 @@ pub struct Play {
     pub gather_facts: Option<Node>,
     /// `strategy`.
     pub strategy: Option<Node>,
+    /// `on_fail`: `stop` or `rollback`.
+    pub on_fail: Option<Node>,
 }
 
 /// Something in a list of tasks.

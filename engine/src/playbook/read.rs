@@ -115,6 +115,7 @@ impl Reader<'_> {
             vars_files: Vec::new(),
             gather_facts: None,
             strategy: None,
+            on_fail: None,
         };
         let mut hosts = None;
         let mut task = Vec::new();
@@ -136,6 +137,17 @@ impl Reader<'_> {
                         self.errors.push(wrong.at(value.span, ""));
                     }
                     play.strategy = Some(value.clone());
+                }
+                "on_fail" => {
+                    if !matches!(value.text(), Some("stop" | "rollback")) {
+                        let wrong =
+                            Diagnostic::error("bad-value", "`on_fail` is `stop` or `rollback`");
+                        self.errors.push(wrong.at(value.span, "").help(
+                            "`stop`, the default, leaves a host or site that has failed as it is; `rollback` takes back \
+                             what the play has done there",
+                        ));
+                    }
+                    play.on_fail = Some(value.clone());
                 }
                 name if PLAY.contains(&name)
                     && take(&mut play.keywords, name, value, self.errors) => {}

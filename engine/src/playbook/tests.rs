@@ -306,6 +306,18 @@ fn playbooks_that_are_wrong() {
             "2:13 bad-value: `strategy` is",
         ),
         (
+            "- hosts: all\n  on_fail: pause\n",
+            "2:12 bad-value: `on_fail` is `stop` or `rollback`",
+        ),
+        (
+            "- hosts: all\n  on_fail: \"{{ how }}\"\n",
+            "2:12 bad-value: `on_fail` is",
+        ),
+        (
+            "- hosts: all\n  tasks:\n    - command: x\n      on_fail: rollback\n",
+            "4:7 misplaced-keyword: `on_fail`",
+        ),
+        (
             "- hosts: all\n  gather_facts: maybe\n",
             "2:17 wrong-type: `gather_facts` takes true or false",
         ),

@@ -175,11 +175,19 @@ impl Job for Rollback {
         &self.shared
     }
 
+    fn hosts(&self) -> BTreeSet<String> {
+        self.steps.iter().map(|step| step.host.clone()).collect()
+    }
+
     async fn predict(&self, sink: Arc<dyn Sink>) -> Result<(), Stopped> {
         self.walk(Way::Predict, sink).await
     }
 
     async fn carry_out(&self, journal: Arc<Journal>, sink: Arc<dyn Sink>) -> Result<(), Stopped> {
+        let by = &self.shared.run;
+        for host in self.hosts() {
+            journal.append(&self.of, &host, "", &Record::TakenBack { by: by.clone() })?;
+        }
         self.walk(Way::Apply(journal), sink).await
     }
 }
@@ -206,7 +214,7 @@ impl Course<'_> {
             };
             if matches!(
                 settled.status,
-                Some(NodeStatus::Failed | NodeStatus::Unreachable)
+                Some(NodeStatus::Failed | NodeStatus::Unreachable | NodeStatus::Locked)
             ) {
                 failed = Some(&step.task);
             }
@@ -342,7 +350,9 @@ impl Course<'_> {
     fn finish(&self, step: &Step, settled: Settled, start: &str) -> Result<(), Stopped> {
         let shared = &self.rollback.shared;
         let status = settled.status.unwrap_or(NodeStatus::Ok);
-        if let Way::Apply(journal) = &self.way {
+        if let Way::Apply(journal) = &self.way
+            && status != NodeStatus::Locked
+        {
             let record = Record::NodeFinished {
                 task: step.task.clone(),
                 status,
@@ -355,7 +365,7 @@ impl Course<'_> {
             shared.kept(&settled.kept);
             shared.running(acting(step), &step.task, &settled.running);
         }
-        let clean = |text: &str| shared.redactor.clean(text).replace(&shared.run, "<run>");
+        let clean = |text: &str| shared.told(text);
         let all = |texts: &[String]| texts.iter().map(|t| clean(t)).collect::<Vec<_>>();
         let already = settled.output.get("already");
         let summary = match (status, already) {

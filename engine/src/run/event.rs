@@ -38,6 +38,9 @@ pub enum Event {
         play: String,
         /// Its hosts, in inventory order.
         hosts: Vec<String>,
+        /// What it does on a host (or site) is taken back where it fails there (`on_fail: rollback`).
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        goes_back: bool,
     },
     /// A task begins on a host.
     TaskStarted {
@@ -92,6 +95,35 @@ pub enum Event {
         host: Option<String>,
         /// What.
         message: String,
+    },
+    /// A play has failed on a host or site, and what it did there is taken back, as a run of its own (`on_fail:
+    /// rollback`). What follows of these hosts belongs to it until `rollback-finished`.
+    RollbackStarted {
+        /// Id of the run that takes it back.
+        run: String,
+        /// The run around it.
+        takes_back: String,
+        /// Name of the play.
+        play: String,
+        /// The hosts.
+        hosts: Vec<String>,
+        /// When.
+        at: String,
+    },
+    /// It has come to its end.
+    RollbackFinished {
+        /// See `rollback-started`.
+        run: String,
+        /// See there.
+        takes_back: String,
+        /// See there.
+        play: String,
+        /// See there.
+        hosts: Vec<String>,
+        /// What is not as it was before the play, and why, a line each.
+        left: Vec<String>,
+        /// When.
+        at: String,
     },
     /// The run or check came to its end.
     RunFinished {

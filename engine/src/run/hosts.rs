@@ -152,6 +152,27 @@ impl Fleet {
         Ok((removed, failed))
     }
 
+    /// Removes the lock that was found on the machine of a host, as its owner or as root.
+    ///
+    /// # Errors
+    /// The host cannot be reached, or the lock belongs to another user.
+    pub async fn unlock(
+        &self,
+        host: &str,
+        become_root: bool,
+        found: &crate::lock::machine::Found,
+    ) -> Result<(), HostError> {
+        let link = self.link(host).await?;
+        let user = if become_root {
+            link.user(Some("root"))
+        } else {
+            User::Login
+        };
+        let target = crate::host::Target::new(link.probe.with_user(user));
+        let text = found.text.as_deref().unwrap_or_default();
+        crate::lock::machine::remove(&target, text).await.map(drop)
+    }
+
     /// The hosts that are connected.
     #[must_use]
     pub fn connected(&self) -> Vec<(String, Arc<Link>)> {

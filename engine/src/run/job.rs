@@ -1,7 +1,7 @@
 //! Something that can be predicted and then done: a program, or the way back of a run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
@@ -21,6 +21,9 @@ pub type Tally = BTreeMap<String, BTreeMap<NodeStatus, u32>>;
 pub trait Job: Send + Sync {
     /// What its walks share.
     fn shared(&self) -> &Arc<Shared>;
+
+    /// The hosts that it is for.
+    fn hosts(&self) -> BTreeSet<String>;
 
     /// Tells how it would go. Nothing can be written: no target exists.
     async fn predict(&self, sink: Arc<dyn Sink>) -> Result<(), Stopped>;
@@ -134,6 +137,8 @@ pub trait Job: Send + Sync {
             exit::FAILED
         } else if any(NodeStatus::Unreachable) {
             exit::UNREACHABLE
+        } else if any(NodeStatus::Locked) {
+            exit::LOCKED
         } else if drifted > 0 {
             exit::DRIFT
         } else if detailed && changes.into_iter().any(any) {
@@ -147,6 +152,8 @@ pub trait Job: Send + Sync {
 /// Counts what passes through.
 struct Counted {
     tally: Mutex<Tally>,
+    /// Hosts on which what was done is just being taken back: that counts in a run of its own.
+    back: Mutex<BTreeSet<String>>,
     shared: Arc<Shared>,
     to: Arc<dyn Sink>,
 }
@@ -155,9 +162,18 @@ impl Counted {
     fn telling(shared: &Arc<Shared>, to: Arc<dyn Sink>) -> Self {
         Self {
             tally: Mutex::default(),
+            back: Mutex::default(),
             shared: shared.clone(),
             to,
         }
+    }
+
+    fn back(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.back.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_going_back(&self, host: &str) -> bool {
+        self.back().contains(host)
     }
 
     fn take(&self) -> Tally {
@@ -167,7 +183,9 @@ impl Counted {
 
 impl Sink for Counted {
     fn event(&self, event: Event) {
-        if let Event::TaskFinished(report) = &event {
+        if let Event::TaskFinished(report) = &event
+            && !self.is_going_back(&report.host)
+        {
             if report.drifted {
                 self.shared.drift();
             }
@@ -183,6 +201,11 @@ impl Sink for Counted {
                 .or_default()
                 .entry(status)
                 .or_default() += 1;
+        }
+        match &event {
+            Event::RollbackStarted { hosts, .. } => self.back().extend(hosts.iter().cloned()),
+            Event::RollbackFinished { hosts, .. } => self.back().retain(|h| !hosts.contains(h)),
+            _ => {}
         }
         self.to.event(event);
     }

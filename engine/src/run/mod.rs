@@ -12,6 +12,7 @@ pub mod include;
 pub mod job;
 pub mod local;
 pub mod machine;
+mod on_fail;
 pub mod parallel;
 pub mod past;
 pub mod plan;

@@ -1,6 +1,6 @@
 //! A program as a job.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -93,6 +93,11 @@ impl Runner {
 impl Job for Runner {
     fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    fn hosts(&self) -> BTreeSet<String> {
+        let groups = self.program.plays.iter().flat_map(|play| &play.groups);
+        groups.flat_map(|group| group.hosts.clone()).collect()
     }
 
     async fn predict(&self, sink: Arc<dyn Sink>) -> Result<(), Stopped> {

@@ -13,6 +13,7 @@ use super::write::{self, Writing};
 use crate::action::{ActionCall, Effects, Outcome};
 use crate::host::{HostError, Probe};
 use crate::journal::{Journal, JournalError, NodeStatus};
+use crate::lock::Refusal;
 use crate::module::{Footprint, LocalFiles, Mark, Stop, Wanted};
 use crate::registry::{ErasedChange, Prepared};
 use crate::resource::{Change, Kept, Ref, Reversible, contains};
@@ -157,6 +158,11 @@ impl Settle<'_> {
         way: &Way,
     ) -> Result<Settled, Stopped> {
         let mut cut = self.cut.clone().filter(|_| matches!(way, Way::Apply(_)));
+        if cut.is_some()
+            && let Some(refused) = self.refused(reach).await
+        {
+            return Ok(refused);
+        }
         if let (Way::Apply(journal), Some(pass)) = (way, &cut)
             && let Some(called) = pass.calls.last()
         {
@@ -511,6 +517,9 @@ impl Settle<'_> {
         }
         if let Some(call) = &wanted.action {
             self.action(call, reach, way, &mut settled).await?;
+            if settled.status == Some(NodeStatus::Locked) {
+                return Ok(Done::settled(settled));
+            }
         }
         settled.assumptions.extend(sight.assumptions());
         settled.assumptions.sort();
@@ -580,11 +589,33 @@ impl Settle<'_> {
                     .await;
             }
             Way::Apply(journal) => {
+                if call.effects != Effects::Nothing
+                    && let Some(refused) = self.refused(reach).await
+                {
+                    *settled = refused;
+                    return Ok(());
+                }
                 self.act(call, kind.as_ref(), reach, journal, settled)
                     .await?;
             }
         }
         Ok(())
+    }
+
+    /// Why nothing may be written, if another run works there.
+    pub(super) async fn refused(&self, reach: &Reach) -> Option<Settled> {
+        // What needs no host changes none.
+        reach.probe.as_ref()?;
+        match self
+            .shared
+            .gate()?
+            .pass(self.host, reach.on.as_deref())
+            .await
+        {
+            Ok(()) => None,
+            Err(Refusal::Locked(by)) => Some(Settled::with(NodeStatus::Locked, by.to_string())),
+            Err(Refusal::Host(error)) => Some(host_failure(&error)),
+        }
     }
 
     /// Of a task whose outcome is not known: only what it may touch.

@@ -17,6 +17,7 @@ use super::redact::Redactor;
 use crate::compile::program::Hosts;
 use crate::diag::Diagnostic;
 use crate::journal::Journal;
+use crate::lock::{Gate, Locks};
 use crate::registry::Registry;
 use crate::resource::{Kept, Ref};
 use crate::source::{Sources, Span};
@@ -62,13 +63,13 @@ pub struct Shared {
     /// Templates.
     pub engine: Arc<Engine>,
     /// Connections.
-    pub fleet: Fleet,
+    pub fleet: Arc<Fleet>,
     /// Variables and groups from the inventory.
-    pub hosts: Hosts,
+    pub hosts: Arc<Hosts>,
     /// What was asked for.
     pub options: Options,
     /// Files on the controller that tasks name, each read once.
-    pub local: LocalStore,
+    pub local: Arc<LocalStore>,
     /// The sources, for places.
     pub sources: Arc<Sources>,
     /// Id of the run; of a check too, though it is not journalled.
@@ -83,15 +84,20 @@ pub struct Shared {
     pub copies: Copies,
     decider: Decider,
     turns: Semaphore,
-    interrupted: AtomicBool,
-    kept: AtomicU32,
+    interrupted: Arc<AtomicBool>,
+    kept: Arc<AtomicU32>,
     /// Predictions keep what they rest on.
     binds: AtomicBool,
     /// What a person has approved.
     approved: OnceLock<Arc<Approved>>,
     drifted: AtomicU32,
     /// What was stopped and not started again, by host and key: the task that did it.
-    down: Mutex<BTreeMap<(String, String), String>>,
+    down: Arc<Mutex<BTreeMap<(String, String), String>>>,
+    locks: Arc<OnceLock<Locks>>,
+    /// How many runs this one has made to take itself back.
+    back: Arc<AtomicU32>,
+    /// It is such a run.
+    is_back: bool,
 }
 
 /// What [`Shared`] is made of.
@@ -151,10 +157,10 @@ impl Shared {
             registry: parts.registry,
             redactor: parts.redactor,
             engine: parts.engine,
-            fleet: parts.fleet,
-            hosts: parts.hosts,
+            fleet: Arc::new(parts.fleet),
+            hosts: Arc::new(parts.hosts),
             options: parts.options,
-            local: LocalStore::default(),
+            local: Arc::default(),
             sources: parts.sources,
             run: parts.run,
             started: parts.started.unwrap_or_else(super::event::now),
@@ -166,12 +172,15 @@ impl Shared {
             copies: Copies::default(),
             decider: parts.decider,
             turns,
-            interrupted: AtomicBool::new(false),
-            kept: AtomicU32::new(0),
+            interrupted: Arc::default(),
+            kept: Arc::default(),
+            down: Arc::default(),
+            locks: Arc::default(),
+            back: Arc::default(),
+            is_back: false,
             binds: AtomicBool::new(false),
             approved: OnceLock::new(),
             drifted: AtomicU32::new(0),
-            down: Mutex::default(),
         }
     }
 
@@ -200,6 +209,68 @@ impl Shared {
     #[must_use]
     pub fn decide(&self, cut: &CutOff<'_>) -> Decision {
         (self.decider)(cut)
+    }
+
+    /// For a run of its own, within this one, that takes back what this one did: same hosts, same locks, another id.
+    #[must_use]
+    pub fn for_the_way_back(&self) -> Self {
+        let number = self.back.fetch_add(1, Ordering::SeqCst) + 1;
+        Self {
+            registry: self.registry.clone(),
+            redactor: self.redactor.clone(),
+            engine: self.engine.clone(),
+            fleet: self.fleet.clone(),
+            hosts: self.hosts.clone(),
+            options: self.options.clone(),
+            local: self.local.clone(),
+            sources: self.sources.clone(),
+            run: format!("{}-back{number}", self.run),
+            started: super::event::now(),
+            past: None,
+            calls: Calls::default(),
+            copies: Copies::default(),
+            decider: self.decider.clone(),
+            turns: Semaphore::new(self.options.forks.max(1)),
+            interrupted: self.interrupted.clone(),
+            kept: self.kept.clone(),
+            down: self.down.clone(),
+            locks: self.locks.clone(),
+            back: self.back.clone(),
+            is_back: true,
+            binds: AtomicBool::new(false),
+            approved: OnceLock::new(),
+            drifted: AtomicU32::new(0),
+        }
+    }
+
+    /// A text for an event: without secrets, and with `<run>` for the id of the run, so that check and run say the same.
+    #[must_use]
+    pub fn told(&self, text: &str) -> String {
+        let clean = self.redactor.clean(text);
+        if self.is_back {
+            // Whoever puts the id back knows only the one of the run around it.
+            clean
+        } else {
+            clean.replace(&self.run, "<run>")
+        }
+    }
+
+    /// From now on nothing is written but under these locks.
+    pub fn lock(&self, locks: Locks) {
+        let _ = self.locks.set(locks);
+    }
+
+    /// The locks of the run; a check has none.
+    #[must_use]
+    pub fn locks(&self) -> Option<&Locks> {
+        self.locks.get()
+    }
+
+    /// What a task passes before it writes.
+    #[must_use]
+    pub fn gate(&self) -> Option<Gate<'_>> {
+        let fleet = &self.fleet;
+        self.locks.get().map(|locks| Gate { locks, fleet })
     }
 
     /// Waits for a turn: at most `forks` hosts work at the same time.

@@ -368,7 +368,7 @@ impl Walk {
         loop {
             let mut settled = self.once(node, frame, cut.take()).await?;
             self.conclude(node, &mut settled);
-            if !repeats || settled.drifted {
+            if !repeats || settled.drifted || settled.status == Some(NodeStatus::Locked) {
                 return Ok(settled);
             }
             settled
@@ -621,7 +621,7 @@ impl Walk {
         if settled.drifted
             || matches!(
                 settled.status,
-                Some(NodeStatus::Skipped | NodeStatus::Unreachable)
+                Some(NodeStatus::Skipped | NodeStatus::Unreachable | NodeStatus::Locked)
             )
         {
             return;
@@ -728,8 +728,13 @@ impl Walk {
                     .map(|text| (text.to_owned(), Value::Unknown(format!("until \"{name}\"")))),
             );
         }
-        let failed = matches!(status, NodeStatus::Failed | NodeStatus::Unreachable);
-        if let Way::Apply(journal) = &self.way {
+        let failed = matches!(
+            status,
+            NodeStatus::Failed | NodeStatus::Unreachable | NodeStatus::Locked
+        );
+        if let Way::Apply(journal) = &self.way
+            && status != NodeStatus::Locked
+        {
             let register = task
                 .register
                 .clone()
@@ -783,7 +788,11 @@ impl Walk {
             }
             state.vars.extend(effect.facts.clone());
         });
-        if matches!(status, NodeStatus::Failed | NodeStatus::Unreachable) && !effect.ignored {
+        if matches!(
+            status,
+            NodeStatus::Failed | NodeStatus::Unreachable | NodeStatus::Locked
+        ) && !effect.ignored
+        {
             match &node.here.collected {
                 Some(collected) if status == NodeStatus::Failed => {
                     collected.failed(node.host, effect.name, node.task.register.as_deref());
@@ -872,10 +881,7 @@ impl Walk {
                 MASK.to_owned()
             } else {
                 // The same in a check and in the run that it foretells: the run's own folder has no name before.
-                self.shared
-                    .redactor
-                    .clean(text)
-                    .replace(&self.shared.run, "<run>")
+                self.shared.told(text)
             }
         };
         let all = |texts: &[String]| texts.iter().map(|t| clean(t)).collect::<Vec<_>>();
@@ -1001,7 +1007,7 @@ fn result_value(settled: &Settled) -> Value {
         "failed".to_owned(),
         Value::Bool(matches!(
             status,
-            NodeStatus::Failed | NodeStatus::Unreachable
+            NodeStatus::Failed | NodeStatus::Unreachable | NodeStatus::Locked
         )),
     );
     if status == NodeStatus::Unreachable {

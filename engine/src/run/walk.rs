@@ -114,6 +114,7 @@ impl Walk {
         self.sink.event(Event::PlayStarted {
             play: play.name.clone(),
             hosts: hosts.clone(),
+            goes_back: play.goes_back,
         });
         if play.uses_facts {
             self.gather_facts(&hosts).await;
@@ -168,7 +169,7 @@ impl Walk {
             self.items(section, &here.group.hosts, here).await?;
             self.handlers(play, here).await?;
         }
-        Ok(())
+        self.on_fail(here).await
     }
 
     /// The hosts of a site stop together: who would look for the rest is told where it went.
@@ -190,6 +191,7 @@ impl Walk {
         }
         let how = match status {
             NodeStatus::Unreachable => "could not be reached",
+            NodeStatus::Locked => "is locked",
             _ => "has failed",
         };
         self.sink.event(Event::Warning {
@@ -349,9 +351,8 @@ impl Walk {
         if !failed.is_empty() && !block.rescue.is_empty() && !self.shared.interrupted() {
             let rescued: Vec<String> = if here.fatal { hosts.to_vec() } else { failed };
             for host in &rescued {
-                self.states.with(host, |s| {
-                    s.out = s.out.filter(|o| *o == NodeStatus::Unreachable)
-                });
+                self.states
+                    .with(host, |s| s.out = s.out.filter(|o| *o != NodeStatus::Failed));
             }
             self.items(&block.rescue, &rescued, here).await?;
         }

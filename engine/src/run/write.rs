@@ -38,6 +38,9 @@ impl Settle<'_> {
                 "this task needs a host that can be reached",
             ))));
         };
+        if let Some(refused) = self.refused(reach).await {
+            return Ok(Some(Done::settled(refused)));
+        }
         let changes = writing.changes;
         let intended = Record::ChangesIntended {
             task: self.task.to_owned(),

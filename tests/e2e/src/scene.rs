@@ -1,9 +1,10 @@
 //! A folder with playbooks and inventories, and calls of the program in it.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -17,6 +18,7 @@ const DEADLINE: Duration = Duration::from_secs(90);
 /// A folder of its own, with a state and a journal key of its own. It goes when this is dropped.
 pub struct Scene {
     folder: tempfile::TempDir,
+    locks: Option<PathBuf>,
 }
 
 /// What a call has printed, and how it ended.
@@ -41,7 +43,10 @@ impl Scene {
         let folder = tempfile::tempdir()?;
         // So that names are looked up here, and not in the project that holds the tests.
         fs::create_dir(folder.path().join("playbooks"))?;
-        Ok(Self { folder })
+        Ok(Self {
+            folder,
+            locks: None,
+        })
     }
 
     /// Its path.
@@ -96,6 +101,7 @@ impl Scene {
             .current_dir(self.folder())
             .env("RUNBOOK_STATE", self.path("state"))
             .env("RUNBOOK_KEY_FILE", self.path("journal.key"))
+            .env("RUNBOOK_LOCK_DIR", self.locks())
             .env("HOME", self.folder())
             .env("NO_COLOR", "1")
             .env_remove("SSH_AUTH_SOCK")
@@ -104,56 +110,149 @@ impl Scene {
         Ok(command)
     }
 
+    /// The folder in which this machine is locked: that of the scene, so that tests do not wait for each other.
+    #[must_use]
+    pub fn locks(&self) -> &Path {
+        self.locks.as_deref().unwrap_or_else(|| self.folder())
+    }
+
+    /// This machine is the same for both scenes: what one locks the other finds locked.
+    #[must_use]
+    pub fn on_the_machine_of(mut self, other: &Self) -> Self {
+        self.locks = Some(other.locks().to_owned());
+        self
+    }
+
     /// Calls the program in the folder, without a terminal. Whatever the call, what it prints has to be fit for
     /// people: see [`Run::is_fit_for_people`].
     ///
     /// # Errors
     /// It does not start, does not end within 90 s, is ended by a signal, or prints what is not fit for people.
     pub fn runbook(&self, args: &[&str]) -> Result<Run> {
-        let begin = Instant::now();
+        self.start(args)?.end()
+    }
+
+    /// Starts the program in the folder, without a terminal.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start(&self, args: &[&str]) -> Result<Started> {
+        self.start_as_on(self, args)
+    }
+
+    /// As [`Scene::start`], as if this machine were the one of another scene.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start_as_on(&self, machine: &Self, args: &[&str]) -> Result<Started> {
         let mut child = self
             .command(args)?
+            .env("RUNBOOK_LOCK_DIR", machine.locks())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
-        let mut out = child.stdout.take().context("no standard output")?;
-        let mut err = child.stderr.take().context("no standard error")?;
-        let read_out = std::thread::spawn(move || {
-            let mut text = Vec::new();
-            out.read_to_end(&mut text).map(|_| text)
-        });
-        let read_err = std::thread::spawn(move || {
-            let mut text = Vec::new();
-            err.read_to_end(&mut text).map(|_| text)
-        });
+        Ok(Started {
+            out: Some(reader(child.stdout.take().context("no standard output")?)),
+            err: Some(reader(child.stderr.take().context("no standard error")?)),
+            begin: Instant::now(),
+            args: format!("runbook {args:?}"),
+            child: Some(child),
+        })
+    }
+}
+
+/// A call that runs. It is killed when this is dropped.
+pub struct Started {
+    child: Option<Child>,
+    out: Option<JoinHandle<Vec<u8>>>,
+    err: Option<JoinHandle<Vec<u8>>>,
+    begin: Instant,
+    args: String,
+}
+
+fn reader(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut text = Vec::new();
+        // What came before a pipe broke is what there is.
+        drop(from.read_to_end(&mut text));
+        text
+    })
+}
+
+impl Started {
+    /// Number of its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+
+    /// Sends it a signal, by its name (`INT`).
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let sent = Command::new("kill")
+            .args(["-s", name, &self.id().to_string()])
+            .status()?;
+        ensure!(sent.success(), "{}: it could not be signalled", self.args);
+        Ok(())
+    }
+
+    /// Kills it, so that it can tidy up nothing.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn kill(mut self) -> Result<()> {
+        let mut child = self.child.take().context("it has ended")?;
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// It does not end within 90 s, is ended by a signal, or prints what is not fit for people.
+    pub fn end(mut self) -> Result<Run> {
+        let mut child = self.child.take().context("it has ended")?;
         let status = loop {
             if let Some(status) = child.try_wait()? {
                 break status;
             }
-            if begin.elapsed() > DEADLINE {
+            if self.begin.elapsed() > DEADLINE {
                 child.kill()?;
                 child.wait()?;
-                bail!("runbook {args:?} did not end within {DEADLINE:?}");
+                bail!("{} did not end within {DEADLINE:?}", self.args);
             }
             std::thread::sleep(Duration::from_millis(5));
         };
-        let took = begin.elapsed();
-        let text = |thread: std::thread::JoinHandle<std::io::Result<Vec<u8>>>| -> Result<String> {
+        let took = self.begin.elapsed();
+        let text = |thread: Option<JoinHandle<Vec<u8>>>| -> Result<String> {
             let bytes = thread
+                .context("it was read")?
                 .join()
-                .map_err(|_| anyhow::anyhow!("the reader has panicked"))??;
+                .map_err(|_| anyhow::anyhow!("the reader has panicked"))?;
             Ok(String::from_utf8_lossy(&bytes).into_owned())
         };
         let run = Run {
             code: status
                 .code()
-                .with_context(|| format!("runbook {args:?}: {status}"))?,
-            out: text(read_out)?,
-            err: text(read_err)?,
+                .with_context(|| format!("{}: {status}", self.args))?,
+            out: text(self.out.take())?,
+            err: text(self.err.take())?,
             took,
         };
         run.is_fit_for_people()?;
         Ok(run)
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            drop(child.kill());
+            drop(child.wait());
+        }
     }
 }
 

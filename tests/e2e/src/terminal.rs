@@ -35,6 +35,7 @@ impl Terminal {
             .env("PATH", format!("{}:{path}", folder.display()))
             .env("RUNBOOK_STATE", scene.path("state"))
             .env("RUNBOOK_KEY_FILE", scene.path("journal.key"))
+            .env("RUNBOOK_LOCK_DIR", scene.locks())
             .env("HOME", scene.folder())
             .env("NO_COLOR", "1")
             .env("TERM", "xterm")

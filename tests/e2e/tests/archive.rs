@@ -1,7 +1,7 @@
 //! The upgrade of an archive on real servers: one host, and directory, database and archive on three.
 
 use anyhow::Result;
-use runbook_e2e::archive::Archive;
+use runbook_e2e::archive::{Archive, POINTS};
 use runbook_e2e::{program, skip, tell};
 use runbook_lab::{Hosts, Lab};
 
@@ -61,5 +61,26 @@ fn an_upgrade_is_taken_back_while_people_work_on() -> Result<()> {
     let check = archive.check_changes_nothing()?;
     let (run, done) = archive.run_does_what_the_check_said(&check)?;
     archive.goes_back(&before, &run, &done.value)?;
+    archive.site().destroy()
+}
+
+/// One point by default; with `RUNBOOK_LONG=1` all of them (about a quarter of an hour).
+#[test]
+fn an_upgrade_is_taken_back_from_every_point() -> Result<()> {
+    let Some(archive) = site(
+        "an_upgrade_is_taken_back_from_every_point",
+        "e2e-points",
+        Hosts::One,
+    )?
+    else {
+        return Ok(());
+    };
+    let points: Vec<&str> = if std::env::var("RUNBOOK_LONG").is_ok_and(|v| v == "1") {
+        POINTS.to_vec()
+    } else {
+        let sample = POINTS.iter().filter(|p| p.contains("Data,"));
+        sample.copied().collect()
+    };
+    archive.goes_back_from(&points)?;
     archive.site().destroy()
 }

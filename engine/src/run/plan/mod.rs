@@ -21,6 +21,8 @@ pub struct Plan {
     pub tasks: Vec<TaskReport>,
     /// What would be done if a block failed: the block's name, and how a task of its `rescue` would go.
     pub rescues: Vec<(String, TaskReport)>,
+    /// Plays that are taken back where they fail.
+    pub goes_back: Vec<String>,
     /// Warnings on the way.
     pub warnings: Vec<String>,
 }
@@ -42,6 +44,11 @@ impl Sink for Collected {
             Event::TaskFinished(report) => plan.tasks.push(*report),
             Event::RescueForetold { block, report } => plan.rescues.push((block, *report)),
             Event::Warning { message, .. } => plan.warnings.push(message),
+            Event::PlayStarted {
+                play: name,
+                goes_back: true,
+                ..
+            } => plan.goes_back.push(name),
             _ => {}
         }
     }

@@ -140,6 +140,8 @@ struct Body {
     call: Json,
     tasks: Vec<Planned>,
     rescues: Vec<(String, Planned)>,
+    #[serde(default)]
+    goes_back: Vec<String>,
     warnings: Vec<String>,
 }
 
@@ -284,6 +286,7 @@ impl SavedPlan {
             plan: Plan {
                 tasks: body.tasks.into_iter().map(Planned::report).collect(),
                 rescues: body.rescues.into_iter().map(report).collect(),
+                goes_back: body.goes_back,
                 warnings: body.warnings,
             },
         })
@@ -298,6 +301,7 @@ impl SavedPlan {
             rescues: rescues
                 .map(|(block, task)| (block.clone(), Planned::of(task)))
                 .collect(),
+            goes_back: self.plan.goes_back.clone(),
             warnings: self.plan.warnings.clone(),
         })?;
         let mut texts = indexmap::IndexSet::new();

@@ -9,6 +9,7 @@ mod damage;
 mod likeness;
 mod logs;
 mod played;
+mod points;
 mod snapshot;
 mod story;
 
@@ -24,6 +25,7 @@ pub use by_hand::Settings;
 pub use damage::lasting;
 pub use likeness::Likeness;
 pub use played::{Finished, Played};
+pub use points::POINTS;
 pub use snapshot::Snapshot;
 
 /// A site with an archive, and the program that upgrades it.
