@@ -315,7 +315,7 @@ fn playbooks_that_are_wrong() {
         ),
         (
             "- hosts: all\n  tasks:\n    - command: x\n      on_fail: rollback\n",
-            "4:7 misplaced-keyword: `on_fail`",
+            "4:7 unknown-keyword: `on_fail` is a keyword of a play",
         ),
         (
             "- hosts: all\n  gather_facts: maybe\n",

@@ -10,7 +10,9 @@ use super::{Archive, damage, snapshot};
 
 /// Lines of `docker inspect` that are another's with each start or each making. The container's id, which stands in
 /// other lines, is written as `ID`.
-const ANEW: [&str; 9] = [
+const ANEW: [&str; 10] = [
+    // How often Docker itself has started it, since somebody did.
+    ".RestartCount:",
     ".Created:",
     ".State.Pid:",
     ".State.StartedAt:",
