@@ -20,7 +20,7 @@ fn tried(stages: &[&str]) -> Result<()> {
 
 #[test]
 fn files_and_commands_on_this_machine() -> Result<()> {
-    tried(&["here"])
+    tried(&["here", "back"])
 }
 
 #[test]

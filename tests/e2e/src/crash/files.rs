@@ -18,6 +18,7 @@ pub struct Files {
     generated: Generated,
     place: Place,
     elsewhere: bool,
+    taken_back: bool,
 }
 
 impl Files {
@@ -30,6 +31,16 @@ impl Files {
             generated: generate(seed, parts, becomes),
             place,
             elsewhere: false,
+            taken_back: false,
+        }
+    }
+
+    /// Its runs are taken back at their end.
+    #[must_use]
+    pub fn taken_back(self) -> Self {
+        Self {
+            taken_back: true,
+            ..self
         }
     }
 
@@ -111,6 +122,10 @@ impl Stage for Files {
             gone: *gone,
         };
         Ok(self.through(scene, Some(broken))?.0)
+    }
+
+    fn is_taken_back(&self) -> bool {
+        self.taken_back
     }
 
     fn resumed_by(&self, scene: &Scene) -> Result<Option<(Scene, Vec<String>)>> {

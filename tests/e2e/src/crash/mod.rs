@@ -89,6 +89,7 @@ pub fn run(choice: &Choice, tell: fn(&str)) -> Result<Table> {
         );
     }
     course.files_here()?;
+    course.files_taken_back()?;
     course.full_disks()?;
     course.on_a_host()?;
     course.on_a_site()?;
@@ -106,6 +107,16 @@ impl Course<'_> {
                 let stage = Files::new(&name, Place::here()?, seed, 13);
                 self.try_all(&stage, (4, usize::MAX), (3, 20), &[])?;
             }
+        }
+        Ok(())
+    }
+
+    /// A run that was disturbed and resumed is taken back as one that was not.
+    fn files_taken_back(&mut self) -> Result<()> {
+        if self.choice.wants("back") {
+            let seed = self.choice.seed + 20;
+            let stage = Files::new("back", Place::here()?, seed, 13).taken_back();
+            self.try_all(&stage, (3, 40), (0, 0), &[])?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 use super::harm::{self, Ended, Going, Harm};
@@ -63,6 +63,11 @@ pub trait Stage {
     /// What could not be prepared.
     fn resumed_by(&self, _scene: &Scene) -> Result<Option<(Scene, Vec<String>)>> {
         Ok(None)
+    }
+
+    /// The run is taken back at its end, in place of being closed at once: what comes of that is compared, too.
+    fn is_taken_back(&self) -> bool {
+        false
     }
 
     /// Looks at what the call has said before it was resumed; an error where it should have said something else.
@@ -184,6 +189,15 @@ fn kept(scene: &Scene, runs: &[String]) -> Result<BTreeMap<String, String>> {
     Ok(found)
 }
 
+/// Takes the run back where the stage wants that; the runs that there are then.
+fn taken_back(stage: &dyn Stage, scene: &Scene, before: Vec<String>) -> Result<Vec<String>> {
+    if !stage.is_taken_back() {
+        return Ok(before);
+    }
+    call(scene, &["rollback", "-y"], 0)?;
+    runs(scene)
+}
+
 fn close(scene: &Scene, runs: &[String]) -> Result<()> {
     for run in runs {
         call(scene, &["close", run, "-y"], 0)?;
@@ -221,6 +235,7 @@ pub fn reference(stage: &dyn Stage) -> Result<Reference> {
             ensure!(kept.contains_key(one), "undisturbed, it leaves {one}");
         }
         let records = records(&scene, &runs)?;
+        let runs = taken_back(stage, &scene, runs)?;
         close(&scene, &runs)?;
         let after_close = stage.look(&runs)?;
         ensure!(
@@ -331,7 +346,20 @@ fn finish(
             by = other;
             let mut args = vec!["resume", "-y"];
             args.extend(more.iter().map(String::as_str));
-            call(other, &args, reference.code)?;
+            let resumed = Going::start(other, &[], &args)?.end()?;
+            if resumed.err.contains("there is no copy of a run") {
+                // It was killed before it had reached the host: who comes from elsewhere begins.
+                call(other, &words(&stage.play()), reference.code)?;
+            } else if resumed.code != Some(reference.code) {
+                bail!(
+                    "`runbook {}` ended with {:?}, not {}\n{}{}",
+                    args.join(" "),
+                    resumed.code,
+                    reference.code,
+                    resumed.out,
+                    resumed.err
+                );
+            }
         } else if begun.is_empty() {
             // It was killed before it had begun: there is nothing to go on with.
             call(scene, &words(&stage.play()), reference.code)?;
@@ -367,6 +395,7 @@ fn finish(
         };
         outcome.misses.push(Miss::Left(text));
     }
+    let runs = taken_back(stage, by, runs)?;
     close(by, &runs)?;
     let closed = stage.look(&runs)?;
     for one in &closed.aside {
