@@ -7,10 +7,12 @@ use clap::Args;
 use runbook_engine::compile::{self, Compiled, Tools};
 use runbook_engine::diag;
 use runbook_engine::inventory::{self, Inventory};
+use runbook_engine::run::redact::Redactor;
 use runbook_engine::source::Sources;
 use runbook_engine::template::Engine;
 use serde::{Deserialize, Serialize};
 
+use crate::passwords::VaultArgs;
 use crate::{lookup, report};
 
 /// Which hosts, and how to reach them.
@@ -44,6 +46,9 @@ pub struct HostArgs {
     /// Ask for the password that sudo wants
     #[arg(short = 'K', long)]
     pub ask_become_pass: bool,
+    #[command(flatten)]
+    #[serde(default)]
+    pub vault: VaultArgs,
     /// Log in with this key
     #[arg(long, visible_alias = "key-file", value_name = "FILE")]
     pub private_key: Option<PathBuf>,
@@ -99,6 +104,7 @@ pub fn compile(
     sources: Arc<Sources>,
 ) -> anyhow::Result<Result<Ready, u8>> {
     let wrong = Ok(Err(runbook_engine::run::exit::WRONG));
+    sources.set_keyring(Arc::new(hosts.vault.keyring()?));
     let given: Vec<String> = hosts
         .inventory
         .iter()
@@ -154,6 +160,17 @@ pub fn compile(
             None
         }
     };
+    // What a value is refused for may hold it.
+    let redactor = Redactor::default();
+    tools
+        .engine
+        .used_secrets()
+        .iter()
+        .for_each(|s| redactor.add(s));
+    for wrong in &mut errors {
+        wrong.message = redactor.clean(&wrong.message);
+        wrong.help = wrong.help.as_deref().map(|help| redactor.clean(help));
+    }
     let stops = errors.iter().any(|e| e.severity == diag::Severity::Error);
     report::diagnostics(&diag::in_order(errors), &sources);
     match compiled {

@@ -81,6 +81,7 @@ impl Connector for Ways {
 /// A password was to be asked for, and there is no terminal.
 pub fn fleet(hosts: &HostArgs) -> anyhow::Result<Option<(Inventory, Fleet)>> {
     let sources = Sources::new();
+    sources.set_keyring(Arc::new(hosts.vault.keyring()?));
     let given: Vec<String> = hosts
         .inventory
         .iter()
@@ -93,6 +94,7 @@ pub fn fleet(hosts: &HostArgs) -> anyhow::Result<Option<(Inventory, Fleet)>> {
     }
     let engine = Arc::new(Engine::new());
     let redactor = Arc::new(Redactor::default());
+    sources.keyring().passwords(&mut |p| redactor.add(p));
     let asked = Asked::on_terminal(hosts, &redactor)?;
     let ways = Ways::new(
         &inventory,

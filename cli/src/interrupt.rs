@@ -15,11 +15,24 @@ use crate::{question, report};
 pub struct Interrupts {
     work: Arc<OnceLock<Arc<Shared>>>,
     writing: Arc<AtomicBool>,
+    left: Arc<AtomicBool>,
 }
 
+/// What listens; all callers share it.
+static LISTENING: OnceLock<Interrupts> = OnceLock::new();
+
 impl Interrupts {
-    /// Listens from now on.
+    /// Listens from now on. Whoever asks for it again gets the same.
     pub fn listen() -> Self {
+        LISTENING.get_or_init(Self::begin).clone()
+    }
+
+    /// From now on the caller hears signals itself.
+    pub fn leave(&self) {
+        self.left.store(true, Ordering::SeqCst);
+    }
+
+    fn begin() -> Self {
         let interrupts = Self::default();
         for (kind, twice_stops) in [
             (SignalKind::interrupt(), true),
@@ -50,6 +63,9 @@ impl Interrupts {
     }
 
     fn heard(&self, twice_stops: bool) {
+        if self.left.load(Ordering::SeqCst) {
+            return;
+        }
         let writing = self.writing.load(Ordering::SeqCst);
         match self.work.get() {
             // Whoever is asked something sees nothing else go on; who reads on would take the answer for a yes.

@@ -64,20 +64,32 @@ pub fn choose(question: &str, words: &[&str]) -> Option<usize> {
     words.iter().position(|word| read && *word == answer)
 }
 
-/// Asks for a secret on the terminal, without showing what is typed.
+fn terminal(instead: &str) -> anyhow::Result<File> {
+    let terminal = File::options().read(true).write(true).open("/dev/tty");
+    terminal.map_err(|_| anyhow::anyhow!("there is no terminal to ask on; {instead}"))
+}
+
+/// Asks for a text on the terminal. `instead` says what to do where there is none.
 ///
 /// # Errors
 /// There is no terminal, or it cannot be read.
-pub fn secret(prompt: &str) -> anyhow::Result<Secret> {
-    let terminal = File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/tty")
-        .map_err(|_| {
-            anyhow::anyhow!(
-                "there is no terminal to ask for a password on; put it into the inventory"
-            )
-        })?;
+pub fn text(prompt: &str, instead: &str) -> anyhow::Result<String> {
+    let terminal = terminal(instead)?;
+    write!(&terminal, "{prompt}: ")?;
+    set(Some(Open { hidden: None }));
+    let mut line = String::new();
+    let read = BufReader::new(&terminal).read_line(&mut line);
+    set(None);
+    anyhow::ensure!(read? > 0, "the terminal was closed; {instead}");
+    Ok(line.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+/// Asks for a secret on the terminal, without showing what is typed. `instead` says what to do where there is none.
+///
+/// # Errors
+/// There is no terminal, or it cannot be read.
+pub fn secret(prompt: &str, instead: &str) -> anyhow::Result<Secret> {
+    let terminal = terminal(instead)?;
     write!(&terminal, "{prompt}: ")?;
     let before = tcgetattr(&terminal)?;
     let mut hidden = before.clone();
@@ -90,6 +102,7 @@ pub fn secret(prompt: &str) -> anyhow::Result<Secret> {
     let read = BufReader::new(&terminal).read_line(&mut line);
     give_back();
     set_so?;
-    read?;
+    let line = zeroize::Zeroizing::new(line);
+    anyhow::ensure!(read? > 0, "the terminal was closed; {instead}");
     Ok(Secret::new(line.trim_end_matches(['\n', '\r'])))
 }

@@ -13,6 +13,10 @@ use runbook_engine::value::{Secret, Value};
 use crate::call::HostArgs;
 use crate::question;
 
+/// What to do where nobody can be asked for a password.
+const INSTEAD: &str =
+    "put the password into the inventory, encrypted by `runbook vault encrypt_string`";
+
 /// A way to a host.
 pub enum Way {
     /// This machine.
@@ -43,14 +47,14 @@ impl Asked {
         Ok(Self {
             password: hosts
                 .ask_pass
-                .then(|| question::secret("Password"))
+                .then(|| question::secret("Password", INSTEAD))
                 .transpose()?,
             become_password: hosts
                 .ask_become_pass
-                .then(|| question::secret("Password for sudo"))
+                .then(|| question::secret("Password for sudo", INSTEAD))
                 .transpose()?,
             passphrases: Arc::new(Passphrases::new(move |key| {
-                let given = question::secret(&format!("Passphrase of {key}")).ok()?;
+                let given = question::secret(&format!("Passphrase of {key}"), INSTEAD).ok()?;
                 redactor.add(given.expose());
                 Some(given)
             })),

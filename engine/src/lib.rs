@@ -31,4 +31,5 @@ pub mod template;
 pub mod testkit;
 pub mod transport;
 pub mod value;
+pub mod vault;
 pub mod world;

@@ -323,4 +323,26 @@ pub struct LocalFile {
     pub mode: u32,
     /// For a directory: what is in it, by relative path.
     pub entries: Option<BTreeMap<String, LocalFile>>,
+    /// It is a vault on the controller, and `content` is what was encrypted.
+    pub secret: bool,
+}
+
+impl LocalFile {
+    /// Calls `found` with the content of every file, it and those in it, that is a vault on the controller.
+    pub fn secrets(&self, found: &mut dyn FnMut(&[u8])) {
+        if self.secret {
+            found(&self.content);
+        }
+        for file in self.entries.iter().flat_map(BTreeMap::values) {
+            file.secrets(found);
+        }
+    }
+
+    /// Is anything of it encrypted on the controller?
+    #[must_use]
+    pub fn holds_secrets(&self) -> bool {
+        let mut any = false;
+        self.secrets(&mut |_| any = true);
+        any
+    }
 }

@@ -20,6 +20,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("debootstrap", "debootstrap"),
     ("iptables", "iptables"),
     ("strace", "strace"),
+    ("ansible-playbook", "ansible-core"),
 ];
 
 /// PostgreSQL's server programs lie outside the search path.

@@ -11,7 +11,7 @@ use super::play::warm_users;
 use crate::call::Ready;
 use crate::conduct::{self, Approval, Origin, Output, RunArgs, Setting};
 use crate::request::Request;
-use crate::{planned, report};
+use crate::{planned, prompts, report};
 
 /// Do exactly what a plan says, where the hosts are as it found them.
 ///
@@ -78,7 +78,7 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
     hosts.verbose = args.verbose;
     let Ready {
         inventory,
-        compiled,
+        mut compiled,
         tools,
     } = match request.compile()? {
         Ok(ready) => ready,
@@ -87,6 +87,7 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
     if refuse_files(&head.other_than(&tools.sources.hashes())) {
         return Ok(exit::DRIFT);
     }
+    prompts::ask(&mut compiled.program)?;
     let setting = Setting {
         warm: warm_users(&compiled.program, &request.hosts),
         planned: Some((head.id.clone(), head.made.clone())),

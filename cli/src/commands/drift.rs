@@ -13,7 +13,7 @@ use super::play::warm_users;
 use crate::call::{self, ChoiceArgs, HostArgs, Ready};
 use crate::conduct::{self, Output, RunArgs, Setting};
 use crate::request::{Request, What};
-use crate::{planned, report};
+use crate::{planned, prompts, report};
 
 /// Show what is not as a playbook says, or, without one, what has changed since a run left.
 ///
@@ -53,12 +53,13 @@ async fn from_playbook(args: Args) -> anyhow::Result<u8> {
     let request = Request::new(&args.hosts, args.choice, What::Play(args.playbooks));
     let Ready {
         inventory,
-        compiled,
+        mut compiled,
         tools,
     } = match request.compile()? {
         Ok(ready) => ready,
         Err(code) => return Ok(code),
     };
+    prompts::ask(&mut compiled.program)?;
     let setting = Setting {
         check: true,
         warm: warm_users(&compiled.program, &request.hosts),
@@ -149,6 +150,10 @@ async fn since_run(args: Args) -> anyhow::Result<u8> {
     };
     let (shared, _interrupts) =
         conduct::shared(&inventory, compiled.hosts, &tools, &hosts, setting)?;
+    let told = Told::from_entries(&entries);
+    told.secrets
+        .iter()
+        .for_each(|secret| shared.redactor.add_lines(secret));
     let looked = look(&shared, &left(&entries)).await;
     shared.fleet.close().await;
     let differs = !looked.drift.is_empty();

@@ -12,6 +12,7 @@ mod resume;
 mod rollback;
 mod runs;
 mod unlock;
+mod vault;
 
 use clap::Subcommand;
 
@@ -51,6 +52,8 @@ pub enum Command {
     Close(close::Args),
     /// Remove the locks that a run has left on a site, here and on its hosts.
     Unlock(unlock::Args),
+    /// Encrypt and decrypt files and strings in Ansible Vault's format.
+    Vault(vault::Args),
 }
 
 impl Command {
@@ -71,6 +74,7 @@ impl Command {
             Self::Rollback(args) => rollback::run(args).await,
             Self::Close(args) => close::run(args).await,
             Self::Unlock(args) => unlock::run(args).await,
+            Self::Vault(args) => vault::run(args).await,
         }
     }
 }

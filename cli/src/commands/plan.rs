@@ -9,7 +9,7 @@ use super::play::warm_users;
 use crate::call::{ChoiceArgs, HostArgs, Ready};
 use crate::conduct::{self, Output, Setting};
 use crate::request::{Request, What};
-use crate::{planned, report};
+use crate::{planned, prompts, report};
 
 /// Show what a playbook would do, and keep it as a plan.
 ///
@@ -43,12 +43,13 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
     let request = Request::new(&args.hosts, args.choice, What::Play(args.playbooks));
     let Ready {
         inventory,
-        compiled,
+        mut compiled,
         tools,
     } = match request.compile()? {
         Ok(ready) => ready,
         Err(code) => return Ok(code),
     };
+    prompts::ask(&mut compiled.program)?;
     let setting = Setting {
         check: true,
         warm: warm_users(&compiled.program, &request.hosts),

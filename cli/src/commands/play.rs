@@ -8,8 +8,8 @@ use runbook_engine::source::truth_of;
 
 use crate::call::{ChoiceArgs, HostArgs, Ready};
 use crate::conduct::{self, Going, Origin, RunArgs, Setting, conduct};
-use crate::report;
 use crate::request::{Request, What};
+use crate::{prompts, report};
 
 /// Carry out a playbook, or with --check show what it would do.
 ///
@@ -68,12 +68,13 @@ pub async fn carry_out(
 ) -> anyhow::Result<u8> {
     let Ready {
         inventory,
-        compiled,
+        mut compiled,
         tools,
     } = match request.compile()? {
         Ok(ready) => ready,
         Err(code) => return Ok(code),
     };
+    prompts::ask(&mut compiled.program)?;
     let hosts = &request.hosts;
     let setting = Setting {
         check: run.check,

@@ -11,7 +11,7 @@ use runbook_engine::source::Sources;
 use crate::call::{self, ChoiceArgs, HostArgs};
 use crate::conduct::{self, Going, Origin, RunArgs, Setting, conduct};
 use crate::request::{Request, What};
-use crate::{lookup, report};
+use crate::{lookup, prompts, report};
 
 /// Take a run back: the states before, in reverse order, where nobody has changed them since.
 ///
@@ -103,9 +103,11 @@ pub async fn carry_out(
     }
     let call::Ready {
         inventory,
-        compiled,
+        mut compiled,
         tools,
     } = ready;
+    // Only its handlers look at the variables.
+    prompts::ask(&mut compiled.program)?;
     let setting = Setting {
         check: run.check,
         warm: Vec::new(),
@@ -113,6 +115,8 @@ pub async fn carry_out(
         ..Setting::default()
     };
     let (shared, interrupts) = conduct::shared(&inventory, compiled.hosts, &tools, hosts, setting)?;
+    let secrets = told.secrets.iter();
+    secrets.for_each(|s| shared.redactor.add_lines(s));
     let handlers = (!playbooks.is_empty()).then(|| Handlers {
         program: Arc::new(compiled.program),
         notified: told.notified.clone(),

@@ -271,6 +271,9 @@ impl Reader {
         let registry = runbook_modules::registry();
         let redactor = Redactor::default();
         for entry in entries {
+            if let Record::Secrets { texts } = &entry.record {
+                texts.iter().for_each(|s| redactor.add_lines(s));
+            }
             let Record::ChangesIntended { changes, .. } = &entry.record else {
                 continue;
             };
@@ -320,6 +323,7 @@ impl Reader {
             Record::RunResumed { version, .. } => {
                 vec![format!("runbook {version} goes on with it")]
             }
+            Record::Secrets { texts } => vec![format!("{} secrets", texts.len())],
             Record::ChangesIntended { task, changes, .. } => {
                 let lines = changes.iter().flat_map(|change| {
                     let lines = self.lines(change);

@@ -15,6 +15,16 @@ pub fn say(text: &str) {
     let _ = writeln!(anstream::stdout(), "{text}");
 }
 
+/// Prints data as it is.
+///
+/// # Errors
+/// They cannot be written: whoever waits for them would take a part for the whole.
+pub fn data(bytes: &[u8]) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()
+}
+
 /// Prints a line that is no data.
 pub fn note(text: &str) {
     let _ = writeln!(anstream::stderr(), "{text}");

@@ -1,13 +1,14 @@
 //! What can be wrong between tasks and in what they say: names, ids, handlers, arguments, templates; for every host.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Tools;
 use super::program::{Common, Hosts, Item, Layer, Play, Program, Task};
 use crate::diag::{Diagnostic, nearest};
-use crate::run::frame::MAGIC;
+use crate::run::frame::{MAGIC, vaults_of};
+use crate::run::local::{LocalStore, Vaults};
 use crate::source::{Kind, Node, Sources, Span, check_args, locate, untyped};
 use crate::template::{DynamicNames, ErrorKind, Scope, TemplateError, is_template, names};
 use crate::value::Value;
@@ -19,6 +20,7 @@ pub fn template_error(error: &TemplateError, sources: &Sources) -> Diagnostic {
         ErrorKind::Undefined => "undefined-variable",
         ErrorKind::Syntax => "template-syntax",
         ErrorKind::Cycle => "variable-cycle",
+        ErrorKind::Vault => "vault-string",
         ErrorKind::Unknown | ErrorKind::Other => "template",
     };
     let mut diagnostic =
@@ -298,7 +300,8 @@ impl Check<'_> {
         let schema = task.module.schema();
         let expressions = task.module.expressions();
         let deferred = |node: &Node| {
-            node.text().is_some_and(is_template) || matches!(node.kind, Kind::Value(_))
+            matches!(node.kind, Kind::Value(_) | Kind::Encrypted(_))
+                || node.text().is_some_and(is_template)
         };
         let plain_args = without(&task.args, expressions);
         let mut checked = check_args(&schema, &plain_args, &deferred);
@@ -599,9 +602,9 @@ impl Check<'_> {
         let Some(src) = src.filter(|_| task.module.name() == "template") else {
             return;
         };
-        let store = crate::run::local::LocalStore::default();
+        let store = LocalStore::default();
         let folders: [PathBuf; 1] = [self.play.folder.clone()];
-        // What is not there, or no text, is told elsewhere.
+        // What is not there, no text, or a vault that stays shut, is told elsewhere.
         let Ok(path) = store.find(src, "templates", &folders) else {
             return;
         };
@@ -632,7 +635,8 @@ impl Check<'_> {
         if remote && task.module.name() == "copy" {
             return;
         }
-        let store = crate::run::local::LocalStore::default();
+        let store = LocalStore::new(self.tools.sources.keyring());
+        let vaults = vaults_of(task.module.name(), args);
         let subfolder = if task.module.name() == "template" {
             "templates"
         } else {
@@ -665,7 +669,18 @@ impl Check<'_> {
                         continue;
                     }
                 };
-                let content = || std::fs::read(&path).ok();
+                // A file is read here only if it is judged or has to be decrypted: it may be large.
+                if vaults == Vaults::Decrypted
+                    && holds_vault(&path)
+                    && let Err(message) = store.load(&path, vaults)
+                {
+                    if seen.insert(format!("{span:?}{message}")) {
+                        self.found
+                            .push(Diagnostic::error("vault-file", message).at(span, ""));
+                    }
+                    continue;
+                }
+                let content = || Some(store.load(&path, vaults).ok()?.content.to_vec());
                 for wrong in task.module.validate_file(argument, &content) {
                     let message = format!("{}, {wrong}", path.display());
                     if seen.insert(format!("{span:?}{message}")) {
@@ -676,6 +691,17 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// Is the file a vault, or a file in the directory?
+fn holds_vault(path: &Path) -> bool {
+    use std::io::Read as _;
+    if let Ok(entries) = std::fs::read_dir(path) {
+        return entries.flatten().any(|e| holds_vault(&e.path()));
+    }
+    let mut start = Vec::new();
+    let read = std::fs::File::open(path).map(|f| f.take(32).read_to_end(&mut start));
+    matches!(read, Ok(Ok(_))) && crate::vault::is_vault(&start)
 }
 
 /// Places of the keys that the module takes though its schema does not name them.
@@ -768,7 +794,7 @@ fn without(args: &Node, expressions: &[&str]) -> Node {
 fn collect(node: &Node, found: &mut Vec<(Node, bool)>) {
     match &node.kind {
         Kind::Scalar { text, .. } if is_template(text) => found.push((node.clone(), false)),
-        Kind::Scalar { .. } | Kind::Value(_) => {}
+        Kind::Scalar { .. } | Kind::Value(_) | Kind::Encrypted(_) => {}
         Kind::Seq(items) => items.iter().for_each(|n| collect(n, found)),
         Kind::Map(entries) => entries.iter().for_each(|(k, v)| {
             collect(k, found);

@@ -448,6 +448,7 @@ impl ItemCompiler {
             return None;
         }
         let documents = self.tools.sources.documents(&path, &mut self.errors);
+        let documents: Vec<Node> = documents.into_iter().map(Node::of_playbook).collect();
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
         let tools = self.tools.clone();
         let registry = tools.registry.as_ref();
@@ -504,7 +505,7 @@ impl ItemCompiler {
                 .map(|n| n.to_string_lossy().into_owned())
                 .unwrap_or_default();
             let span = Span {
-                file: crate::source::FileId(u32::MAX),
+                file: crate::source::FileId::NOWHERE,
                 start: 0,
                 end: 0,
             };

@@ -19,7 +19,7 @@ use self::items::ItemCompiler;
 use self::program::{Group, HostVars, Hosts, Item, Layer, Play, Program};
 use crate::diag::{Diagnostic, in_order};
 use crate::inventory::{Inventory, Pattern};
-use crate::playbook::{self, Entry, ModuleNames};
+use crate::playbook::{self, Entry, ModuleNames, Prompt};
 use crate::registry::Registry;
 use crate::source::{FileId, Kind, Node, Sources, Span, locate, parse_one, untyped};
 use crate::template::{Engine, Scope};
@@ -249,6 +249,7 @@ impl Compiler<'_> {
         }
         let before = self.errors.len();
         let documents = self.tools.sources.documents(path, &mut self.errors);
+        let documents: Vec<Node> = documents.into_iter().map(Node::of_playbook).collect();
         let Some(document) = documents.first() else {
             if self.errors.len() > before {
                 return;
@@ -344,6 +345,8 @@ impl Compiler<'_> {
         }
         let mut layers = inherited.layers.clone();
         layers.extend(play.keywords.vars.iter().map(layer_of));
+        let (prompts, prompts_at) = (self.prompts(play), layers.len());
+        layers.push(waiting(&prompts));
         for file in &play.vars_files {
             layers.extend(self.vars_file(file, folder, &layers, &chosen));
         }
@@ -389,10 +392,45 @@ impl Compiler<'_> {
                 .is_some_and(|n| untyped(n) == Value::Bool(true)),
             goes_back: play.on_fail.as_ref().and_then(|n| n.text()) == Some("rollback"),
             layers,
+            prompts,
+            prompts_at,
             uses_facts: facts != Some(Value::Bool(false)),
             sections,
             handlers,
         }));
+    }
+
+    /// What the play asks for; what `-e` gives is not asked for.
+    fn prompts(&mut self, play: &playbook::Play) -> Vec<Prompt> {
+        let extra = &self.call.extra;
+        let asked = play.prompts.iter().filter(|p| !extra.contains_key(&p.name));
+        let mut prompts: Vec<Prompt> = asked.cloned().collect();
+        for prompt in &mut prompts {
+            let span = prompt.span;
+            for text in [Some(&mut prompt.question), prompt.default.as_mut()]
+                .into_iter()
+                .flatten()
+            {
+                let node = Node {
+                    span,
+                    kind: Kind::Scalar {
+                        text: text.clone(),
+                        plain: false,
+                    },
+                };
+                match self.static_text(&node) {
+                    Some(rendered) => *text = rendered,
+                    None => self.errors.push(
+                        Diagnostic::error(
+                            "template",
+                            "it is asked before anything else is known: a template in it may use `-e` only",
+                        )
+                        .at(span, ""),
+                    ),
+                }
+            }
+        }
+        prompts
     }
 
     fn chosen(&mut self, text: &str, span: Span) -> Vec<String> {
@@ -543,6 +581,19 @@ impl Compiler<'_> {
         }
         Some(Arc::new(all_of_them))
     }
+}
+
+/// The variables that will be asked for, until they are.
+fn waiting(prompts: &[Prompt]) -> Layer {
+    let waiting = prompts.iter().map(|prompt| {
+        let why = Value::Unknown("it is asked for when the run begins".to_owned());
+        let node = Node {
+            span: prompt.span,
+            kind: Kind::Value(why),
+        };
+        (prompt.name.clone(), Arc::new(node))
+    });
+    Arc::new(waiting.collect())
 }
 
 /// A mapping as variables.

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+use crate::playbook::Prompt;
 use crate::registry::AnyModule;
-use crate::source::{Node, Span};
+use crate::source::{Kind, Node, Span};
+use crate::value::Value;
 
 /// Variables of one precedence level, rendered when they are looked at.
 pub type Layer = Arc<IndexMap<String, Arc<Node>>>;
@@ -18,7 +20,28 @@ pub struct Program {
     pub plays: Vec<Arc<Play>>,
 }
 
+impl Program {
+    /// Puts the answers to what a play asks for into its variables; `answers` in the order of its prompts.
+    pub fn answer(&mut self, play: usize, answers: Vec<Value>) {
+        let Some(play) = self.plays.get_mut(play).map(Arc::make_mut) else {
+            return;
+        };
+        let given = play.prompts.iter().zip(answers).map(|(prompt, value)| {
+            let node = Node {
+                span: prompt.span,
+                kind: Kind::Value(value),
+            };
+            (prompt.name.clone(), Arc::new(node))
+        });
+        let layer = Arc::new(given.collect());
+        if let Some(place) = play.layers.get_mut(play.prompts_at) {
+            *place = layer;
+        }
+    }
+}
+
 /// A play on its hosts.
+#[derive(Clone)]
 pub struct Play {
     /// Its name, or its hosts pattern.
     pub name: String,
@@ -38,6 +61,10 @@ pub struct Play {
     pub goes_back: bool,
     /// Play variables, lowest first (`vars`, then each of `vars_files`).
     pub layers: Vec<Layer>,
+    /// What is asked for when the run begins.
+    pub prompts: Vec<Prompt>,
+    /// Which of `layers` holds it.
+    pub prompts_at: usize,
     /// Its templates look at facts, so they are gathered first.
     pub uses_facts: bool,
     /// pre_tasks, tasks, post_tasks; handlers run after each.

@@ -181,11 +181,11 @@ pub const IDS: &[(&str, &str)] = &[
     ),
     (
         "vault-file",
-        "A file is encrypted with Ansible Vault, and cannot be read.",
+        "A file is encrypted with Ansible Vault, and no password that was given opens it.",
     ),
     (
         "vault-string",
-        "An encrypted string stands where it cannot be read.",
+        "An encrypted string is damaged, or no password that was given opens it.",
     ),
     (
         "wrong-type",

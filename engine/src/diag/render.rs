@@ -44,6 +44,16 @@ fn one(diagnostic: &Diagnostic, sources: &Sources, renderer: &Renderer) -> Strin
     }
     for file in files {
         let (path, text) = sources.get(file);
+        if sources.is_vault(file) {
+            // A line of it would show secrets: only the place is told.
+            let labels = diagnostic.primary.iter().chain(&diagnostic.context);
+            for label in labels.filter(|l| l.span.file == file) {
+                let (_, line, column) = super::place(sources, label.span);
+                let origin = annotate_snippets::Origin::path(path.clone());
+                group = group.element(origin.line(line).char_column(column));
+            }
+            continue;
+        }
         let mut snippet = Snippet::source(text.to_string()).path(path).fold(true);
         let here = |l: &&super::Label| l.span.file == file;
         let range = |span: crate::source::Span| {

@@ -57,8 +57,9 @@ pub fn check(inventory: &Inventory, errors: &mut Vec<Diagnostic>) {
     for (own, files) in of_groups.chain(of_hosts) {
         let layers: [&Vec<Vars>; 3] = [own, &files.beside_inventory, &files.beside_playbook];
         for (name, node) in layers.into_iter().flatten().flatten() {
-            let templated = node.text().is_some_and(is_template);
-            if !templated {
+            // What is encrypted is decrypted for the hosts of a play only.
+            let encrypted = matches!(node.kind, crate::source::Kind::Encrypted(_));
+            if !encrypted && !node.text().is_some_and(is_template) {
                 errors.extend(judge(name, node));
             }
         }

@@ -61,7 +61,7 @@ fn local() -> super::Vars {
 /// A variable that stands in no file.
 fn given(name: &str, text: &str) -> super::Vars {
     let span = crate::source::Span {
-        file: crate::source::FileId(u32::MAX),
+        file: crate::source::FileId::NOWHERE,
         start: 0,
         end: 0,
     };

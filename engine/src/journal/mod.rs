@@ -9,8 +9,9 @@
 mod record;
 mod seal;
 
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
@@ -150,9 +151,15 @@ pub struct RunLine {
     pub closed: bool,
 }
 
+/// Finds the secrets that stand in a record, which is JSON.
+type FindSecrets = Box<dyn Fn(&str) -> Vec<String> + Send + Sync>;
+
 /// The journal file, opened.
 pub struct Journal {
     store: Mutex<Connection>,
+    /// Finds the secrets in a text, while a run goes on; and those that the run's records have named.
+    secrets: OnceLock<FindSecrets>,
+    named: Mutex<BTreeSet<String>>,
     sealer: Sealer,
     path: String,
 }
@@ -172,6 +179,8 @@ impl Journal {
         })?;
         let journal = Self {
             store: Mutex::new(store),
+            secrets: OnceLock::new(),
+            named: Mutex::default(),
             sealer,
             path: shown,
         };
@@ -200,6 +209,12 @@ impl Journal {
         Ok(journal)
     }
 
+    /// From now on the secrets that `find` sees in a record are named in one before it ([`Record::Secrets`]): states and
+    /// outputs that hold them are shown again by other processes, which never see what made them secret.
+    pub fn name_secrets(&self, find: impl Fn(&str) -> Vec<String> + Send + Sync + 'static) {
+        let _ = self.secrets.set(Box::new(find));
+    }
+
     /// Appends a record; when this returns it is on disk. Gives its number.
     pub fn append(
         &self,
@@ -208,16 +223,40 @@ impl Journal {
         node: &str,
         record: &Record,
     ) -> Result<i64, JournalError> {
-        let body = self
-            .sealer
-            .seal(&serde_json::to_vec(record).unwrap_or_default());
+        let text = serde_json::to_string(record).unwrap_or_default();
+        if let Some(find) = self.secrets.get() {
+            let mut texts = find(&text);
+            {
+                let mut named = self
+                    .named
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner);
+                texts.retain(|text| named.insert(text.clone()));
+            }
+            if !texts.is_empty() {
+                let record = Record::Secrets { texts };
+                let text = serde_json::to_string(&record).unwrap_or_default();
+                self.append_text(run, "", "", &record, &text)?;
+            }
+        }
+        self.append_text(run, host, node, record, &text)
+    }
+
+    fn append_text(
+        &self,
+        run: &str,
+        host: &str,
+        node: &str,
+        record: &Record,
+        text: &str,
+    ) -> Result<i64, JournalError> {
         let raw = Raw {
             seq: 0,
             at: jiff::Timestamp::now().to_string(),
             kind: record.kind().to_owned(),
             host: host.to_owned(),
             node: node.to_owned(),
-            body,
+            body: self.sealer.seal(text.as_bytes()),
         };
         self.with(|store| {
             let tx = store.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;

@@ -45,6 +45,11 @@ pub enum Record {
         /// SHA-256 of every file that goes into it now, by path.
         files: BTreeMap<String, String>,
     },
+    /// Texts in the records that follow that are secrets: whoever shows those masks these.
+    Secrets {
+        /// The texts.
+        texts: Vec<String>,
+    },
     /// A task is about to write these changes. Where an earlier record of the same node was not followed by
     /// `ChangesWritten`, it was cut off, and this one carries it on: `from` is the state before the first of them.
     ChangesIntended {
@@ -144,6 +149,7 @@ impl Record {
         match self {
             Self::RunStarted { .. } => "run-started",
             Self::RunResumed { .. } => "run-resumed",
+            Self::Secrets { .. } => "secrets",
             Self::ChangesIntended { .. } => "changes-intended",
             Self::ChangesWritten { .. } => "changes-written",
             Self::ActionIntended { .. } => "action-intended",

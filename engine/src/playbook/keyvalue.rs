@@ -179,7 +179,7 @@ mod tests {
 
     fn split(text: &str, free: Option<&str>) -> String {
         let span = Span {
-            file: FileId(0),
+            file: FileId::NOWHERE,
             start: 10,
             end: 10 + u32::try_from(text.len()).unwrap(),
         };
@@ -191,7 +191,7 @@ mod tests {
             },
         };
         let place = |range: std::ops::Range<usize>| Span {
-            file: FileId(0),
+            file: FileId::NOWHERE,
             start: 10 + u32::try_from(range.start).unwrap(),
             end: 10 + u32::try_from(range.end).unwrap(),
         };

@@ -12,6 +12,7 @@ pub const PLAY: &[&str] = &[
     "hosts",
     "vars",
     "vars_files",
+    "vars_prompt",
     "module_defaults",
     "pre_tasks",
     "tasks",
@@ -124,7 +125,6 @@ pub fn not_here(keyword: &str) -> Option<&'static str> {
         "connection" | "remote_user" | "port" => {
             "say it in the inventory: `ansible_connection`, `ansible_user`, `ansible_port`"
         }
-        "vars_prompt" => "give the value with `-e`",
         "collections" => "leave it out: all modules are built in",
         "throttle" => "use `--forks`",
         "timeout" => "a task has no time limit of its own here; what waits has its own `timeout`",

@@ -5,11 +5,13 @@
 mod ansible_names;
 mod keyvalue;
 mod keywords;
+mod prompts;
 mod read;
 mod shapes;
 
 pub use ansible_names::other_name;
 pub use keyvalue::split_key_values;
+pub use prompts::Prompt;
 pub use read::{ModuleNames, read_playbook, read_tasks};
 pub(crate) use shapes::names;
 
@@ -52,6 +54,8 @@ pub struct Play {
     pub keywords: Keywords,
     /// `vars_files`.
     pub vars_files: Vec<Node>,
+    /// `vars_prompt`.
+    pub prompts: Vec<Prompt>,
     /// `gather_facts`.
     pub gather_facts: Option<Node>,
     /// `strategy`.

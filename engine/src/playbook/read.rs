@@ -113,6 +113,7 @@ impl Reader<'_> {
             handlers: Vec::new(),
             keywords: Keywords::default(),
             vars_files: Vec::new(),
+            prompts: Vec::new(),
             gather_facts: None,
             strategy: None,
             on_fail: None,
@@ -127,6 +128,7 @@ impl Reader<'_> {
                 "post_tasks" => play.sections[2] = self.items(value, "`post_tasks`", false),
                 "handlers" => play.handlers = self.items(value, "`handlers`", true),
                 "vars_files" => play.vars_files = texts(value, "vars_files", self.errors),
+                "vars_prompt" => play.prompts = super::prompts::read(value, self.errors),
                 "gather_facts" => {
                     play.gather_facts = Some(shaped("gather_facts", value, self.errors));
                 }
@@ -627,7 +629,7 @@ impl Reader<'_> {
                 }
             }
             Kind::Map(_) | Kind::Value(_) => value.clone(),
-            Kind::Seq(_) => {
+            Kind::Seq(_) | Kind::Encrypted(_) => {
                 let wrong =
                     Diagnostic::error("wrong-type", "the arguments of a module are a mapping");
                 self.errors.push(wrong.at(value.span, ""));

@@ -74,6 +74,7 @@ pub fn shaped(key: &str, value: &Node, errors: &mut Vec<Diagnostic>) -> Node {
         }
         "loop" => match &value.kind {
             Kind::Seq(_) | Kind::Value(_) => {}
+            Kind::Encrypted(_) => wrong(value, "a list", None),
             Kind::Map(_) => wrong(
                 value,
                 "a list",

@@ -46,6 +46,8 @@ pub struct Told {
     pub files: BTreeMap<String, String>,
     /// The run that it took back, if it was a rollback.
     pub takes_back: Option<String>,
+    /// Texts in it that are secrets.
+    pub secrets: Vec<String>,
     /// What it did, newest first.
     pub steps: Vec<Step>,
     /// Handlers that were notified, by host and node.
@@ -87,6 +89,7 @@ impl Told {
                     told.files.clone_from(files);
                     told.takes_back.clone_from(takes_back);
                 }
+                Record::Secrets { texts } => told.secrets.extend(texts.iter().cloned()),
                 Record::ChangesIntended {
                     task,
                     on,

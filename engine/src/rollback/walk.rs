@@ -273,7 +273,7 @@ impl Course<'_> {
             Way::Apply(journal) => {
                 self.sink.event(Event::TaskStarted {
                     host: step.host.clone(),
-                    task: step.task.clone(),
+                    task: shared.redactor.clean(&step.task),
                     at: now(),
                 });
                 SettleWay::Apply(journal.clone())
@@ -288,6 +288,7 @@ impl Course<'_> {
             node: &step.node,
             task: &step.task,
             local: &local,
+            hidden: false,
         };
         let settled = settle.settle(&back, &reach, &way).await?;
         if settled.status == Some(NodeStatus::Changed) {

@@ -49,6 +49,9 @@ impl Settle<'_> {
         loop {
             let tried = self.shared.calls.next(self.host, self.node);
             let folder = folder(&self.shared.run, self.node, tried);
+            if self.hidden {
+                self.shared.redactor.add(&call.summary);
+            }
             let intended = Record::ActionIntended {
                 task: self.task.to_owned(),
                 action: call.clone(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+use super::local::Vaults;
 use super::shared::Shared;
 use super::state::States;
 use super::walk::{Here, Walk};
@@ -540,7 +541,14 @@ impl Frame {
                     .local
                     .find(&name, subfolder, &folders)
                     .map_err(Trouble::Error)?;
-                let found = self.shared.local.load(&path).map_err(Trouble::Error)?;
+                let vaults = vaults_of(task.module.name(), args);
+                let load = self.shared.local.load(&path, vaults);
+                let found = load.map_err(Trouble::Error)?;
+                found.secrets(&mut |content| {
+                    if let Ok(text) = std::str::from_utf8(content) {
+                        self.shared.redactor.add_lines(text);
+                    }
+                });
                 let file = if template {
                     self.template(&found, args)?
                 } else {
@@ -571,6 +579,9 @@ impl Frame {
             .file_value(&self.scope, &file.path, text, options)
             .map_err(|e| self.trouble(&e))?;
         let rendered = rendered.as_str().unwrap_or_default().to_owned();
+        if file.secret {
+            self.shared.redactor.add_lines(&rendered);
+        }
         Ok(LocalFile {
             content: rendered.into_bytes().into(),
             ..file.clone()
@@ -581,6 +592,14 @@ impl Frame {
     #[must_use]
     pub fn scope(&self) -> &Scope {
         &self.scope
+    }
+}
+
+/// What becomes of vaults among the files that the arguments name: `copy` has `decrypt` for it.
+pub fn vaults_of(module: &str, args: &Node) -> Vaults {
+    match args.get("decrypt").and_then(truth_of) {
+        Some(false) if module == "copy" => Vaults::AsTheyAre,
+        _ => Vaults::Decrypted,
     }
 }
 
@@ -613,6 +632,6 @@ pub fn unknown_within(node: &Node) -> Option<String> {
         Kind::Seq(items) => items.iter().find_map(unknown_within),
         Kind::Map(entries) => entries.iter().find_map(|(_, v)| unknown_within(v)),
         Kind::Scalar { text, .. } if is_template(text) => None,
-        Kind::Scalar { .. } => None,
+        Kind::Scalar { .. } | Kind::Encrypted(_) => None,
     }
 }

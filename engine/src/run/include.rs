@@ -125,7 +125,10 @@ impl Walk {
                 .as_ref()
                 .map(|p| p.name.clone())
                 .unwrap_or_default(),
-            task: name.unwrap_or_else(|| format!("include {text}")),
+            task: {
+                let name = name.unwrap_or_else(|| format!("include {text}"));
+                self.shared.redactor.clean(&name)
+            },
             node: format!("{}@{host}", include.common.path),
             module: "include_tasks".to_owned(),
             item: None,

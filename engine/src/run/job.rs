@@ -54,6 +54,8 @@ pub trait Job: Send + Sync {
         sink: Arc<dyn Sink>,
     ) -> Result<Tally, Stopped> {
         let run = self.shared().run.clone();
+        let redactor = self.shared().redactor.clone();
+        journal.name_secrets(move |text| redactor.within(text));
         journal.append(&run, "", "", &begins)?;
         let counted = Arc::new(Counted::telling(self.shared(), sink));
         self.carry_out(journal.clone(), counted.clone()).await?;

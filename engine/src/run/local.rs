@@ -9,6 +9,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::module::LocalFile;
+use crate::vault::{Envelope, Keyring, is_vault};
 
 /// Files larger than this are given by path only: a module that ships such a file reads it through its own kind.
 const LARGEST: u64 = 64 << 20;
@@ -16,12 +17,31 @@ const LARGEST: u64 = 64 << 20;
 /// The files read so far.
 #[derive(Default)]
 pub struct LocalStore {
-    files: Mutex<HashMap<PathBuf, Arc<LocalFile>>>,
-    /// SHA-256 of each, of all that is below a directory too.
+    keyring: Arc<Keyring>,
+    files: Mutex<HashMap<(PathBuf, Vaults), Arc<LocalFile>>>,
+    /// SHA-256 of each as it lies on the disk, of all that is below a directory too.
     hashes: Mutex<BTreeMap<String, String>>,
 }
 
+/// What becomes of files that are encrypted with Ansible Vault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Vaults {
+    /// They are decrypted.
+    Decrypted,
+    /// They are taken as they are.
+    AsTheyAre,
+}
+
 impl LocalStore {
+    /// Nothing is read yet. Vaults are decrypted with these passwords.
+    #[must_use]
+    pub fn new(keyring: Arc<Keyring>) -> Self {
+        Self {
+            keyring,
+            ..Self::default()
+        }
+    }
+
     /// Where a name is found: as it is when absolute, else in `subfolder` of the folders, then in the folders.
     pub fn find(
         &self,
@@ -48,35 +68,117 @@ impl LocalStore {
     }
 
     /// The file (or the tree below a directory), read at the first use.
-    pub fn load(&self, path: &Path) -> Result<Arc<LocalFile>, String> {
+    pub fn load(&self, path: &Path, vaults: Vaults) -> Result<Arc<LocalFile>, String> {
+        let key = (path.to_owned(), vaults);
         if let Some(found) = self
             .files
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .get(path)
+            .get(&key)
         {
             return Ok(found.clone());
         }
-        let mut hashes = BTreeMap::new();
-        let read = read(path, &mut hashes)
-            .map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
-        let read = Arc::new(read);
-        self.hashes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(hashes);
+        let read = Arc::new(self.read(path, vaults)?);
         self.files
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(path.to_owned(), read.clone());
+            .insert(key, read.clone());
         Ok(read)
     }
 
-    /// SHA-256 of every file read, by path.
+    /// SHA-256 of every file read, as it lies on the disk, by path.
     #[must_use]
     pub fn hashes(&self) -> BTreeMap<String, String> {
-        let hashes = self.hashes.lock().unwrap_or_else(PoisonError::into_inner);
-        hashes.clone()
+        self.hashes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn read(&self, path: &Path, vaults: Vaults) -> Result<LocalFile, String> {
+        use std::os::unix::fs::PermissionsExt;
+        let failed = |e: std::io::Error| format!("{} cannot be read: {e}", path.display());
+        let meta = std::fs::metadata(path).map_err(failed)?;
+        let mode = meta.permissions().mode() & 0o7777;
+        if meta.is_dir() {
+            let mut entries = BTreeMap::new();
+            self.collect(path, "", vaults, &mut entries)?;
+            return Ok(LocalFile {
+                path: path.to_owned(),
+                content: Bytes::new(),
+                mode,
+                entries: Some(entries),
+                secret: false,
+            });
+        }
+        let (content, secret) = if meta.len() > LARGEST {
+            let hash = hash_of(path).map_err(failed)?;
+            self.note(path, hash);
+            (Bytes::new(), false)
+        } else {
+            let bytes = std::fs::read(path).map_err(failed)?;
+            self.note(path, hex::encode(Sha256::digest(&bytes)));
+            match vaults {
+                Vaults::Decrypted if is_vault(&bytes) => (self.opened(path, &bytes)?, true),
+                _ => (Bytes::from(bytes), false),
+            }
+        };
+        Ok(LocalFile {
+            path: path.to_owned(),
+            content,
+            mode,
+            entries: None,
+            secret,
+        })
+    }
+
+    fn note(&self, path: &Path, hash: String) {
+        let mut hashes = self.hashes.lock().unwrap_or_else(PoisonError::into_inner);
+        hashes.insert(path.display().to_string(), hash);
+    }
+
+    fn opened(&self, path: &Path, bytes: &[u8]) -> Result<Bytes, String> {
+        let wrong = |what: String, help: &str| {
+            format!("{} cannot be decrypted: {what} ({help})", path.display())
+        };
+        let text = String::from_utf8_lossy(bytes);
+        let envelope = Envelope::parse(&text).map_err(|e| wrong(e.to_string(), e.help()))?;
+        let (plain, _) = self
+            .keyring
+            .open(&envelope)
+            .map_err(|e| wrong(e.to_string(), &e.help()))?;
+        Ok(Bytes::copy_from_slice(&plain))
+    }
+
+    fn collect(
+        &self,
+        folder: &Path,
+        prefix: &str,
+        vaults: Vaults,
+        entries: &mut BTreeMap<String, LocalFile>,
+    ) -> Result<(), String> {
+        use std::os::unix::fs::PermissionsExt;
+        let failed = |e: std::io::Error| format!("{} cannot be read: {e}", folder.display());
+        for entry in std::fs::read_dir(folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            let meta = std::fs::metadata(entry.path())
+                .map_err(|e| format!("{} cannot be read: {e}", entry.path().display()))?;
+            if meta.is_dir() {
+                let here = LocalFile {
+                    path: entry.path(),
+                    content: Bytes::new(),
+                    mode: meta.permissions().mode() & 0o7777,
+                    entries: Some(BTreeMap::new()),
+                    secret: false,
+                };
+                entries.insert(name.clone(), here);
+                self.collect(&entry.path(), &format!("{name}/"), vaults, entries)?;
+            } else {
+                entries.insert(name, self.read(&entry.path(), vaults)?);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -94,62 +196,4 @@ pub fn hash_of(path: &Path) -> std::io::Result<String> {
             n => hasher.update(&buffer[..n]),
         }
     }
-}
-
-fn read(path: &Path, hashes: &mut BTreeMap<String, String>) -> std::io::Result<LocalFile> {
-    use std::os::unix::fs::PermissionsExt;
-    let meta = std::fs::metadata(path)?;
-    let mode = meta.permissions().mode() & 0o7777;
-    if !meta.is_dir() {
-        let (content, hash) = if meta.len() > LARGEST {
-            (Bytes::new(), hash_of(path)?)
-        } else {
-            let content = Bytes::from(std::fs::read(path)?);
-            let hash = hex::encode(Sha256::digest(&content));
-            (content, hash)
-        };
-        hashes.insert(path.display().to_string(), hash);
-        return Ok(LocalFile {
-            path: path.to_owned(),
-            content,
-            mode,
-            entries: None,
-        });
-    }
-    let mut entries = BTreeMap::new();
-    collect(path, "", &mut entries, hashes)?;
-    Ok(LocalFile {
-        path: path.to_owned(),
-        content: Bytes::new(),
-        mode,
-        entries: Some(entries),
-    })
-}
-
-fn collect(
-    folder: &Path,
-    prefix: &str,
-    entries: &mut BTreeMap<String, LocalFile>,
-    hashes: &mut BTreeMap<String, String>,
-) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        let meta = std::fs::metadata(entry.path())?;
-        if meta.is_dir() {
-            let mode = meta.permissions().mode() & 0o7777;
-            let here = LocalFile {
-                path: entry.path(),
-                content: Bytes::new(),
-                mode,
-                entries: Some(BTreeMap::new()),
-            };
-            entries.insert(name.clone(), here);
-            collect(&entry.path(), &format!("{name}/"), entries, hashes)?;
-        } else {
-            entries.insert(name, read(&entry.path(), hashes)?);
-        }
-    }
-    Ok(())
 }

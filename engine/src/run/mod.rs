@@ -6,6 +6,7 @@ pub mod collect;
 pub mod copies;
 pub mod diff;
 pub mod event;
+mod forms;
 pub mod frame;
 pub mod hosts;
 pub mod include;

@@ -139,7 +139,7 @@ impl Walk {
 pub(crate) fn texts(node: &Node, found: &mut Vec<String>) {
     match &node.kind {
         Kind::Scalar { text, .. } => found.push(text.clone()),
-        Kind::Value(_) => {}
+        Kind::Value(_) | Kind::Encrypted(_) => {}
         Kind::Seq(items) => items.iter().for_each(|n| texts(n, found)),
         Kind::Map(entries) => entries.iter().for_each(|(_, n)| texts(n, found)),
     }

@@ -119,6 +119,8 @@ impl Pass {
 /// The past of a run.
 #[derive(Debug, Default)]
 pub struct Past {
+    /// Texts in its records that are secrets.
+    pub secrets: Vec<String>,
     nodes: HashMap<(String, String), Vec<Pass>>,
     /// How many actions each node has called.
     calls: HashMap<(String, String), u32>,
@@ -133,6 +135,10 @@ impl Past {
         let mut past = Self::default();
         let mut begun: HashMap<(String, String), (String, Option<String>)> = HashMap::new();
         for entry in entries {
+            if let Record::Secrets { texts } = &entry.record {
+                past.secrets.extend(texts.iter().cloned());
+                continue;
+            }
             let place = (entry.host.clone(), entry.node.clone());
             let passes = past.nodes.entry(place.clone()).or_default();
             if passes.last().is_none_or(|p| p.end.is_some()) {

@@ -3,8 +3,10 @@
 //! Marked values render as [`MASK`](crate::value::MASK) by themselves. This is the second line: whatever text comes
 //! back from a host, a server or a library is searched for every secret that was ever rendered or read.
 
-use std::collections::BTreeSet;
-use std::sync::RwLock;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::forms::forms;
 
 use crate::template::named_like_a_secret;
 use crate::value::{MASK, Value};
@@ -16,7 +18,27 @@ const SHORT: usize = 8;
 /// All secrets of a run.
 #[derive(Default)]
 pub struct Redactor {
-    secrets: RwLock<BTreeSet<Longest>>,
+    known: RwLock<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    secrets: BTreeSet<String>,
+    /// The secrets and all their forms, each with the secret that it is one of.
+    forms: BTreeMap<Longest, String>,
+}
+
+impl Known {
+    fn add(&mut self, secret: &str) {
+        if secret.len() > 2
+            && !secret.starts_with("-----")
+            && self.secrets.insert(secret.to_owned())
+        {
+            let all = forms(secret).into_iter().chain([secret.to_owned()]);
+            self.forms
+                .extend(all.map(|form| (Longest(form), secret.to_owned())));
+        }
+    }
 }
 
 /// Ordered longest first, so that a secret that contains another is masked whole.
@@ -39,18 +61,42 @@ impl PartialOrd for Longest {
 }
 
 impl Redactor {
+    fn write(&self) -> RwLockWriteGuard<'_, Known> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Adds a secret, and its lines where it has several (a private key is often shown line by line).
     pub fn add(&self, secret: &str) {
-        let mut secrets = self
-            .secrets
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let lines = secret.lines().map(str::trim).filter(|l| l.len() >= SHORT);
-        for text in lines.chain([secret.trim()]) {
-            if text.len() > 2 && !text.starts_with("-----") {
-                secrets.insert(Longest(text.to_owned()));
-            }
-        }
+        self.add_longer(secret, SHORT);
+    }
+
+    /// Adds a text of which no line is shown, be it ever so short.
+    pub fn add_lines(&self, secret: &str) {
+        self.add_longer(secret, 3);
+    }
+
+    fn add_longer(&self, secret: &str, least: usize) {
+        let mut known = self.write();
+        let lines = secret.lines().map(str::trim).filter(|l| l.len() >= least);
+        lines
+            .chain([secret.trim()])
+            .for_each(|text| known.add(text));
+    }
+
+    /// The secrets that stand in a text, in whatever form.
+    #[must_use]
+    pub fn within(&self, text: &str) -> Vec<String> {
+        let known = self.read();
+        let standing = known
+            .forms
+            .iter()
+            .filter(|(form, _)| text.contains(&form.0));
+        let found: BTreeSet<&String> = standing.map(|(_, secret)| secret).collect();
+        found.into_iter().cloned().collect()
     }
 
     /// Adds every secret within a value.
@@ -82,12 +128,9 @@ impl Redactor {
     /// The text with every secret replaced.
     #[must_use]
     pub fn clean(&self, text: &str) -> String {
-        let secrets = self
-            .secrets
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let known = self.read();
         let mut clean = text.to_owned();
-        for Longest(secret) in secrets.iter() {
+        for Longest(secret) in known.forms.keys() {
             if clean.contains(secret.as_str()) {
                 clean = replace(&clean, secret, secret.len() < SHORT);
             }

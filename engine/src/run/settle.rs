@@ -14,7 +14,7 @@ use crate::action::{ActionCall, Effects, Outcome};
 use crate::host::{HostError, Probe};
 use crate::journal::{Journal, JournalError, NodeStatus};
 use crate::lock::Refusal;
-use crate::module::{Footprint, LocalFiles, Mark, Stop, Wanted};
+use crate::module::{Footprint, LocalFile, LocalFiles, Mark, Stop, Wanted};
 use crate::registry::{ErasedChange, Prepared};
 use crate::resource::{Change, Kept, Ref, Reversible, contains};
 use crate::value::Value;
@@ -64,6 +64,8 @@ pub struct Settle<'a> {
     pub local: &'a LocalFiles,
     /// Where it was cut off in this run before, if it was.
     pub cut: Option<Pass>,
+    /// Nothing of what it does is shown (`no_log`), later either.
+    pub hidden: bool,
 }
 
 /// What came of it.
@@ -646,8 +648,20 @@ impl Settle<'_> {
             kind.text(&change.key, &change.change.from),
             kind.text(&change.key, &change.change.to),
         );
+        if self.hidden {
+            let both = [&texts.0, &texts.1];
+            let lines = lines.iter().chain(both.into_iter().flatten());
+            lines.for_each(|text| self.shared.redactor.add(text));
+        }
         let part = match texts {
+            _ if self.local.values().any(LocalFile::holds_secrets) => {
+                format!("{}\n  what a vault holds is not shown\n", change.key)
+            }
             (Some(from), Some(to)) if from != to => {
+                let clean = |text: &str| self.shared.redactor.clean(text);
+                for secret in super::diff::replaced_secrets(&from, &to, &clean) {
+                    self.shared.redactor.add(&secret);
+                }
                 super::diff::unified(&change.key.to_string(), &from, &to)
             }
             _ => {

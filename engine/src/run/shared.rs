@@ -152,6 +152,10 @@ impl Shared {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
+        let secrets = parts.past.iter().flat_map(|past| &past.secrets);
+        secrets.for_each(|secret| parts.redactor.add_lines(secret));
+        let keyring = parts.sources.keyring();
+        keyring.passwords(&mut |password| parts.redactor.add(password));
         let turns = Semaphore::new(parts.options.forks.max(1));
         Self {
             registry: parts.registry,
@@ -160,7 +164,7 @@ impl Shared {
             fleet: Arc::new(parts.fleet),
             hosts: Arc::new(parts.hosts),
             options: parts.options,
-            local: Arc::default(),
+            local: Arc::new(LocalStore::new(keyring)),
             sources: parts.sources,
             run: parts.run,
             started: parts.started.unwrap_or_else(super::event::now),

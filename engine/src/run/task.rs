@@ -411,7 +411,7 @@ impl Walk {
             attempt += 1;
             self.sink.event(Event::TaskRetry {
                 host: node.host.to_owned(),
-                task: self.task_name(node),
+                task: self.shared.redactor.clean(&self.task_name(node)),
                 next: attempt,
                 of: most,
                 message: settled
@@ -531,19 +531,34 @@ impl Walk {
         };
         let name = self.task_name(node);
         if matches!(way, SettleWay::Apply(_)) {
-            let (host, task) = (node.host.to_owned(), name.clone());
+            let (host, task) = (node.host.to_owned(), self.shared.redactor.clean(&name));
             self.sink.event(Event::TaskStarted {
                 host,
                 task,
                 at: now(),
             });
         }
-        Settle {
+        let settle = Settle {
             cut,
             ..self.settle_of(node, &name, &local)
+        };
+        let mut settled = settle.settle(prepared.as_ref(), &reach, &way).await?;
+        if settle.hidden {
+            self.hide(&mut settled);
         }
-        .settle(prepared.as_ref(), &reach, &way)
-        .await
+        Ok(settled)
+    }
+
+    /// What a task with `no_log` gives back is secret, wherever it goes from its register.
+    fn hide(&self, settled: &mut Settled) {
+        for (name, value) in &mut settled.output {
+            if !TOLD.contains(&name.as_str()) {
+                hide(value);
+            }
+        }
+        if let Some(message) = &settled.message {
+            self.shared.redactor.add(message);
+        }
     }
 
     pub(super) fn settle_of<'b>(
@@ -559,6 +574,7 @@ impl Walk {
             node: &node.id,
             task: name,
             local,
+            hidden: self.is_hidden(node),
         }
     }
 
@@ -985,6 +1001,21 @@ const ACTION_RESULT: [&str; 9] = [
     "delta",
     "msg",
 ];
+
+/// What is told of a task with `no_log`, too: what it was about, and how long it took.
+const TOLD: [&str; 12] = [
+    "start", "end", "delta", "dest", "path", "src", "state", "mode", "owner", "group", "uid", "gid",
+];
+
+/// Every text in a value becomes secret.
+fn hide(value: &mut Value) {
+    match value {
+        Value::Str(text) => *value = Value::Secret(crate::value::Secret::new(std::mem::take(text))),
+        Value::List(items) => items.iter_mut().for_each(hide),
+        Value::Map(map) => map.values_mut().for_each(hide),
+        _ => {}
+    }
+}
 
 /// What `register` gets.
 fn result_value(settled: &Settled) -> Value {

@@ -35,6 +35,11 @@ fn secrets(node: &Node, found: &mut dyn FnMut(&str)) {
         }),
         Kind::Seq(items) => items.iter().for_each(|i| secrets(i, found)),
         Kind::Map(entries) => entries.iter().for_each(|(_, v)| secrets(v, found)),
+        Kind::Encrypted(text) => {
+            if let Ok(text) = text.open() {
+                found(text.expose());
+            }
+        }
         Kind::Scalar { .. } => {}
     }
 }
@@ -45,6 +50,11 @@ fn secrets(node: &Node, found: &mut dyn FnMut(&str)) {
 pub fn untyped(node: &Node) -> Value {
     match &node.kind {
         Kind::Value(value) => value.clone(),
+        // Whoever renders it tells why it cannot be decrypted.
+        Kind::Encrypted(text) => match text.open() {
+            Ok(text) => Value::Secret(text.clone()),
+            Err(shut) => Value::Unknown(shut.message.clone()),
+        },
         Kind::Seq(items) => Value::List(items.iter().map(untyped).collect()),
         Kind::Map(entries) => Value::Map(
             entries
@@ -271,6 +281,7 @@ fn as_text(node: &Node) -> Option<String> {
             Value::Bool(b) => Some(if *b { "True" } else { "False" }.to_owned()),
             _ => None,
         },
+        Kind::Encrypted(text) => text.open().ok().map(|t| t.expose().to_owned()),
         _ => None,
     }
 }
@@ -302,7 +313,7 @@ impl<'a> De<'a> {
                 };
                 visitor.visit_map(&mut map).map_err(|e| e.at(span))
             }
-            Kind::Scalar { .. } => value(untyped(self.node), span, visitor),
+            Kind::Scalar { .. } | Kind::Encrypted(_) => value(untyped(self.node), span, visitor),
             Kind::Value(v) => value(v.clone(), span, visitor),
         }
         .map_err(|e| e.at(span))

@@ -1,12 +1,14 @@
 //! From YAML 1.2 text to nodes: anchors and merge keys resolved, duplicate keys refused.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use granit_parser::{Event, Parser, ScalarStyle, Tag};
 
 use super::{FileId, Kind, Node, Sources, Span};
 use crate::diag::Diagnostic;
-use crate::value::Value;
+use crate::value::{Secret, Value};
+use crate::vault::{Encrypted, Keyring};
 
 /// Aliases may multiply a document to at most this many nodes (a "billion laughs" stops here).
 const MOST_NODES: usize = 1_000_000;
@@ -28,13 +30,10 @@ pub fn parse(sources: &Sources, file: FileId) -> Result<Vec<Node>, Vec<Diagnosti
 /// else is wrong can be told too; a document that is not YAML is left out.
 pub fn parse_all(sources: &Sources, file: FileId, errors: &mut Vec<Diagnostic>) -> Vec<Node> {
     let (_, text) = sources.get(file);
-    if let Some(wrong) = vault_file(file, &text) {
-        errors.push(wrong);
-        return Vec::new();
-    }
     let mut reader = Reader {
         file,
         text: &text,
+        keyring: sources.keyring(),
         anchors: HashMap::new(),
         sizes: HashMap::new(),
         nodes: 0,
@@ -51,26 +50,6 @@ pub fn parse_all(sources: &Sources, file: FileId, errors: &mut Vec<Diagnostic>) 
     }
     errors.append(&mut reader.errors);
     documents
-}
-
-/// The mistake that a file is encrypted as a whole.
-fn vault_file(file: FileId, text: &str) -> Option<Diagnostic> {
-    if !text.starts_with("$ANSIBLE_VAULT;") {
-        return None;
-    }
-    let end = text.lines().next().unwrap_or_default().len();
-    let span = Span {
-        file,
-        start: 0,
-        end: u32::try_from(end).unwrap_or(0),
-    };
-    let wrong = Diagnostic::error(
-        "vault-file",
-        "this file is encrypted with Ansible Vault; such files are not read by this version",
-    );
-    Some(wrong.at(span, "").help(
-        "decrypt it with `ansible-vault decrypt` into a file that only you can read, and give that with `-e @FILE`",
-    ))
 }
 
 /// The only document of a file; `None` where it is empty.
@@ -91,6 +70,7 @@ pub fn parse_one(sources: &Sources, file: FileId) -> Result<Option<Node>, Vec<Di
 struct Reader<'a> {
     file: FileId,
     text: &'a str,
+    keyring: Arc<Keyring>,
     anchors: HashMap<usize, Node>,
     sizes: HashMap<usize, usize>,
     nodes: usize,
@@ -215,10 +195,14 @@ impl<'a> Reader<'a> {
                     (text.into_owned(), span)
                 };
                 let kind = self.scalar(text, style, tag.as_deref(), span);
-                let node = Node {
-                    span: self.trimmed(span),
-                    kind,
-                };
+                let mut span = self.trimmed(span);
+                if matches!(kind, Kind::Encrypted(_)) {
+                    // Its header says enough.
+                    let written = &self.text[span.start as usize..span.end as usize];
+                    let header = written.lines().next().unwrap_or_default().len();
+                    span.end = span.start + u32::try_from(header).unwrap_or(0);
+                }
+                let node = Node { span, kind };
                 (node, anchor)
             }
             Event::SequenceStart(_, anchor, tag) => {
@@ -263,14 +247,17 @@ impl<'a> Reader<'a> {
             "int" | "float" | "bool" | "null" if tag.is_yaml_core_schema() => {
                 Kind::Scalar { text, plain: true }
             }
+            "unsafe" if self.file.is_secret() => Kind::Value(Value::Secret(Secret::new(text))),
             "unsafe" => Kind::Value(Value::Str(text)),
-            "vault" | "vault-encrypted" => {
-                let refused =
-                    Diagnostic::error("vault-string", "an encrypted string cannot be read here");
-                let help = "leave the variable out here and give it with `-e @FILE`";
-                self.error(refused.at(span, "").help(help));
-                Kind::Value(Value::Null)
-            }
+            "vault" | "vault-encrypted" => match Encrypted::new(&text, self.keyring.clone()) {
+                Ok(encrypted) => Kind::Encrypted(Arc::new(encrypted)),
+                Err(malformed) => {
+                    let message = format!("this string cannot be decrypted: {malformed}");
+                    let wrong = Diagnostic::error("vault-string", message).at(span, "");
+                    self.error(wrong.help(malformed.help()));
+                    Kind::Value(Value::Null)
+                }
+            },
             _ => {
                 self.known_tag(Some(tag), "str", span);
                 Kind::Scalar { text, plain: false }

@@ -2,19 +2,45 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use sha2::{Digest, Sha256};
 
 use super::{FileId, Node, Span, parse, parse_all};
 use crate::diag::Diagnostic;
+use crate::vault::{Envelope, Keyring, is_vault};
 
 /// All source files of a call. Cheap to share.
 #[derive(Debug, Default)]
 pub struct Sources {
-    files: RwLock<Vec<(String, Arc<str>)>>,
-    /// Of the files that were read: SHA-256 by path. What stood on the command line is no file.
+    files: RwLock<Vec<Source>>,
+    /// Of the files that were read: SHA-256 of what lies on the disk, by path. What stood on the command line is no file.
     hashes: RwLock<BTreeMap<String, String>>,
+    keyring: OnceLock<Arc<Keyring>>,
+}
+
+/// A file of the table.
+#[derive(Debug)]
+struct Source {
+    path: String,
+    text: Arc<str>,
+    /// It was encrypted as a whole.
+    vault: bool,
+}
+
+impl Source {
+    fn clear(path: String, text: Arc<str>) -> Self {
+        Self {
+            path,
+            text,
+            vault: false,
+        }
+    }
+
+    fn id(&self, number: usize) -> FileId {
+        let id = FileId::numbered(number);
+        if self.vault { id.in_vault() } else { id }
+    }
 }
 
 impl Sources {
@@ -27,8 +53,26 @@ impl Sources {
     /// Adds a text under the name that messages show.
     pub fn add(&self, path: impl Into<String>, text: impl Into<Arc<str>>) -> FileId {
         let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
-        files.push((path.into(), text.into()));
-        FileId(u32::try_from(files.len() - 1).unwrap_or(u32::MAX))
+        files.push(Source::clear(path.into(), text.into()));
+        FileId::numbered(files.len() - 1)
+    }
+
+    /// The vault passwords of the call; the first ones that are given count.
+    pub fn set_keyring(&self, keyring: Arc<Keyring>) {
+        let _ = self.keyring.set(keyring);
+    }
+
+    /// The vault passwords of the call; none by default.
+    #[must_use]
+    pub fn keyring(&self) -> Arc<Keyring> {
+        self.keyring.get().cloned().unwrap_or_default()
+    }
+
+    /// Was the file encrypted as a whole? Then no line of it is shown.
+    #[must_use]
+    pub fn is_vault(&self, file: FileId) -> bool {
+        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        files.get(file.number()).is_some_and(|f| f.vault)
     }
 
     /// Path and text of a file.
@@ -36,17 +80,18 @@ impl Sources {
     pub fn get(&self, file: FileId) -> (String, Arc<str>) {
         let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
         files
-            .get(file.0 as usize)
-            .cloned()
+            .get(file.number())
+            .map(|f| (f.path.clone(), f.text.clone()))
             .unwrap_or_else(|| ("?".to_owned(), Arc::from("")))
     }
 
-    /// The text of a file, read at the first call; later calls give the same text.
+    /// The text of a file, read at the first call; later calls give the same text. A vault is decrypted, and the places
+    /// within it know that what stands there is secret.
     pub fn load(&self, path: &Path) -> Result<FileId, Diagnostic> {
         let shown = path.display().to_string();
-        let find = |files: &[(String, Arc<str>)]| {
-            let at = files.iter().position(|(p, _)| *p == shown);
-            at.map(|at| FileId(u32::try_from(at).unwrap_or(u32::MAX)))
+        let find = |files: &[Source]| {
+            let at = files.iter().position(|f| f.path == shown)?;
+            Some(files[at].id(at))
         };
         let known = find(&self.files.read().unwrap_or_else(PoisonError::into_inner));
         if let Some(file) = known {
@@ -56,6 +101,7 @@ impl Sources {
             Diagnostic::error("unreadable-file", format!("{shown} cannot be read: {e}"))
         })?;
         let hash = hex::encode(Sha256::digest(&bytes));
+        let (bytes, vault) = self.opened(&shown, bytes)?;
         let (text, broken) = match String::from_utf8(bytes) {
             Ok(text) => (text, None),
             // Kept as far as it can be shown, so that the mistake has a line and a column.
@@ -71,13 +117,19 @@ impl Sources {
         }
         let mut hashes = self.hashes.write().unwrap_or_else(PoisonError::into_inner);
         hashes.insert(shown.clone(), hash);
-        let file = FileId(u32::try_from(files.len()).unwrap_or(u32::MAX));
+        let source = |path: String| Source {
+            path,
+            text: text.into(),
+            vault,
+        };
+        let number = files.len();
         let Some(at) = broken else {
-            files.push((shown, text.into()));
-            return Ok(file);
+            files.push(source(shown));
+            return Ok(files[number].id(number));
         };
         let message = format!("{shown} is not UTF-8");
-        files.push((format!("{shown} (not UTF-8)"), text.into()));
+        files.push(source(format!("{shown} (not UTF-8)")));
+        let file = files[number].id(number);
         let at = u32::try_from(at).unwrap_or(u32::MAX);
         let span = Span {
             file,
@@ -86,6 +138,25 @@ impl Sources {
         };
         let wrong = Diagnostic::error("not-utf-8", message).at(span, "this byte");
         Err(wrong.help("save the file as UTF-8"))
+    }
+
+    /// Content of a file as it counts, and whether that was encrypted.
+    fn opened(&self, shown: &str, bytes: Vec<u8>) -> Result<(Vec<u8>, bool), Diagnostic> {
+        if !is_vault(&bytes) {
+            return Ok((bytes, false));
+        }
+        let wrong = |what: String, help: String| {
+            Diagnostic::error("vault-file", format!("{shown} cannot be decrypted: {what}"))
+                .help(help)
+        };
+        let text = String::from_utf8_lossy(&bytes);
+        let envelope =
+            Envelope::parse(&text).map_err(|e| wrong(e.to_string(), e.help().to_owned()))?;
+        let (plain, _) = self
+            .keyring()
+            .open(&envelope)
+            .map_err(|e| wrong(e.to_string(), e.help()))?;
+        Ok((plain.to_vec(), true))
     }
 
     /// A file and its documents. `Err`: everything that is wrong with it as YAML.

@@ -33,7 +33,7 @@ fn spans(node: &Node, file: &str, found: &mut Vec<String>) {
                 spans(value, file, found);
             }
         }
-        Kind::Value(_) => found.push(format!("value {text}")),
+        Kind::Value(_) | Kind::Encrypted(_) => found.push(format!("value {text}")),
     }
 }
 
@@ -95,7 +95,9 @@ fn what_is_wrong_is_told_with_its_place_and_the_rest_is_read() {
         ),
         (
             "a: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  61\nb: 1\n",
-            vec!["2:3 vault-string: an encrypted string cannot be read here"],
+            vec![
+                "2:3 vault-string: this string cannot be decrypted: it is damaged: its end or a part of it is missing",
+            ],
             "a b",
         ),
         (

@@ -149,7 +149,7 @@ fn the_check_finds_all_and_lets_templates_pass() {
 #[test]
 fn what_is_not_known_is_an_error_with_its_reason_and_a_secret_is_not_shown() {
     let span = super::Span {
-        file: super::FileId(0),
+        file: super::FileId::NOWHERE,
         start: 0,
         end: 0,
     };

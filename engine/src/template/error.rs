@@ -41,6 +41,8 @@ pub enum ErrorKind {
     Cycle,
     /// A value that only the run will know; the message says until when.
     Unknown,
+    /// A string that no vault password opens.
+    Vault,
     /// Anything else.
     Other,
 }

@@ -136,7 +136,7 @@ impl Engine {
             text
         };
         let span = Span {
-            file: FileId(u32::MAX),
+            file: FileId::NOWHERE,
             start: 0,
             end: 0,
         };

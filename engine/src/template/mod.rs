@@ -85,6 +85,13 @@ impl Engine {
         noted.extend(secrets);
     }
 
+    fn noted(&self, value: Value) -> Value {
+        let mut secrets = Vec::new();
+        value.secrets(&mut |secret| secrets.push(secret.to_owned()));
+        self.note(secrets);
+        value
+    }
+
     /// The texts of secrets that templates have used since this was asked last.
     #[must_use]
     pub fn used_secrets(&self) -> Vec<String> {
@@ -176,6 +183,17 @@ impl Engine {
                     }
                 }
             }
+            Kind::Encrypted(text) => match session::decrypted(text, node) {
+                Ok(value) => Kind::Value(self.noted(value)),
+                Err(error) => {
+                    errors.push(error);
+                    return None;
+                }
+            },
+            Kind::Scalar { .. } if node.span.file.is_secret() => {
+                let value = session::secret(crate::source::untyped(node));
+                Kind::Value(self.noted(value))
+            }
             Kind::Scalar { .. } | Kind::Value(_) => node.kind.clone(),
             Kind::Seq(items) => Kind::Seq(
                 items
@@ -236,6 +254,7 @@ impl Engine {
                 ));
             }
             Kind::Value(value) => return Ok(value.clone()),
+            Kind::Encrypted(text) => return session::decrypted(text, node),
             _ => {
                 return Err(TemplateError::new(
                     ErrorKind::Other,
@@ -431,7 +450,8 @@ impl Engine {
             }
             other => other,
         };
-        let value = if used.trace.is_secret() {
+        // What a template of a vault says by itself is as secret as what it looks up.
+        let value = if used.trace.is_secret() || node.span.file.is_secret() {
             self.note(used.trace.take_secrets());
             session::secret(value)
         } else {
@@ -522,7 +542,7 @@ impl io::Write for Limited {
 
 fn unknowns(node: &Node, errors: &mut Vec<TemplateError>) {
     match &node.kind {
-        Kind::Scalar { .. } => {}
+        Kind::Scalar { .. } | Kind::Encrypted(_) => {}
         Kind::Value(value) => errors.extend(
             value
                 .unknown()

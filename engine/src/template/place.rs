@@ -80,11 +80,20 @@ impl Place {
         match &self.root {
             Root::Node(node) => node.span,
             _ => Span {
-                file: FileId(u32::MAX),
+                file: FileId::NOWHERE,
                 start: 0,
                 end: 0,
             },
         }
+    }
+
+    /// What stands there is to be a secret: by its name, or because it was encrypted where it is written.
+    pub(super) fn is_secret(&self) -> bool {
+        let in_vault = |seen: &Seen<'_>| match seen {
+            Seen::Node(node) => node.span.file.is_secret(),
+            Seen::Value(_) => false,
+        };
+        self.secret || self.see().as_ref().is_some_and(in_vault)
     }
 
     pub(super) fn see(&self) -> Option<Seen<'_>> {
@@ -196,7 +205,7 @@ impl<'a> Seen<'a> {
                 Kind::Seq(items) => Seen::Node(items.get(step)?),
                 Kind::Map(entries) => Seen::Node(&entries.get(step)?.1),
                 Kind::Value(value) => return Seen::Value(value).at(step),
-                Kind::Scalar { .. } => return None,
+                Kind::Scalar { .. } | Kind::Encrypted(_) => return None,
             },
             Seen::Value(Value::List(items)) => Seen::Value(items.get(step)?),
             Seen::Value(Value::Map(map)) => Seen::Value(map.get_index(step)?.1),

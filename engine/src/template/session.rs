@@ -11,6 +11,7 @@ use super::scope::Scope;
 use super::{Engine, ErrorKind, TemplateError, convert, is_template};
 use crate::source::{Kind, Node, untyped};
 use crate::value::{Secret, Value};
+use crate::vault::Encrypted;
 
 /// Templates that lead to templates may be this deep; a chain that is deeper is taken for one without end.
 const DEEPEST: usize = 24;
@@ -69,15 +70,18 @@ impl Session {
         Some(found)
     }
 
-    /// Renders what stands at a place as far as it is one scalar.
+    /// Renders what stands at a place as far as it is one scalar. What is written there comes as it is, a number as a
+    /// number; whether it is secret, the place says.
     pub(super) fn outcome(self: &Arc<Self>, place: &Place) -> Outcome {
         let (node, text) = match place.see() {
             Some(Seen::Node(node)) => match &node.kind {
                 Kind::Scalar { text, .. } if is_template(text) => (node, text),
-                Kind::Scalar { .. } => {
-                    let value = untyped(node);
-                    let value = if place.secret { secret(value) } else { value };
-                    return Outcome::Value(Arc::new(value));
+                Kind::Scalar { .. } => return Outcome::Value(Arc::new(untyped(node))),
+                Kind::Encrypted(text) => {
+                    return match decrypted(text, node) {
+                        Ok(value) => Outcome::Value(Arc::new(value)),
+                        Err(error) => Outcome::Failed(Arc::new(error)),
+                    };
                 }
                 _ => return Outcome::Place(Box::new(place.clone())),
             },
@@ -141,7 +145,14 @@ impl Session {
     ) -> Result<Option<Value>, TemplateError> {
         let inner = match self.outcome(place) {
             Outcome::Place(inner) => inner,
-            Outcome::Value(value) => return Ok(Some((*value).clone())),
+            Outcome::Value(value) => {
+                let value = (*value).clone();
+                return Ok(Some(if place.is_secret() {
+                    secret(value)
+                } else {
+                    value
+                }));
+            }
             Outcome::Omit => return Ok(None),
             Outcome::Unknown(why) => return Ok(Some(Value::Unknown(why))),
             Outcome::Undefined(error) | Outcome::Failed(error) => return Err((*error).clone()),
@@ -249,6 +260,8 @@ impl Trace {
         match value {
             Value::Secret(secret) => happened.secrets.push(secret.expose().to_owned()),
             Value::Str(text) => happened.secrets.push(text.clone()),
+            Value::Int(number) => happened.secrets.push(number.to_string()),
+            Value::Float(number) => happened.secrets.push(convert::float(*number)),
             _ => {}
         }
     }
@@ -326,6 +339,17 @@ impl Trace {
 
     pub(super) fn cause_of(&self, shown: &str) -> Option<TemplateError> {
         self.lock().causes.get(shown).cloned()
+    }
+}
+
+/// The text of an encrypted string, or why there is none.
+pub(super) fn decrypted(text: &Encrypted, node: &Node) -> Result<Value, TemplateError> {
+    match text.open() {
+        Ok(text) => Ok(Value::Secret(text.clone())),
+        Err(shut) => {
+            let error = TemplateError::new(ErrorKind::Vault, shut.message.clone(), node.span);
+            Err(error.with_help(shut.help.clone()))
+        }
     }
 }
 

@@ -37,7 +37,8 @@ impl Look {
         match self.session.outcome(place) {
             Outcome::Place(inner) => self.view(*inner),
             Outcome::Value(value) => {
-                let inner = Place::of_value(value, place.shown.clone(), &place.scope);
+                let mut inner = Place::of_value(value, place.shown.clone(), &place.scope);
+                inner.secret = place.is_secret();
                 self.view(inner)
             }
             Outcome::Omit => Some(Jinja::from_object(Omit)),
@@ -75,7 +76,7 @@ impl Look {
                 Kind::Seq(_) => true,
                 Kind::Map(_) => false,
                 // Rendered before it came here.
-                Kind::Scalar { .. } | Kind::Value(_) => return None,
+                Kind::Scalar { .. } | Kind::Value(_) | Kind::Encrypted(_) => return None,
             },
             Seen::Value(value) => {
                 if place.secret && !matches!(value, Value::List(_) | Value::Map(_)) {

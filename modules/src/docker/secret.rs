@@ -24,7 +24,7 @@ const NO_SECRETS: [&str; 10] = [
 ];
 
 /// Values that are secrets by their look; the secret is the group `s`.
-const LOOKS: [&str; 7] = [
+const LOOKS: [&str; 12] = [
     // user:password@ in a URL, up to the last @ before the path; with a path-like password; a token as the user.
     r#"://[^\s:/?#@"']*:(?<s>[^\s"'/?#]+)@"#,
     r#"://[^\s:/?#@"']*:(?<s>[^\s"'@/?#]*[^\s"'@/?#0-9][^\s"'@/?#]*[/?#][^\s"'@]*)@"#,
@@ -34,6 +34,12 @@ const LOOKS: [&str; 7] = [
     // Hashes of passwords, and signed tokens.
     r#"(?<s>\$+(?:apr1|2[abxy]?|1|5|6|y|argon2[a-z]*)\$[^\s:,"']+)"#,
     r"\b(?<s>eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]+\.[A-Za-z0-9_\-]*)",
+    // Programs that take a password behind a short option; numbers behind a colon are a user's group.
+    r#"(?:^|[\s"'])(?:-u|-U|--user|--proxy-user)[=\s]?["']?[^\s:"'=]+:(?<s>[^\s"']*[^\s"'0-9][^\s"']*)"#,
+    r#"(?:mysql|mariadb)[a-z\-]*\b[^|;&\n]*?\s-p(?<s>[^\s"'|;&]+)"#,
+    r#"\bsshpass\s+-p\s*["']?(?<s>[^\s"']+)"#,
+    r#"\bredis-cli\b[^|;&\n]*?\s-a\s*["']?(?<s>[^\s"']+)"#,
+    r#"\bldap[a-z]+\b[^|;&\n]*?\s-w\s*["']?(?<s>[^\s"']+)"#,
 ];
 
 /// A name and what leads to its value: `=`, `: `, a quoted name and a colon, or a blank after an option.
@@ -183,13 +189,41 @@ pub fn masked_words(words: &[&str]) -> Vec<String> {
     let mut shown: Vec<String> = Vec::new();
     for (at, word) in words.iter().enumerate() {
         let after = at.checked_sub(1).map_or("", |before| words[before]);
-        shown.push(if is_option(after) && !word.starts_with('-') {
+        shown.push(if let Some(part) = of_program(words, at) {
+            format!("{}{MASK}{}", &word[..part.start], &word[part.end..])
+        } else if is_option(after) && !word.starts_with('-') {
             masked(after, word)
         } else {
             masked_text(word)
         });
     }
     shown
+}
+
+/// The part of a word that is a secret to the program before it: what stands behind its short option.
+fn of_program(words: &[&str], at: usize) -> Option<Range<usize>> {
+    let line = words.get(..=at)?.join(" ");
+    let own = line.len() - words.get(at)?.len();
+    // The last five are those of programs.
+    let programs = PATTERNS.looks.get(LOOKS.len() - 5..)?;
+    let mut found = programs.iter().flat_map(|look| look.captures_iter(&line));
+    let part = found.find_map(|captures| captures.name("s").filter(|s| s.start() >= own))?;
+    Some(part.start() - own..part.end() - own)
+}
+
+/// A setting that is no text, with all that may be a secret in it masked.
+#[must_use]
+pub fn masked_json(name: &str, value: &Json) -> Json {
+    match value {
+        Json::String(text) => Json::String(masked(name, text)),
+        Json::Array(items) => Json::Array(items.iter().map(|i| masked_json(name, i)).collect()),
+        Json::Object(map) => Json::Object(
+            map.iter()
+                .map(|(k, v)| (k.clone(), masked_json(k, v)))
+                .collect(),
+        ),
+        other => other.clone(),
+    }
 }
 
 /// An option whose value is a word of its own, and a secret.
@@ -220,6 +254,16 @@ fn in_value(name: &str, value: &str, found: &mut Vec<String>) {
     }
 }
 
+/// Secrets among settings: options of a log driver, the line that looks whether a container is healthy.
+fn in_json(name: &str, value: &Json, found: &mut Vec<String>) {
+    match value {
+        Json::String(text) => in_value(name, text, found),
+        Json::Array(items) => items.iter().for_each(|item| in_json(name, item, found)),
+        Json::Object(map) => map.iter().for_each(|(k, v)| in_json(k, v, found)),
+        _ => {}
+    }
+}
+
 /// All that may be secrets of a container, each without what stands around it.
 #[must_use]
 pub fn of(state: &ContainerState) -> Vec<String> {
@@ -228,6 +272,12 @@ pub fn of(state: &ContainerState) -> Vec<String> {
     for (name, value) in named.iter().flatten() {
         in_value(name, value, &mut found);
     }
+    in_json("", &state.host, &mut found);
+    in_json(
+        "",
+        state.own.get("Healthcheck").unwrap_or(&Json::Null),
+        &mut found,
+    );
     for key in ["Cmd", "Entrypoint"] {
         let words = state.own.get(key).and_then(Json::as_array);
         let words: Vec<&str> = words
@@ -237,7 +287,9 @@ pub fn of(state: &ContainerState) -> Vec<String> {
             .collect();
         for (at, word) in words.iter().enumerate() {
             let after = at.checked_sub(1).map_or("", |before| words[before]);
-            if is_option(after) && !word.starts_with('-') {
+            if let Some(part) = of_program(&words, at) {
+                found.push(word[part].to_owned());
+            } else if is_option(after) && !word.starts_with('-') {
                 in_value(after, word, &mut found);
             } else {
                 in_text(word, &mut found);

@@ -57,7 +57,7 @@ fn names_of_secrets() {
 }
 
 /// Variables, labels and command lines, with `…` where the secret stands.
-const HOLDERS: [(&str, &str); 25] = [
+const HOLDERS: [(&str, &str); 30] = [
     ("DB_PWD", "…"),
     ("traefik.auth", "…"),
     ("JAVA_OPTS", "-Xmx1g -Dpw=… -Dx=y"),
@@ -89,6 +89,11 @@ const HOLDERS: [(&str, &str); 25] = [
     ("SENTRY_DSN", "https://…@sentry/1"),
     ("LINE", "PGPASSWORD=… psql -h db"),
     ("LINE", "export PGPASSWORD=\"…\"; psql"),
+    ("LINE", "curl -fsS -u me:… http://db/"),
+    ("LINE", "mysqladmin -uroot -p… ping"),
+    ("LINE", "sshpass -p … ssh db"),
+    ("LINE", "redis-cli -h db -a … ping"),
+    ("LINE", "ldapsearch -x -w … -b dc=x"),
 ];
 
 fn container(key: &str, value: &Json) -> ContainerState {
@@ -97,6 +102,38 @@ fn container(key: &str, value: &Json) -> ContainerState {
         own: json!({key: value}),
         ..ContainerState::default()
     }
+}
+
+#[test]
+fn options_of_programs_and_of_log_drivers_are_known_word_by_word() {
+    for words in [
+        &["mysql", "-uroot", "-pgeheim/wort", "db"][..],
+        &["/usr/bin/curl", "-u", "me:geheim/wort", "http://x"],
+        &["redis-cli", "-a", "geheim/wort"],
+        &["ldapwhoami", "-x", "-w", "geheim/wort"],
+    ] {
+        let read = container("Cmd", &json!(words));
+        let text = spec::text(&read);
+        assert!(!text.contains(SECRET) && text.contains(MASK), "{text}");
+        assert_eq!(of(&read), [SECRET]);
+    }
+    // A user and a group, and what other programs mean by `-p`.
+    for words in [&["gosu", "-u", "1000:1000"][..], &["mkdir", "-p/srv/x"]] {
+        assert!(!spec::text(&container("Cmd", &json!(words))).contains(MASK));
+    }
+    let read = ContainerState {
+        exists: true,
+        host: json!({"LogConfig": {"Type": "splunk", "Config": {"splunk-token": SECRET, "tag": "arc-log"}}}),
+        own: json!({"Healthcheck": {"Test": ["CMD-SHELL", format!("curl -u me:{SECRET} http://x")]}}),
+        ..ContainerState::default()
+    };
+    assert!(!spec::text(&read).contains(SECRET));
+    assert_eq!(of(&read), [SECRET]);
+    let shown = masked_json("LogConfig", read.host.get("LogConfig").unwrap()).to_string();
+    assert!(
+        !shown.contains(SECRET) && shown.contains("arc-log"),
+        "{shown}"
+    );
 }
 
 #[test]

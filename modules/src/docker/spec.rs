@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value as Json;
 
 use super::desired::{OURS, desired};
-use super::secret::{difference, masked, masked_words};
+use super::secret::{difference, masked, masked_json, masked_words};
 use super::state::{ContainerState, ContainerWant, Mount, Wanted};
 
 /// What differs between what it is and what it shall be.
@@ -230,7 +230,7 @@ fn same(a: &Json, b: &Json) -> bool {
 fn plain(key: &str, value: &Json) -> String {
     let words = |list: &[Json]| {
         let words: Vec<&str> = list.iter().filter_map(Json::as_str).collect();
-        words.join(" ")
+        masked_words(&words).join(" ")
     };
     match (key, value) {
         ("RestartPolicy", Json::Null) => "no".to_owned(),
@@ -252,9 +252,9 @@ fn plain(key: &str, value: &Json) -> String {
             masked_words(&words).join(" ")
         }
         ("PortBindings", Json::Object(map)) => list(&ports_of(map)),
-        (_, Json::String(s)) => s.clone(),
+        (_, Json::String(s)) => masked(key, s),
         (_, Json::Array(items)) => words(items),
-        (_, other) => other.to_string(),
+        (_, other) => masked_json(key, other).to_string(),
     }
 }
 

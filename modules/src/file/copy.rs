@@ -56,6 +56,9 @@ pub struct CopyArgs {
     /// Links below a directory are copied as what they point to on the controller. Accepted for Ansible's sake.
     #[serde(default)]
     pub local_follow: Option<bool>,
+    /// Decrypt files on the controller that are vaults. Default: yes. Read by the engine when it reads them.
+    #[serde(default = "yes")]
+    pub decrypt: bool,
     /// SHA-1 that the source must have.
     pub checksum: Option<String>,
 }
@@ -236,7 +239,9 @@ impl Item {
     }
 
     fn local(file: &LocalFile) -> Self {
-        Self::of(source(&file.content, Some(&file.path)), file.mode)
+        // What was decrypted lies nowhere on the controller that it could be read from later.
+        let path = (!file.secret).then_some(file.path.as_path());
+        Self::of(source(&file.content, path), file.mode)
     }
 }
 

@@ -128,6 +128,7 @@ fn local_files() -> LocalFiles {
         content: Bytes::copy_from_slice(text.as_bytes()),
         mode,
         entries: None,
+        secret: false,
     };
     let tree = LocalFile {
         entries: Some(BTreeMap::from([

@@ -12,7 +12,7 @@ use runbook_engine::resource::{
 use runbook_engine::transport::quote::word;
 use runbook_engine::world::Predicted;
 
-use super::masking::{mask_private_keys, private_key_lines};
+use super::masking::{masked, secrets};
 use super::state::{CONTENT_LIMIT, Content, FileKey, FileState, FileWant, join, parent, tidy};
 use super::write;
 
@@ -194,7 +194,7 @@ impl Kind for FileKind {
     fn secrets(&self, state: &FileState) -> Vec<String> {
         state
             .bytes()
-            .map(|b| private_key_lines(&String::from_utf8_lossy(b)))
+            .map(|b| secrets(&String::from_utf8_lossy(b)))
             .unwrap_or_default()
     }
 
@@ -484,7 +484,7 @@ fn text_of(state: &FileState) -> String {
         return short("large");
     }
     match std::str::from_utf8(content) {
-        Ok(text) if !text.contains('\0') => mask_private_keys(text),
+        Ok(text) if !text.contains('\0') => masked(text),
         _ => short("binary"),
     }
 }

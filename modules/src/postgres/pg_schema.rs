@@ -530,6 +530,7 @@ mod tests {
             content: content.to_owned().into(),
             mode: 0o644,
             entries: None,
+            secret: false,
         }
     }
 

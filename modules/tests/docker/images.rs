@@ -78,6 +78,7 @@ async fn an_archive_is_loaded_once_and_other_content_is_seen() {
             content: Bytes::new(),
             mode: 0o600,
             entries: None,
+            secret: false,
         },
     )]
     .into();

@@ -65,6 +65,7 @@ impl Case {
                 content: content.clone().into(),
                 mode: 0o644,
                 entries: None,
+                secret: false,
             };
             match path
                 .split_once('/')
@@ -79,6 +80,7 @@ impl Case {
                         content: Vec::new().into(),
                         mode: 0o755,
                         entries: Some(BTreeMap::new()),
+                        secret: false,
                     });
                     if let Some(entries) = &mut folder.entries {
                         entries.insert(name.to_owned(), file(name));

@@ -195,6 +195,7 @@ pub fn local(path: &Path) -> LocalFile {
             content: Bytes::new(),
             mode: 0o755,
             entries: Some(entries),
+            secret: false,
         };
     }
     LocalFile {
@@ -202,5 +203,6 @@ pub fn local(path: &Path) -> LocalFile {
         content: std::fs::read(path).unwrap().into(),
         mode: 0o644,
         entries: None,
+        secret: false,
     }
 }

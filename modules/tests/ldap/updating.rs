@@ -61,6 +61,7 @@ pub fn files(data: &Path) -> LocalFiles {
             content: VENDOR.into(),
             mode: 0o644,
             entries: None,
+            secret: false,
         },
     );
     let folder = LocalFile {
@@ -68,6 +69,7 @@ pub fn files(data: &Path) -> LocalFiles {
         content: Default::default(),
         mode: 0o755,
         entries: Some(entries),
+        secret: false,
     };
     [("ldap".to_owned(), folder)].into()
 }
@@ -662,6 +664,7 @@ async fn plain_files_groups_and_the_socket() {
             content: text.to_owned().into(),
             mode: 0o644,
             entries: None,
+            secret: false,
         };
         (name.to_owned(), file)
     };

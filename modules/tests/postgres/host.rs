@@ -187,5 +187,6 @@ pub fn local(path: &Path) -> LocalFile {
         content,
         mode: 0o644,
         entries,
+        secret: false,
     }
 }

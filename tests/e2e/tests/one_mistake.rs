@@ -108,7 +108,7 @@ fn what_stands_in_a_file_that_cannot_be_read_is_not_undefined() -> Result<()> {
     - debug: {msg: '{{ in_there }}'}
 ";
     scene.write("p.yaml", playbook)?;
-    let encrypted = ["this file is encrypted with Ansible Vault"];
+    let encrypted = ["vaulted.yaml cannot be decrypted: it is damaged"];
     told(&scene, &["p.yaml", "-i", "localhost,"], &encrypted)?;
     let web = "- hosts: web\n  tasks:\n    - debug: {msg: '{{ in_there }}'}\n";
     scene.write("web.yaml", web)?;
@@ -123,5 +123,6 @@ fn what_stands_in_a_file_that_cannot_be_read_is_not_undefined() -> Result<()> {
         "whole/group_vars/web.yaml",
         "$ANSIBLE_VAULT;1.1;AES256\n6162\n",
     )?;
+    let encrypted = ["web.yaml cannot be decrypted: it is damaged"];
     told(&scene, &["web.yaml", "-i", "whole"], &encrypted)
 }

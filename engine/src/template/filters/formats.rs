@@ -437,6 +437,9 @@ fn from_yaml(source: &str) -> Result<Vec<Value>, Error> {
     let sources = crate::source::Sources::new();
     let file = sources.add("from_yaml", source.to_owned());
     match crate::source::parse(&sources, file) {
+        Ok(documents) if documents.iter().any(crate::source::Node::holds_encrypted) => Err(bad(
+            "a text behind `!vault` is decrypted in files of variables only".to_owned(),
+        )),
         Ok(documents) => Ok(documents
             .iter()
             .map(|node| convert::to_jinja(&crate::source::untyped(node)))

@@ -99,6 +99,12 @@ fn found(
                     .read(path)
                     .map(|text| text.to_string())
                     .map_err(|e| bad(format!("{} cannot be read: {e}", path.display())))?;
+                if crate::vault::is_vault(content.as_bytes()) {
+                    return Err(bad(format!(
+                        "{} is encrypted, and a lookup decrypts nothing; make it a variable, or copy it with `copy`",
+                        path.display()
+                    )));
+                }
                 if right {
                     content.truncate(content.trim_end().len());
                 }

@@ -170,9 +170,12 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("json_query", "use `selectattr`, `map` and `first`"),
     (
         "vault",
-        "vault files are not read by this version; give the secret with `-e @FILE`",
+        "`runbook vault encrypt_string` makes an encrypted string",
     ),
-    ("unvault", "files from Ansible Vault are read as they are"),
+    (
+        "unvault",
+        "files from Ansible Vault are decrypted where they are read",
+    ),
     (
         "realpath",
         "a link of the controller is not resolved; use the path that is meant",

@@ -83,21 +83,15 @@ impl Archive {
     /// # Errors
     /// It ends with another exit code, or prints what is no event.
     pub fn runbook(&self, args: &[&str], code: i32) -> Result<Played> {
-        let inventory = self.inventory.display().to_string();
-        let mut all = args.to_vec();
-        all.extend(["-i", &inventory]);
-        self.call(&all, code)
-    }
-
-    /// Calls the program as its users do.
-    ///
-    /// # Errors
-    /// It ends with another exit code, or prints what is no event.
-    pub fn call(&self, args: &[&str], code: i32) -> Result<Played> {
-        self.say(&format!("$ runbook {}", args.join(" ")));
+        self.say(&format!(
+            "$ runbook {} -i {}",
+            args.join(" "),
+            self.inventory.display()
+        ));
         let output = Command::new(&self.program)
             .args(args)
-            .args(["--output", "json"])
+            .args(["--output", "json", "-i"])
+            .arg(&self.inventory)
             .current_dir(Lab::project())
             .env("RUNBOOK_STATE", self.state.path())
             .env("RUNBOOK_KEY_FILE", self.state.path().join("journal.key"))

@@ -85,15 +85,6 @@ impl Played {
         started.get("run")?.as_str().map(str::to_owned)
     }
 
-    /// The resources that are not as a plan found them.
-    #[must_use]
-    pub fn drift(&self) -> Vec<String> {
-        let drifted = self.events.iter().filter(|e| e["event"] == "drifted");
-        drifted
-            .filter_map(|e| e["resource"].as_str().map(str::to_owned))
-            .collect()
-    }
-
     /// What finished tasks note for a person.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
