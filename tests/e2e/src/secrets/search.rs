@@ -102,7 +102,7 @@ fn forms(secret: &str) -> Vec<(&'static str, Vec<u8>)> {
     found.push(("in JSON", json.into_bytes()));
     found.push((
         "in JSON within JSON",
-        twice[1..twice.len() - 1].as_bytes().to_vec(),
+        twice.as_bytes()[1..twice.len() - 1].to_vec(),
     ));
     found.push((
         "quoted for a shell",
