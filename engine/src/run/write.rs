@@ -82,7 +82,9 @@ impl Settle<'_> {
         settled.kept.extend(writing.kept);
         settled.kept.extend(kept);
         settled.running = self.running(changes, failed.is_some());
-        self.written(journal, &settled.kept, failed.as_ref())?;
+        if !(is_half_done(failed.as_ref()) && settled.kept.is_empty()) {
+            self.written(journal, &settled.kept, failed.as_ref())?;
+        }
         Ok(match failed {
             None => self.agrees(reach, probe, changes).await.map(|failure| {
                 Done::settled(Settled {
@@ -292,6 +294,12 @@ impl Settle<'_> {
                 .for_each(|key| base.written(&self.shared.registry, key));
         }
     }
+}
+
+/// It failed and could not take itself back, as where a server was gone in the middle: how far it came has to be read by
+/// who goes on, so nothing more stands in the journal, as with a write that was cut off.
+fn is_half_done(failed: Option<&WriteError>) -> bool {
+    matches!(failed, Some(WriteError::Failed { left: Some(_), .. }))
 }
 
 /// As the journal has it.
