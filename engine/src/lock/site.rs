@@ -42,6 +42,8 @@ pub struct Locks {
     controller: Sync<Option<Taken>>,
     verdicts: Sync<HashMap<String, Arc<OnceCell<Result<(), Arc<Blocked>>>>>>,
     machines: Mutex<BTreeMap<String, Machine>>,
+    /// What could not be given back, by host.
+    left: Sync<Vec<(String, String)>>,
 }
 
 /// What a task passes before it writes.
@@ -85,6 +87,7 @@ impl Locks {
             controller: Sync::new(Some(controller)),
             verdicts: Sync::default(),
             machines: Mutex::default(),
+            left: Sync::default(),
         }
     }
 
@@ -219,6 +222,14 @@ impl Locks {
 
     /// The run has ended: everything is given back. Gives what could not be, a line for a person each.
     pub async fn release(&self, fleet: &Fleet) -> Vec<(String, String)> {
+        self.leave_machines(fleet).await;
+        drop(lock(&self.controller).take());
+        std::mem::take(&mut *lock(&self.left))
+    }
+
+    /// Nothing more is written: the machines are given back before the journal says that the run has ended. Killed in
+    /// between, it has not ended, and whoever goes on with it takes them again.
+    pub async fn leave_machines(&self, fleet: &Fleet) {
         let held = std::mem::take(&mut *self.machines.lock().await);
         let all = held.into_values().map(|machine| async move {
             let host = machine.host;
@@ -230,9 +241,8 @@ impl Locks {
             );
             Some((host, message))
         });
-        let left = join_all(all).await.into_iter().flatten().collect();
-        drop(lock(&self.controller).take());
-        left
+        let left: Vec<_> = join_all(all).await.into_iter().flatten().collect();
+        lock(&self.left).extend(left);
     }
 
     async fn release_one(&self, fleet: &Fleet, host: &str) -> Result<(), HostError> {

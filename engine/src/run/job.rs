@@ -69,6 +69,9 @@ pub trait Job: Send + Sync {
         }
         // Once the end of the run is in the journal nobody comes back for it.
         self.shared().fleet.tidy().await;
+        if let Some(locks) = self.shared().locks().filter(|_| !self.shared().is_back()) {
+            locks.leave_machines(&self.shared().fleet).await;
+        }
         let tally = counted.take();
         let hosts = tally.iter().map(|(host, by)| {
             let words = by.iter().map(|(status, n)| (status.word().to_owned(), *n));

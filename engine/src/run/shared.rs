@@ -270,6 +270,12 @@ impl Shared {
         self.locks.get()
     }
 
+    /// Does it take back the run around it?
+    #[must_use]
+    pub fn is_back(&self) -> bool {
+        self.is_back
+    }
+
     /// What a task passes before it writes.
     #[must_use]
     pub fn gate(&self) -> Option<Gate<'_>> {
