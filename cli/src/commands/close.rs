@@ -43,7 +43,7 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
     let entries = journal.read(&run)?;
     if kept.is_empty() {
         report::note(&format!("run {run} keeps nothing aside"));
-        if ended_well(&entries) {
+        if ended(&entries) {
             return Ok(exit::DONE);
         }
     }
@@ -88,7 +88,7 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
     };
     interrupts.writing();
     let code = remove(&gate, &journal, &run, hosts.become_, kept).await;
-    // A run that did not end well has left copies of its journal.
+    // A run that was cut off has left copies of its journal.
     copies::remove(&fleet, &run, entries.iter().filter_map(Entry::acts_on)).await;
     for (host, message) in locks.release(&fleet).await {
         report::note(&format!("{host}: {message}"));
@@ -134,12 +134,15 @@ async fn remove(
     Ok(code)
 }
 
-/// It came to a good end, which removes what it needed for going on.
-fn ended_well(entries: &[Entry]) -> bool {
-    entries
-        .iter()
-        .rev()
-        .any(|e| matches!(&e.record, Record::RunFinished { summary } if summary.is_good()))
+/// It came to an end, which removes what was needed for going on.
+fn ended(entries: &[Entry]) -> bool {
+    let last = entries.iter().rev().find(|e| {
+        matches!(
+            e.record,
+            Record::RunStarted { .. } | Record::RunResumed { .. } | Record::RunFinished { .. }
+        )
+    });
+    last.is_some_and(|e| matches!(e.record, Record::RunFinished { .. }))
 }
 
 /// The last run that keeps something aside; else the last one.

@@ -155,7 +155,7 @@ async fn from_host(
             Some(run) => run.clone(),
             None => {
                 return wrong(format!(
-                    "there is no copy of a run on {host}; runs that ended well leave none"
+                    "there is no copy of a run on {host}; runs that came to an end leave none"
                 ));
             }
         },

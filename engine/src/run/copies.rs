@@ -2,7 +2,8 @@
 //!
 //! Each host has the records of its own site, sealed as they are in the journal. Before something is written to a host,
 //! the records that its copy has not are appended to it; so what was begun there stands in its own copy, and the copies
-//! of a site together hold all that its run has begun. A copy goes when its run has come to a good end.
+//! of a site together hold all that its run has begun. A copy goes when its run has come to an end: then
+//! this machine goes on with it, if anybody does.
 //!
 //! A copy is a text, a JSON object a line ([`Raw`]), in `BASE/RUN.journal` of the user who logs in (`BASE` as for
 //! commands, [`crate::transport::command`]). A line that did not arrive whole is left out by its reader, and comes again.

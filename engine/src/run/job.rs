@@ -81,12 +81,10 @@ pub trait Job: Send + Sync {
             hosts: hosts.collect(),
             interrupted: self.shared().interrupted(),
         };
-        if summary.is_good() {
-            // Nobody goes on with it: its copies have served their purpose.
-            let entries = journal.read(&run)?;
-            let hosts: BTreeSet<String> = entries.iter().filter_map(Entry::acts_on).collect();
-            copies::remove(&self.shared().fleet, &run, hosts).await;
-        }
+        // This machine goes on with it, if anybody does: the copies have served their purpose.
+        let entries = journal.read(&run)?;
+        let hosts: BTreeSet<String> = entries.iter().filter_map(Entry::acts_on).collect();
+        copies::remove(&self.shared().fleet, &run, hosts).await;
         journal.append(&run, "", "", &Record::RunFinished { summary })?;
         Ok(tally)
     }
