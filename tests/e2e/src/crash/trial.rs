@@ -348,7 +348,11 @@ fn finish(
             args.extend(more.iter().map(String::as_str));
             let resumed = Going::start(other, &[], &args)?.end()?;
             if resumed.err.contains("there is no copy of a run") {
-                // It was killed before it had reached the host: who comes from elsewhere begins.
+                // It was killed before it had begun anything on the host, perhaps with the lock in its hands: who comes
+                // from elsewhere gives that back as the message says, and begins.
+                let inventory = more.iter().skip_while(|word| *word != "-i").nth(1);
+                let inventory = inventory.context("no inventory is named")?;
+                Going::start(other, &[], &["unlock", "-i", inventory, "-y"])?.end()?;
                 call(other, &words(&stage.play()), reference.code)?;
             } else if resumed.code != Some(reference.code) {
                 bail!(
