@@ -200,6 +200,12 @@ impl ActionKind for Export {
     ) -> Result<Outcome, ActionError> {
         if let Some(text) = written_before(host, &call.dest).await? {
             // There was no such file when this was begun, and it appears only when it is whole.
+            if !is_export_of(&call.base, &text) {
+                return Err(ActionError::Failed(format!(
+                    "{} is there by now and is no export of {}; an export is never written over another file",
+                    call.dest, call.base
+                )));
+            }
             return Ok(outcome(call, &text, entries_in(&text)));
         }
         let entries = subtree(host, call).await?;
@@ -264,6 +270,14 @@ async fn written_before(host: &Target, dest: &str) -> Result<Option<Vec<u8>>, Ho
     let mut text = Vec::new();
     host.fetch(dest, &mut text).await?;
     Ok(Some(text))
+}
+
+/// Does it hold the entries of this base? The base itself comes first.
+fn is_export_of(base: &str, text: &[u8]) -> bool {
+    let first = parse(text)
+        .ok()
+        .and_then(|records| records.into_iter().next());
+    first.is_some_and(|record| record.dn.eq_ignore_ascii_case(base))
 }
 
 fn entries_in(text: &[u8]) -> usize {
