@@ -1,17 +1,15 @@
 //! Do what a plan says.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::Context as _;
+use runbook_engine::run::exit;
 use runbook_engine::run::plan::SavedPlan;
-use runbook_engine::run::{Runner, exit};
 
-use super::play::warm_users;
-use crate::call::Ready;
+use super::play;
 use crate::conduct::{self, Approval, Origin, Output, RunArgs, Setting};
 use crate::request::Request;
-use crate::{planned, prompts, report};
+use crate::{planned, report};
 
 /// Do exactly what a plan says, where the hosts are as it found them.
 ///
@@ -76,26 +74,19 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
     hosts.private_key = private_key.or(hosts.private_key.take());
     hosts.forks = args.forks.unwrap_or(hosts.forks).max(1);
     hosts.verbose = args.verbose;
-    let Ready {
-        inventory,
-        mut compiled,
-        tools,
-    } = match request.compile()? {
+    let ready = match request.compile()? {
         Ok(ready) => ready,
         Err(code) => return Ok(code),
     };
-    if refuse_files(&head.other_than(&tools.sources.hashes())) {
+    if refuse_files(&head.other_than(&ready.tools.sources.hashes())) {
         return Ok(exit::DRIFT);
     }
-    prompts::ask(&mut compiled.program)?;
     let setting = Setting {
-        warm: warm_users(&compiled.program, &request.hosts),
         planned: Some((head.id.clone(), head.made.clone())),
         ..Setting::default()
     };
-    let (shared, interrupts) =
-        conduct::shared(&inventory, compiled.hosts, &tools, &request.hosts, setting)?;
-    let runner = Runner::new(shared.clone(), Arc::new(compiled.program));
+    let (runner, interrupts) = play::runner(ready, &request.hosts, setting)?;
+    let shared = &runner.shared;
     let run = RunArgs {
         diff: args.diff,
         yes: true,

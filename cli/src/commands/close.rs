@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 
-use runbook_engine::journal::{Entry, Journal, Record};
+use runbook_engine::journal::{self, Entry, Journal, Record};
 use runbook_engine::lock::{Gate, Refusal};
 use runbook_engine::resource::Kept;
 use runbook_engine::rollback::Told;
@@ -43,7 +43,8 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
     let entries = journal.read(&run)?;
     if kept.is_empty() {
         report::note(&format!("run {run} keeps nothing aside"));
-        if ended(&entries) {
+        // Its end has removed what was needed for going on.
+        if journal::ending(&entries).is_some() {
             return Ok(exit::DONE);
         }
     }
@@ -132,17 +133,6 @@ async fn remove(
         }
     }
     Ok(code)
-}
-
-/// It came to an end, which removes what was needed for going on.
-fn ended(entries: &[Entry]) -> bool {
-    let last = entries.iter().rev().find(|e| {
-        matches!(
-            e.record,
-            Record::RunStarted { .. } | Record::RunResumed { .. } | Record::RunFinished { .. }
-        )
-    });
-    last.is_some_and(|e| matches!(e.record, Record::RunFinished { .. }))
 }
 
 /// The last run that keeps something aside; else the last one.

@@ -6,14 +6,14 @@ use runbook_engine::journal::NodeStatus;
 use runbook_engine::rollback::{Told, left, look};
 use runbook_engine::run::event::{Event, now};
 use runbook_engine::run::plan::Drift;
-use runbook_engine::run::{Job, Plan, Runner, Tally, exit};
+use runbook_engine::run::{Job, Plan, Tally, exit};
 use runbook_engine::source::Sources;
 
-use super::play::warm_users;
+use super::play;
 use crate::call::{self, ChoiceArgs, HostArgs, Ready};
 use crate::conduct::{self, Output, RunArgs, Setting};
 use crate::request::{Request, What};
-use crate::{planned, prompts, report};
+use crate::{planned, report};
 
 /// Show what is not as a playbook says, or, without one, what has changed since a run left.
 ///
@@ -51,24 +51,17 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
 
 async fn from_playbook(args: Args) -> anyhow::Result<u8> {
     let request = Request::new(&args.hosts, args.choice, What::Play(args.playbooks));
-    let Ready {
-        inventory,
-        mut compiled,
-        tools,
-    } = match request.compile()? {
+    let ready = match request.compile()? {
         Ok(ready) => ready,
         Err(code) => return Ok(code),
     };
-    prompts::ask(&mut compiled.program)?;
     let setting = Setting {
         check: true,
-        warm: warm_users(&compiled.program, &request.hosts),
         looks: true,
         ..Setting::default()
     };
-    let (shared, _interrupts) =
-        conduct::shared(&inventory, compiled.hosts, &tools, &request.hosts, setting)?;
-    let runner = Runner::new(shared.clone(), Arc::new(compiled.program));
+    let (runner, _interrupts) = play::runner(ready, &request.hosts, setting)?;
+    let shared = &runner.shared;
     let plan = runner.plan().await?;
     shared.fleet.close().await;
     let code = runner.exit_code(&planned::tally(&plan), args.detailed_exitcode);

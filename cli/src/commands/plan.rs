@@ -1,15 +1,14 @@
 //! Show what a playbook would do, and keep it as a plan.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use runbook_engine::run::{Job, Runner, exit};
+use runbook_engine::run::{Job, exit};
 
-use super::play::warm_users;
-use crate::call::{ChoiceArgs, HostArgs, Ready};
-use crate::conduct::{self, Output, Setting};
+use super::play;
+use crate::call::{ChoiceArgs, HostArgs};
+use crate::conduct::{Output, Setting};
 use crate::request::{Request, What};
-use crate::{planned, prompts, report};
+use crate::{planned, report};
 
 /// Show what a playbook would do, and keep it as a plan.
 ///
@@ -41,23 +40,16 @@ pub struct Args {
 
 pub async fn run(args: Args) -> anyhow::Result<u8> {
     let request = Request::new(&args.hosts, args.choice, What::Play(args.playbooks));
-    let Ready {
-        inventory,
-        mut compiled,
-        tools,
-    } = match request.compile()? {
+    let ready = match request.compile()? {
         Ok(ready) => ready,
         Err(code) => return Ok(code),
     };
-    prompts::ask(&mut compiled.program)?;
     let setting = Setting {
         check: true,
-        warm: warm_users(&compiled.program, &request.hosts),
         ..Setting::default()
     };
-    let (shared, _interrupts) =
-        conduct::shared(&inventory, compiled.hosts, &tools, &request.hosts, setting)?;
-    let runner = Runner::new(shared.clone(), Arc::new(compiled.program));
+    let (runner, _interrupts) = play::runner(ready, &request.hosts, setting)?;
+    let shared = &runner.shared;
     let plan = runner.plan().await?;
     shared.fleet.close().await;
     if shared.interrupted() {
@@ -70,7 +62,7 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
         Output::Text => report::say(&report::plan::show(&plan, args.diff)),
     }
     if let Some(out) = &args.out {
-        planned::write(&planned::make(&request, plan, &shared)?, out)?;
+        planned::write(&planned::make(&request, plan, shared)?, out)?;
         report::note(&format!(
             "The plan is in {0}. `runbook apply {0}` does exactly this.",
             out.display()

@@ -8,6 +8,7 @@ use runbook_engine::source::truth_of;
 
 use crate::call::{ChoiceArgs, HostArgs, Ready};
 use crate::conduct::{self, Going, Origin, RunArgs, Setting, conduct};
+use crate::interrupt::Interrupts;
 use crate::request::{Request, What};
 use crate::{prompts, report};
 
@@ -66,32 +67,50 @@ pub async fn carry_out(
     run: &RunArgs,
     going: Option<Going>,
 ) -> anyhow::Result<u8> {
+    let ready = match request.compile()? {
+        Ok(ready) => ready,
+        Err(code) => return Ok(code),
+    };
+    let hosts = &request.hosts;
+    let setting = Setting {
+        check: run.check,
+        going,
+        ..Setting::default()
+    };
+    let (runner, interrupts) = runner(ready, hosts, setting)?;
+    let origin = Origin::of(&request)?;
+    let code = conduct(&runner, run, hosts.verbose, origin, &interrupts).await?;
+    runner.shared.fleet.close().await;
+    Ok(code)
+}
+
+/// A runner of what was compiled; nobody is connected yet. What its plays want to be asked for is asked here. The users
+/// of `setting` are found in the program.
+///
+/// # Errors
+/// Something was to be asked for, and there is no terminal.
+pub fn runner(
+    ready: Ready,
+    hosts: &HostArgs,
+    setting: Setting,
+) -> anyhow::Result<(Runner, Interrupts)> {
     let Ready {
         inventory,
         mut compiled,
         tools,
-    } = match request.compile()? {
-        Ok(ready) => ready,
-        Err(code) => return Ok(code),
-    };
+    } = ready;
     prompts::ask(&mut compiled.program)?;
-    let hosts = &request.hosts;
     let setting = Setting {
-        check: run.check,
         warm: warm_users(&compiled.program, hosts),
-        going,
-        ..Setting::default()
+        ..setting
     };
     let (shared, interrupts) = conduct::shared(&inventory, compiled.hosts, &tools, hosts, setting)?;
-    let runner = Runner::new(shared.clone(), Arc::new(compiled.program));
-    let origin = Origin::of(&request)?;
-    let code = conduct(&runner, run, hosts.verbose, origin, &interrupts).await?;
-    shared.fleet.close().await;
-    Ok(code)
+    let runner = Runner::new(shared, Arc::new(compiled.program));
+    Ok((runner, interrupts))
 }
 
 /// Users whose shells will be needed: sudo is started while the host still tells of itself.
-pub fn warm_users(
+fn warm_users(
     program: &runbook_engine::compile::program::Program,
     hosts: &HostArgs,
 ) -> Vec<runbook_engine::host::User> {

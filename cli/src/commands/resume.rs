@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 
-use runbook_engine::journal::{Entry, Journal, Record, RunSummary};
+use runbook_engine::journal::{self, Journal, RunSummary};
 use runbook_engine::rollback::Told;
 use runbook_engine::run::copies;
 use runbook_engine::run::past::Past;
@@ -80,7 +80,7 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
         ));
         return Ok(exit::WRONG);
     }
-    if is_done(&entries) {
+    if journal::ending(&entries).is_some_and(RunSummary::is_good) {
         report::note(&format!(
             "run {run} came to its end; there is nothing to go on with"
         ));
@@ -188,16 +188,6 @@ async fn from_host(
             Ok(Err(exit::UNREACHABLE))
         }
     }
-}
-
-/// Nothing of it is left to do.
-fn is_done(entries: &[Entry]) -> bool {
-    let last = entries.iter().rev().find_map(|e| match &e.record {
-        Record::RunFinished { summary } => Some(Some(summary)),
-        Record::RunResumed { .. } | Record::RunStarted { .. } => Some(None),
-        _ => None,
-    });
-    last.flatten().is_some_and(RunSummary::is_good)
 }
 
 /// The rollback that has taken this run back.

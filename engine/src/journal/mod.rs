@@ -103,6 +103,17 @@ impl Entry {
     }
 }
 
+/// How a run ended, by its records; `None` where it runs, goes on, or was cut off.
+#[must_use]
+pub fn ending(entries: &[Entry]) -> Option<&RunSummary> {
+    let last = entries.iter().rev().find_map(|entry| match &entry.record {
+        Record::RunFinished { summary } => Some(Some(summary)),
+        Record::RunResumed { .. } | Record::RunStarted { .. } => Some(None),
+        _ => None,
+    });
+    last.flatten()
+}
+
 /// A record as it lies in the file: sealed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Raw {

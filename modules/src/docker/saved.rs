@@ -105,9 +105,13 @@ pub(super) async fn found(
         let mark = format!("{copy}{ABSENT}");
         let (c, m) = (word(&copy), word(&mark));
         let script = format!(
-            "if [ -e {c} ] || [ -L {c} ]; then du -sk {c} | cut -f1; elif [ -e {m} ]; then echo marked; fi"
+            "if [ -e {c} ] || [ -L {c} ]; then n=$(du -sk {c}) || exit 1; echo \"$n\" | cut -f1; \
+             elif [ -e {m} ]; then echo marked; fi"
         );
         let reply = host.script(&script, None).await?;
+        if reply.status != 0 {
+            return Err(cannot(path, &reply));
+        }
         let said = String::from_utf8_lossy(&reply.stdout).trim().to_owned();
         let kept = |place: &str, size| aside::kept(name, format!("{COPY}{place}"), Some(size));
         match said.parse::<u64>() {

@@ -180,7 +180,9 @@ find . -mindepth 1 \( -name '*.runbook-*' -o -path ./counts \) -prune -o -printf
 find . \( -name '*.runbook-*' -o -path ./counts \) -prune -o -type f -print0 | xargs -0r sha256sum"
         ))?;
         state.lines.extend(files.lines().map(str::to_owned));
-        let counts = self.run(&format!("cd {root}/counts && grep -c '^ran$' -r . || true"))?;
+        let counts = self.run(&format!(
+            "cd {root}/counts && {{ grep -c '^ran$' -r . || [ $? = 1 ]; }}"
+        ))?;
         state.counts = counts
             .lines()
             .filter_map(|line| line.rsplit_once(':'))

@@ -78,16 +78,19 @@ exit 1
 pub fn database(name: &str) -> String {
     format!(
         r#"docker exec db sh -c 'pg_dump -U pacs --exclude-table-data="runbook.ledger" {name}' | grep -v '^\\\(un\)\?restrict ' | LC_ALL=C sort | uniq -c
-docker exec db psql -U pacs -d {name} -tAc 'select version, number, part, file, hash, state, rows_changed, progress, upto from runbook.ledger order by 1, 2' 2>/dev/null || true"#
+there=$(docker exec db psql -U pacs -d {name} -tAc "select to_regclass('runbook.ledger') is not null") || exit 1
+[ "$there" = f ] || docker exec db psql -U pacs -d {name} -tAc 'select version, number, part, file, hash, state, rows_changed, progress, upto from runbook.ledger order by 1, 2'"#
     )
 }
 
 /// What bears a name of ours on a host of a site.
 pub const ASIDE: &str = r"
 find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /var/lib/docker \) -prune -o -name '*.runbook-*' -print -prune
+set -e
 docker ps -a --filter 'name=\.runbook-' --format '{{.Names}}'
 docker ps -a --filter 'name=runbook-look' --format '{{.Names}}'
-docker images --format '{{.Repository}}:{{.Tag}}' | grep -F .runbook- || true";
+images=$(docker images --format '{{.Repository}}:{{.Tag}}')
+printf '%s\n' $images | { grep -F .runbook- || [ $? = 1 ]; }";
 
 /// What a network that is made anew gives to a container.
 fn is_of_network(line: &str) -> bool {
@@ -378,7 +381,7 @@ impl Stage for Services<'_> {
         state.lines.extend(database.lines().map(str::to_owned));
         let files = self.on(r"cd /srv/crash && find . \( -name '*.runbook-*' -o -path ./counts \) -prune -o -printf '%P %y %m %U:%G %l\n'; find . \( -name '*.runbook-*' -o -path ./counts \) -prune -o -type f -print0 | xargs -0r sha256sum")?;
         state.lines.extend(files.lines().map(str::to_owned));
-        let counts = self.on("cd /srv/crash/counts && grep -c '^ran$' -r . || true")?;
+        let counts = self.on("cd /srv/crash/counts && { grep -c '^ran$' -r . || [ $? = 1 ]; }")?;
         for line in counts.lines() {
             if let Some((name, count)) = line.rsplit_once(':') {
                 state.counts.insert(name.to_owned(), count.parse()?);
