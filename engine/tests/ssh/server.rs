@@ -62,7 +62,8 @@ pub fn free_port() -> u16 {
 }
 
 impl Server {
-    /// `more` are further lines of sshd_config. The key `client` logs in as any user.
+    /// `more` are further lines of sshd_config. The key `client` logs in as any user. A run locks the machine in the
+    /// folder `locks` of this server, so that tests with two servers on one machine do not lock each other out.
     pub fn start(more: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         // sshd looks into the folder as the user that logs in.
@@ -72,6 +73,8 @@ impl Server {
         keygen(&at("host"), "ed25519", "");
         keygen(&at("client"), "ed25519", "");
         std::fs::copy(at("client.pub"), at("authorized")).unwrap();
+        std::fs::create_dir(at("locks")).unwrap();
+        run("chmod", &["1777", at("locks").to_str().unwrap()]);
         let port = free_port();
         let server = Self {
             child: Self::spawn(dir.path(), port, more),
@@ -92,7 +95,7 @@ impl Server {
         let place = dir.display();
         let config = format!(
             "{more}\nPort {port}\nListenAddress 127.0.0.1\nHostKey {place}/host\nPidFile none\nStrictModes no\n\
-             AuthorizedKeysFile {place}/authorized\nUsePAM no\nPermitRootLogin yes\nLogLevel VERBOSE\n\
+             SetEnv RUNBOOK_LOCK_DIR={place}/locks\nAuthorizedKeysFile {place}/authorized\nUsePAM no\nPermitRootLogin yes\nLogLevel VERBOSE\n\
              PasswordAuthentication no\nKbdInteractiveAuthentication no\nMaxStartups 100\n"
         );
         let file = dir.join("sshd_config");
