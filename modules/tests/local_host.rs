@@ -1,5 +1,12 @@
 //! The file kind, commands, waits and requests on this machine, through the local connection.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr
+)]
+
 use std::path::Path;
 use std::sync::Arc;
 

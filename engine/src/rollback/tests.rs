@@ -117,7 +117,7 @@ fn a_run_is_told_newest_first_without_what_did_nothing() {
     assert!(matches!(&told.steps[1].did, Did::Action(_)));
     let place = ("h".to_owned(), "1".to_owned());
     assert_eq!(told.notified[&place], ["reload"]);
-    assert_eq!(told.kept["h"], [kept.clone()]);
+    assert_eq!(told.kept["h"], std::slice::from_ref(&kept));
     let mut closed = entries.to_vec();
     closed.push(entry(
         "h",

@@ -1,6 +1,13 @@
 //! The laws of resource kinds and modules, tested over everything that is registered, with real servers; and a proof that
 //! the test sees it when a law is broken.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr
+)]
+
 mod broken;
 mod case;
 mod cases;

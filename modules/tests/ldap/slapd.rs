@@ -55,9 +55,9 @@ impl Slapd {
         for name in ["slapd.d", "data"] {
             std::fs::create_dir(at(name)).unwrap();
         }
-        let mut config = format!(
+        let mut config = String::from(
             "dn: cn=config\nobjectClass: olcGlobal\ncn: config\n\n\
-             dn: cn=module{{0}},cn=config\nobjectClass: olcModuleList\ncn: module{{0}}\n\
+             dn: cn=module{0},cn=config\nobjectClass: olcModuleList\ncn: module{0}\n\
              olcModulePath: /usr/lib/ldap\nolcModuleLoad: back_mdb\n\n\
              dn: cn=schema,cn=config\nobjectClass: olcSchemaConfig\ncn: schema\n\n\
              include: file:///etc/ldap/schema/core.ldif\n\n\

@@ -1,5 +1,4 @@
 //! Mistakes in a playbook: all are told at once, each at its place, and nobody is connected.
-#![expect(clippy::panic, reason = "a test")]
 
 use anyhow::{Context as _, Result};
 use runbook_e2e::{Counter, Scene};

@@ -231,8 +231,7 @@ fn what_others_have_changed_is_named_and_left() -> Result<()> {
         .out
         .lines()
         .filter_map(|l| l.split_whitespace().next())
-        .filter(|w| w.starts_with("20"))
-        .next()
+        .find(|w| w.starts_with("20"))
         .unwrap_or_default()
         .to_owned();
     let many = scene.path("t/many-2").display().to_string();

@@ -1,11 +1,6 @@
 //! Bad input, each kind of it with the real program: what is said, which code it ends with, what was touched, and
 //! that other hosts go on.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "a test"
-)]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 mod failing;
 mod refused;
