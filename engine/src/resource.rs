@@ -229,6 +229,12 @@ pub trait Kind: Send + Sync + 'static {
         Shadow::AsRead
     }
 
+    /// Is this the state of something that may come by the way, when something below it is written: a directory that is
+    /// not there yet?
+    fn comes_on_the_way(&self, _read: &Self::State) -> bool {
+        false
+    }
+
     /// Writes all changes of one task: orders them, groups them, and takes back what it did if it fails half way.
     ///
     /// Each change must be found in its state `from` in the same step that writes it, else

@@ -203,6 +203,7 @@ async fn the_laws_hold_for_files_directories_and_links() {
             hard: Some(Hard {
                 path: inner.path.clone(),
                 inode: inner.inode.clone(),
+                owner: inner.belongs_to(),
             }),
             mode: inner.mode,
             ..file(b"inner\n")

@@ -3,6 +3,7 @@
 mod crash;
 mod demo;
 mod dist;
+mod fidelity;
 mod lab;
 mod needs;
 mod run;
@@ -27,6 +28,8 @@ enum Task {
     Crash(crash::Args),
     /// Test everything: formatting, lints, tests; installs and starts what they need
     Test(test::Args),
+    /// Measure how far a check tells the truth
+    Fidelity(fidelity::Args),
     /// The lab: up, down, shell, status
     #[command(subcommand)]
     Lab(lab::Args),
@@ -39,6 +42,7 @@ fn main() -> anyhow::Result<()> {
         Task::Demo(args) => demo::run(&args),
         Task::Crash(args) => crash::run(&args),
         Task::Test(args) => test::run(&args),
+        Task::Fidelity(args) => fidelity::run(&args),
         Task::Lab(args) => lab::run(&args),
         Task::Dist => dist::run(),
     }

@@ -63,6 +63,8 @@ pub trait AnyKind: Send + Sync {
     fn touched_by(&self, key: &Ref, written: &Ref) -> bool;
     /// See [`Kind::predicted`].
     fn predicted(&self, key: &Ref, world: &Predicted<'_>) -> Shadow<Ref, Json>;
+    /// See [`Kind::comes_on_the_way`].
+    fn comes_on_the_way(&self, read: &Json) -> bool;
     /// See [`Kind::write`].
     async fn write(&self, host: &Target, changes: &[ErasedChange])
     -> Result<Vec<Kept>, WriteError>;
@@ -249,6 +251,10 @@ impl<K: Kind> AnyKind for Erased<K> {
             Shadow::Known(state) => Shadow::Known(json(&state)),
             Shadow::Unknown(why) => Shadow::Unknown(why),
         }
+    }
+
+    fn comes_on_the_way(&self, read: &Json) -> bool {
+        Self::state(read).is_ok_and(|state| self.0.comes_on_the_way(&state))
     }
 
     async fn write(

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value as Json;
 
 use crate::host::{HostError, Probe, User};
+use crate::module::Mark;
 use crate::registry::Registry;
-use crate::resource::{Ref, Shadow};
+use crate::resource::{Ref, Shadow, contains};
 use crate::world::{Known, Lookup, Predicted, PredictedChange};
 
 /// The states read from a machine, each as one user sees it. Inventory hosts that are one machine share it.
@@ -98,8 +99,6 @@ impl Overlay {
         task: &str,
     ) {
         let kind_of = |k: &Ref| registry.find_kind(&k.kind).cloned();
-        self.states
-            .retain(|k, _| k == key || kind_of(k).is_none_or(|kind| !kind.touched_by(k, key)));
         let known_to = match &to {
             Known::State(state) => Some(state.clone()),
             _ => None,
@@ -110,19 +109,78 @@ impl Overlay {
             to: known_to,
             task: task.to_owned(),
         });
+        // What was predicted of a directory, or of an entry, holds though something below it changes; and what was
+        // predicted of a network holds though a container leaves it. To look at the host again would show what was.
+        let world = Predicted {
+            changes: &self.changes,
+        };
+        self.states.retain(|k, _| {
+            let Some(kind) = kind_of(k) else {
+                return k == key || (k.kind == key.kind && contains(&k.id, &key.id));
+            };
+            let stays = || match k.kind == key.kind {
+                true => contains(&k.id, &key.id),
+                false => matches!(
+                    kind.predicted(k, &world),
+                    Shadow::AsRead | Shadow::Assuming(_)
+                ),
+            };
+            k == key || !kind.touched_by(k, key) || stays()
+        });
         self.states.insert(key.clone(), to);
     }
 
-    /// Something that this walk may or may not write.
-    pub fn unknown(&mut self, key: &Ref, why: &str, task: &str) {
+    /// Something that this walk may or may not write: the resources of a mark.
+    pub fn unknown(&mut self, registry: &Registry, mark: &Mark, why: &str, task: &str) {
+        let key = Ref {
+            kind: mark.kind.clone(),
+            id: mark.id.clone(),
+            data: Json::Null,
+        };
+        // What stands above it stays known, but where it is only made for the sake of what comes below.
+        let touched = |k: &Ref, known: &Known| {
+            is_marked(mark, k)
+                || (contains(&k.id, &mark.id) && comes_on_the_way(registry, k, known))
+        };
+        self.states
+            .iter_mut()
+            .filter(|(k, known)| k.kind == mark.kind && touched(k, known))
+            .for_each(|(_, known)| *known = Known::Unknown(why.to_owned()));
         self.changes.push(PredictedChange {
             key: key.clone(),
             from: None,
             to: None,
             task: task.to_owned(),
         });
-        self.states
-            .insert(key.clone(), Known::Unknown(why.to_owned()));
+        self.states.insert(key, Known::Unknown(why.to_owned()));
+    }
+
+    /// The changes of which only the place is known.
+    fn marks(&self) -> impl Iterator<Item = (Mark, &str)> {
+        let unknown = self
+            .changes
+            .iter()
+            .filter(|c| c.from.is_none() && c.to.is_none());
+        unknown.map(|c| {
+            let mark = Mark {
+                kind: c.key.kind.clone(),
+                id: c.key.id.clone(),
+            };
+            (mark, c.task.as_str())
+        })
+    }
+
+    /// The task that may write the key, or something that the key lies in.
+    fn marked(&self, key: &Ref) -> Option<Known> {
+        let (_, task) = self.marks().find(|(mark, _)| is_marked(mark, key))?;
+        Some(until(task))
+    }
+
+    /// The task that may write something below the key and make the key on the way.
+    fn on_the_way(&self, registry: &Registry, key: &Ref, known: &Known) -> Option<Known> {
+        let below = |(mark, _): &(Mark, &str)| mark.kind == key.kind && contains(&key.id, &mark.id);
+        let (_, task) = self.marks().find(below)?;
+        comes_on_the_way(registry, key, known).then(|| until(task))
     }
 
     /// Nothing was predicted so far: what is read now is what the run will find.
@@ -137,6 +195,33 @@ impl Overlay {
         self.opaque = Some(why.to_owned());
     }
 }
+
+fn until(task: &str) -> Known {
+    Known::Unknown(format!("until \"{task}\""))
+}
+
+/// Is the key what the mark names, or does it lie in it?
+fn is_marked(mark: &Mark, key: &Ref) -> bool {
+    let id = match key.id.len() {
+        0 | 1 => key.id.as_str(),
+        _ => key.id.trim_end_matches('/'),
+    };
+    let key = Mark {
+        kind: key.kind.clone(),
+        id: id.to_owned(),
+    };
+    mark.overlaps(&key) && !contains(&key.id, &mark.id)
+}
+
+fn comes_on_the_way(registry: &Registry, key: &Ref, known: &Known) -> bool {
+    let (Known::State(state), Some(kind)) = (known, registry.find_kind(&key.kind)) else {
+        return false;
+    };
+    kind.comes_on_the_way(state)
+}
+
+/// How many predicted links are gone along before they are taken for a circle.
+const LINKS: usize = 40;
 
 /// Where a key's state comes from.
 enum Source {
@@ -211,11 +296,7 @@ impl Sight {
         };
         let form = lock(&self.base).true_form(&self.name, key);
         let overlay = lock(overlay);
-        if let Some(known) = overlay
-            .states
-            .get(&form)
-            .or_else(|| overlay.states.get(key))
-        {
+        if let Some(known) = overlay.states.get(key) {
             return Source::Overlay(known.clone());
         }
         if let Some(why) = &overlay.opaque {
@@ -224,19 +305,47 @@ impl Sight {
         if overlay.changes.is_empty() {
             return Source::Base(key.clone(), None);
         }
+        // What was asked for comes before what the host has made of it: a link that leads elsewhere now may be gone.
+        let found = self.shadow(&overlay, key, LINKS);
+        match found {
+            Source::Base(at, None) if at == *key && form != *key => {
+                match self.shadow(&overlay, &form, LINKS) {
+                    Source::Base(at, assumption) if at == form => {
+                        Source::Base(key.clone(), assumption)
+                    }
+                    other => other,
+                }
+            }
+            found => found,
+        }
+    }
+
+    /// What the predicted world says of a key in this form.
+    fn shadow(&self, overlay: &Overlay, key: &Ref, links: usize) -> Source {
+        if let Some(known) = overlay.states.get(key) {
+            return Source::Overlay(known.clone());
+        }
+        if let Some(unknown) = overlay.marked(key) {
+            return Source::Overlay(unknown);
+        }
         let Some(kind) = self.registry.find_kind(&key.kind) else {
             return Source::Base(key.clone(), None);
         };
-        match kind.predicted(
-            &form,
-            &Predicted {
-                changes: &overlay.changes,
-            },
-        ) {
+        let world = Predicted {
+            changes: &overlay.changes,
+        };
+        match kind.predicted(key, &world) {
             Shadow::AsRead => Source::Base(key.clone(), None),
             Shadow::Assuming(what) => Source::Base(key.clone(), Some(what)),
-            Shadow::At(origin) => Source::Base(origin, None),
-            Shadow::Known(state) => Source::Overlay(Known::State(state)),
+            Shadow::At(origin) if links == 0 => {
+                Source::Overlay(Known::Failed(format!("{origin}: links lead in a circle")))
+            }
+            Shadow::At(origin) => self.shadow(overlay, &origin, links - 1),
+            Shadow::Known(state) => {
+                let known = Known::State(state);
+                let unknown = overlay.on_the_way(&self.registry, key, &known);
+                Source::Overlay(unknown.unwrap_or(known))
+            }
             Shadow::Unknown(why) => Source::Overlay(Known::Unknown(why)),
         }
     }
@@ -306,10 +415,11 @@ impl Sight {
         lost.map_or(Ok(()), Err)
     }
 
-    /// The one true form of a key, as far as it is known.
+    /// The one true form of a key in the world that is seen, where its state is this.
     #[must_use]
-    pub fn true_form(&self, key: &Ref) -> Ref {
-        lock(&self.base).true_form(&self.name, key)
+    pub fn true_form(&self, key: &Ref, state: &Json) -> Ref {
+        let kind = self.registry.find_kind(&key.kind);
+        kind.map_or_else(|| key.clone(), |kind| kind.canonical(key, state))
     }
 
     /// Every state given out so far.
@@ -357,7 +467,10 @@ impl Lookup for Sight {
                 if known.is_some() {
                     lock(&self.from_host).insert(key.clone());
                 }
-                known
+                let unknown = known.as_ref().zip(self.overlay.as_ref());
+                let unknown =
+                    unknown.and_then(|(known, o)| lock(o).on_the_way(&self.registry, &at, known));
+                unknown.or(known)
             }
         };
         if let Some(known) = &found {
@@ -401,6 +514,49 @@ mod tests {
         };
         assert_eq!(sight("postgres").lookup(&key), None);
         assert!(sight("root").lookup(&key).is_some());
+    }
+
+    #[test]
+    fn what_is_predicted_holds_though_something_below_it_changes() {
+        let key = |id: &str| Ref {
+            kind: "entry".to_owned(),
+            id: id.to_owned(),
+            data: Json::Null,
+        };
+        let registry = Registry::default();
+        let mut overlay = Overlay::default();
+        let here = Known::State(Json::Bool(true));
+        for id in ["dc=org/ou=ours", "dc=org/ou=ours/cn=a"] {
+            overlay.change(&registry, &key(id), Some(Json::Null), here.clone(), "T");
+        }
+        assert_eq!(overlay.states.get(&key("dc=org/ou=ours")), Some(&here));
+    }
+
+    #[test]
+    fn what_may_be_written_is_unknown_with_all_below_it_and_nothing_above() {
+        let key = |id: &str| Ref {
+            kind: "file".to_owned(),
+            id: id.to_owned(),
+            data: Json::Null,
+        };
+        let registry = Registry::default();
+        let mut overlay = Overlay::default();
+        let here = Known::State(Json::Bool(true));
+        for id in ["/etc", "/etc/app", "/etc/app/conf", "/srv"] {
+            overlay.change(&registry, &key(id), Some(Json::Null), here.clone(), "T");
+        }
+        let mark = Mark {
+            kind: "file".to_owned(),
+            id: "/etc/app".to_owned(),
+        };
+        overlay.unknown(&registry, &mark, "until \"U\"", "U");
+        let known = |id: &str| overlay.states.get(&key(id)) == Some(&here);
+        let all = ["/etc", "/etc/app", "/etc/app/conf", "/srv"].map(known);
+        assert_eq!(all, [true, false, false, true]);
+        // What nobody has looked at so far, too.
+        assert_eq!(overlay.marked(&key("/etc/app/new")), Some(until("U")));
+        assert_eq!(overlay.marked(&key("/etc/application")), None);
+        assert_eq!(overlay.marked(&key("/etc")), None);
     }
 
     #[test]

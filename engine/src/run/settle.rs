@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex};
 
 use indexmap::IndexMap;
-use serde_json::Value as Json;
 
 use super::machine::{Base, Overlay, Seen, Seer, Sight};
 use super::past::{Pass, Write};
@@ -312,7 +311,7 @@ impl Settle<'_> {
                 kind.secrets(&to)
                     .iter()
                     .for_each(|s| self.shared.redactor.add(s));
-                let key = sight.true_form(&want.key);
+                let key = sight.true_form(&want.key, &from);
                 changes.push(ErasedChange {
                     key,
                     change: Change {
@@ -418,12 +417,7 @@ impl Settle<'_> {
             return;
         }
         for mark in &footprint.writes {
-            let key = Ref {
-                kind: mark.kind.clone(),
-                id: mark.id.clone(),
-                data: Json::Null,
-            };
-            overlay.unknown(&key, why, self.task);
+            overlay.unknown(&self.shared.registry, mark, why, self.task);
         }
     }
 
@@ -715,6 +709,10 @@ impl Settle<'_> {
         settled: &mut Settled,
     ) {
         let until = format!("until \"{}\"", self.task);
+        let done = match call.changes {
+            true => NodeStatus::Changed,
+            false => NodeStatus::Ok,
+        };
         match &call.effects {
             Effects::Nothing => {
                 // What it would see may be changed by a task before it: then only the run can tell.
@@ -741,15 +739,14 @@ impl Settle<'_> {
             }
             Effects::Changes(marks) | Effects::Creates(marks) => {
                 settled.predicted_action = true;
-                settled.status = Some(NodeStatus::Changed);
+                settled.status = Some(done);
                 let mut overlay = lock(overlay);
                 for mark in marks {
-                    let key = Ref {
+                    let mark = Mark {
                         kind: mark.kind.clone(),
                         id: mark.id.clone(),
-                        data: Json::Null,
                     };
-                    overlay.unknown(&key, &until, self.task);
+                    overlay.unknown(&self.shared.registry, &mark, &until, self.task);
                 }
                 if matches!(call.effects, Effects::Creates(_)) {
                     settled.assumptions.push(format!(
@@ -760,7 +757,7 @@ impl Settle<'_> {
             }
             Effects::Opaque => {
                 settled.predicted_action = true;
-                settled.status = Some(NodeStatus::Changed);
+                settled.status = Some(done);
                 lock(overlay).opaque(&until);
             }
         }
@@ -794,7 +791,10 @@ fn asked_of(sight: &Sight, wanted: &Wanted, changes: &[ErasedChange]) -> Vec<Ref
     let mut all = wanted.resources.iter();
     let asked = |change: &ErasedChange| {
         all.by_ref()
-            .find(|w| w.want == change.change.want && sight.true_form(&w.key) == change.key)
+            .find(|w| {
+                w.want == change.change.want
+                    && sight.true_form(&w.key, &change.change.from) == change.key
+            })
             .map_or_else(|| change.key.clone(), |w| w.key.clone())
     };
     changes.iter().map(asked).collect()

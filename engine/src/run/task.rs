@@ -501,10 +501,22 @@ impl Walk {
             Some(Err(trouble)) => return Ok(Settled::failed(trouble.message())),
             None => false,
         };
+        // What a task with `check_mode: true` would do is not there for those that come after it.
+        let overlay = || {
+            let overlay = self.overlays.of(&machine);
+            if !only_check {
+                return overlay;
+            }
+            let copy = overlay
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .clone();
+            Arc::new(std::sync::Mutex::new(copy))
+        };
         let way = match &self.way {
             Way::Gather(needs) => {
                 let found = Arc::default();
-                let way = SettleWay::Gather(Arc::clone(&found), self.overlays.of(&machine));
+                let way = SettleWay::Gather(Arc::clone(&found), overlay());
                 let name = self.task_name(node);
                 let settled = self
                     .settle_of(node, &name, &local)
@@ -526,7 +538,7 @@ impl Walk {
                 return settled;
             }
             Way::Apply(_) if only_check => SettleWay::Predict(Arc::default()),
-            Way::Predict => SettleWay::Predict(self.overlays.of(&machine)),
+            Way::Predict => SettleWay::Predict(overlay()),
             Way::Apply(journal) => SettleWay::Apply(journal.clone()),
         };
         let name = self.task_name(node);
@@ -634,17 +646,17 @@ impl Walk {
     /// `failed_when` and `changed_when` have the last word.
     fn conclude(&self, node: &Node<'_>, settled: &mut Settled) {
         let task = node.task;
+        // What is not known stays so: `changed_when` does not tell what will be written, nor whether it will fail.
         if settled.drifted
             || matches!(
                 settled.status,
-                Some(NodeStatus::Skipped | NodeStatus::Unreachable | NodeStatus::Locked)
+                Some(
+                    NodeStatus::Skipped
+                        | NodeStatus::Unreachable
+                        | NodeStatus::Locked
+                        | NodeStatus::Unknown
+                )
             )
-        {
-            return;
-        }
-        if settled.status == Some(NodeStatus::Unknown)
-            && task.failed_when.is_none()
-            && task.changed_when.is_none()
         {
             return;
         }

@@ -373,6 +373,7 @@ fn hard(args: &FileArgs, path: &str, world: &View<'_>) -> Result<Wanted, Stop> {
     want.hard = Some(Hard {
         path: other.path.clone(),
         inode: other.inode.clone(),
+        owner: other.belongs_to(),
     });
     want.content = Some(super::Source::Copy {
         path: other.path.clone(),

@@ -13,7 +13,9 @@ use runbook_engine::transport::quote::word;
 use runbook_engine::world::Predicted;
 
 use super::masking::{masked, secrets};
-use super::state::{CONTENT_LIMIT, Content, FileKey, FileState, FileWant, join, parent, tidy};
+use super::state::{
+    CONTENT_LIMIT, Content, Creator, FileKey, FileState, FileWant, join, parent, tidy,
+};
 use super::write;
 
 /// Texts longer than this are not compared line by line.
@@ -130,13 +132,7 @@ impl Kind for FileKind {
             return earlier.as_ref().clone();
         }
         if is == FileType::Absent {
-            return FileState {
-                uid: from.uid,
-                owner: from.owner.clone(),
-                gid: from.gid,
-                group: from.group.clone(),
-                ..FileState::absent(&from.path)
-            };
+            return FileState::absent_for(&from.path, from.creator.as_ref());
         }
         let mut to = from.clone();
         if is != from.is {
@@ -147,18 +143,20 @@ impl Kind for FileKind {
                 group: from.group.clone(),
                 is,
                 mode: Some(default_mode(is)),
+                creator: from.creator.clone(),
                 ..FileState::absent(&from.path)
             };
             if is == FileType::File && want.content.is_none() {
                 to.content = Some(Content::default());
                 to.sha256 = Some(Content::default().sha256());
                 to.size = Some(0);
+                to.inode = Some(another(from, ""));
             }
         }
         if let (FileType::File, Some(source)) = (is, &want.content) {
             let sha = source.sha256();
             if to.sha256.as_ref() != Some(&sha) {
-                to.inode = None;
+                to.inode = Some(another(from, &sha));
                 to.mtime = None;
             }
             to.sha256 = Some(sha);
@@ -167,13 +165,17 @@ impl Kind for FileKind {
         }
         if let (FileType::Link, Some(link)) = (is, &want.link) {
             if to.link.as_ref() != Some(link) {
-                to.inode = None;
+                to.inode = Some(another(from, link));
                 to.mtime = None;
             }
             to.link = Some(link.clone());
         }
         if let Some(hard) = &want.hard {
             to.inode.clone_from(&hard.inode);
+            if let Some(theirs) = hard.owner.clone() {
+                (to.uid, to.owner) = (Some(theirs.uid), Some(theirs.owner));
+                (to.gid, to.group) = (Some(theirs.gid), Some(theirs.group));
+            }
         }
         if let (Some(mode), true) = (want.mode, is != FileType::Link) {
             to.mode = Some(mode);
@@ -354,6 +356,16 @@ impl Kind for FileKind {
     }
 
     fn predicted(&self, key: &FileKey, world: &Predicted<'_>) -> Shadow<FileKey, FileState> {
+        if let Some(path) = folded(&key.path, world) {
+            let plain = FileKey {
+                path,
+                follow: key.follow,
+            };
+            return match self.predicted(&plain, world) {
+                Shadow::AsRead => Shadow::At(plain),
+                other => other,
+            };
+        }
         let mut shadow = Shadow::AsRead;
         for (changed, from, to, task) in world.of::<Self>() {
             let at = changed.path.as_str();
@@ -370,7 +382,8 @@ impl Kind for FileKind {
             if !contains(at, &key.path) {
                 continue;
             }
-            let absent = || Shadow::Known(FileState::absent(&key.path));
+            let creator = to.as_ref().and_then(|to| to.creator.clone());
+            let absent = || Shadow::Known(FileState::absent_for(&key.path, creator.as_ref()));
             shadow = match (from.map(|f| f.is), to) {
                 (_, None) => Shadow::Unknown(format!("until \"{task}\"")),
                 (_, Some(to))
@@ -393,6 +406,10 @@ impl Kind for FileKind {
             };
         }
         shadow
+    }
+
+    fn comes_on_the_way(&self, read: &FileState) -> bool {
+        read.is_absent()
     }
 
     async fn write(
@@ -434,6 +451,31 @@ impl Kind for FileKind {
     }
 }
 
+/// The path without the first `..` that leads out of a directory which is predicted to be made. Of what is there already
+/// only the host knows what `..` means.
+fn folded(path: &str, world: &Predicted<'_>) -> Option<String> {
+    if !path.contains("/..") {
+        return None;
+    }
+    let made: Vec<String> = world
+        .of::<FileKind>()
+        .filter(|(_, from, to, _)| {
+            to.as_ref().is_some_and(|t| t.is == FileType::Directory)
+                && from.as_ref().is_none_or(|f| f.is != FileType::Directory)
+        })
+        .map(|(key, ..)| key.path)
+        .collect();
+    let mut from = 0;
+    while let Some(at) = path[from..].find("/..").map(|at| at + from) {
+        let (above, rest) = (&path[..at], &path[at + 3..]);
+        if (rest.is_empty() || rest.starts_with('/')) && made.iter().any(|m| m == above) {
+            return Some(join(parent(above), rest.trim_start_matches('/')));
+        }
+        from = at + 1;
+    }
+    None
+}
+
 /// A name or number that is set where one is wanted; the other half is unknown then.
 fn set_name(want: &Option<String>, name: &mut Option<String>, number: &mut Option<u32>) {
     let Some(want) = want else { return };
@@ -443,6 +485,21 @@ fn set_name(want: &Option<String>, name: &mut Option<String>, number: &mut Optio
     *number = want.parse().ok();
     *name = Some(want.clone());
 }
+
+/// Stands for the inode of what will be made in place of `from`: another one than any that was, and the same for all
+/// who see this prediction, so that a hard link to it is known for one.
+fn another(from: &FileState, content: &str) -> String {
+    let before = from.inode.as_deref().unwrap_or_default();
+    let all = format!("{before}\n{}\n{content}", from.path);
+    format!("{PREDICTED}{}", &super::state::sha256(all.as_bytes())[..16])
+}
+
+/// Does it only stand for an inode?
+pub(super) fn is_predicted(inode: &str) -> bool {
+    inode.starts_with(PREDICTED)
+}
+
+const PREDICTED: &str = "predicted:";
 
 /// Mode of what is made new without a wanted mode.
 pub(super) fn default_mode(is: FileType) -> u32 {
@@ -490,13 +547,6 @@ fn text_of(state: &FileState) -> String {
 }
 
 /// Whose file it would be that the reading user made.
-struct Creator {
-    uid: u32,
-    owner: String,
-    gid: u32,
-    group: String,
-}
-
 async fn creator(host: &Probe) -> Result<std::sync::Arc<Creator>, HostError> {
     let name = format!("file creator {:?}", host.user());
     host.session(&name, || async {
@@ -521,14 +571,9 @@ async fn creator(host: &Probe) -> Result<std::sync::Arc<Creator>, HostError> {
 }
 
 fn state_of(entry: FileEntry, creator: Option<&std::sync::Arc<Creator>>) -> FileState {
+    let creator = creator.map(std::convert::AsRef::as_ref);
     if entry.file_type == FileType::Absent {
-        return FileState {
-            uid: creator.map(|c| c.uid),
-            owner: creator.map(|c| c.owner.clone()),
-            gid: creator.map(|c| c.gid),
-            group: creator.map(|c| c.group.clone()),
-            ..FileState::absent(&entry.real_path)
-        };
+        return FileState::absent_for(&entry.real_path, creator);
     }
     FileState {
         path: entry.real_path,
@@ -544,5 +589,106 @@ fn state_of(entry: FileEntry, creator: Option<&std::sync::Arc<Creator>>) -> File
         link: entry.link,
         inode: Some(entry.inode),
         mtime: Some(entry.mtime),
+        creator: creator.cloned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use runbook_engine::resource::Ref;
+    use runbook_engine::world::PredictedChange;
+
+    use super::*;
+
+    fn change(from: FileState, want: FileWant) -> PredictedChange {
+        let to = FileKind.predict(&want, &from);
+        let key = FileKey::new(&from.path);
+        PredictedChange {
+            key: Ref {
+                kind: FileKind::NAME.to_owned(),
+                id: key.to_string(),
+                data: serde_json::to_value(&key).unwrap(),
+            },
+            from: Some(serde_json::to_value(from).unwrap()),
+            to: Some(serde_json::to_value(to).unwrap()),
+            task: "T".to_owned(),
+        }
+    }
+
+    fn want(is: FileType) -> FileWant {
+        FileWant {
+            is: Some(is),
+            ..FileWant::default()
+        }
+    }
+
+    fn ops() -> Creator {
+        Creator {
+            uid: 1000,
+            owner: "ops".to_owned(),
+            gid: 100,
+            group: "users".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_is_made_where_something_was_removed_belongs_to_who_makes_it() {
+        let theirs = FileState {
+            creator: Some(ops()),
+            ..FileState::directory("/srv/app")
+        };
+        let gone = FileKind.predict(&want(FileType::Absent), &theirs);
+        assert_eq!((gone.uid, gone.owner.as_deref()), (Some(1000), Some("ops")));
+        // And so does what is made below it.
+        let changes = [change(theirs, want(FileType::Absent))];
+        let world = Predicted { changes: &changes };
+        let below = FileKind.predicted(&FileKey::new("/srv/app/conf"), &world);
+        let absent = FileState::absent_for("/srv/app/conf", Some(&ops()));
+        assert_eq!(below, Shadow::Known(absent));
+    }
+
+    #[test]
+    fn up_from_a_directory_that_will_be_made_is_what_holds_it() {
+        let changes = [change(
+            FileState::absent("/opt/app"),
+            want(FileType::Directory),
+        )];
+        let world = Predicted { changes: &changes };
+        let at = |path: &str| FileKind.predicted(&FileKey::following(path), &world);
+        assert_eq!(
+            at("/opt/app/../etc/conf"),
+            Shadow::At(FileKey::following("/opt/etc/conf"))
+        );
+        assert_eq!(at("/srv/../opt"), Shadow::AsRead, "only the host knows");
+        assert_eq!(
+            at("/opt/app/..conf"),
+            Shadow::Known(FileState::absent("/opt/app/..conf"))
+        );
+    }
+
+    #[test]
+    fn a_hard_link_to_a_file_that_will_be_written_is_known_for_one() {
+        let content = FileWant {
+            content: Some(super::super::state::Source::Bytes("a\n".into())),
+            ..want(FileType::File)
+        };
+        let file = FileKind.predict(&content, &FileState::absent("/a"));
+        let link = FileWant {
+            hard: Some(super::super::state::Hard {
+                path: "/a".to_owned(),
+                inode: file.inode.clone(),
+                owner: Some(ops()),
+            }),
+            ..want(FileType::File)
+        };
+        let linked = FileKind.predict(&link, &FileState::absent("/b"));
+        assert!(FileKind.differences(&link, &linked).is_empty());
+        assert_eq!(linked.belongs_to(), Some(ops()), "it is the same file");
+        // A content takes the place of the file: the other name keeps the one before.
+        let other = FileWant {
+            content: Some(super::super::state::Source::Bytes("b\n".into())),
+            ..want(FileType::File)
+        };
+        assert_ne!(FileKind.predict(&other, &file).inode, linked.inode);
     }
 }

@@ -1,5 +1,7 @@
 //! The kind `listing`: what stands below a directory, with modes and owners but without contents. Read only.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use runbook_engine::host::{FileType, HostError, Probe, ReadCommand, Target};
 use runbook_engine::resource::{
@@ -9,7 +11,8 @@ use runbook_engine::world::Predicted;
 use serde::{Deserialize, Serialize};
 
 use super::FileKind;
-use super::state::FileKey;
+use super::state::{FileKey, FileState};
+use super::write::is_aside;
 
 /// Everything below a directory.
 #[derive(Debug, Clone, Copy, Default)]
@@ -51,7 +54,14 @@ impl Kind for ListingKind {
     const NAME: &'static str = "listing";
 
     async fn read(&self, host: &Probe, keys: &[FileKey]) -> Vec<Result<Vec<Entry>, HostError>> {
-        futures::future::join_all(keys.iter().map(|key| list(host, &key.path))).await
+        // What this program has put aside there is nobody's.
+        let theirs = |entries: Vec<Entry>| -> Vec<Entry> {
+            let is_theirs = |e: &Entry| !e.path.split('/').any(is_aside);
+            entries.into_iter().filter(is_theirs).collect()
+        };
+        let all = keys.iter().map(|key| list(host, &key.path));
+        let all = futures::future::join_all(all).await;
+        all.into_iter().map(|list| list.map(theirs)).collect()
     }
 
     fn differences(&self, _want: &Unchanged, _read: &Vec<Entry>) -> Vec<String> {
@@ -102,14 +112,10 @@ impl Kind for ListingKind {
     }
 
     fn predicted(&self, key: &FileKey, world: &Predicted<'_>) -> Shadow<FileKey, Vec<Entry>> {
-        let met = world.of::<FileKind>().find(|(changed, ..)| {
-            changed.path == key.path
-                || contains(&key.path, &changed.path)
-                || contains(&changed.path, &key.path)
-        });
-        match met {
-            Some((.., task)) => Shadow::Unknown(format!("until \"{task}\"")),
-            None => Shadow::AsRead,
+        match below(&key.path, world) {
+            Below::Untouched => Shadow::AsRead,
+            Below::Only(entries) => Shadow::Known(entries.into_values().collect()),
+            Below::Unknown(task) => Shadow::Unknown(format!("until \"{task}\"")),
         }
     }
 
@@ -120,6 +126,76 @@ impl Kind for ListingKind {
     ) -> Result<Vec<Kept>, WriteError> {
         Ok(Vec::new())
     }
+}
+
+/// What is predicted of all that stands below a directory.
+enum Below {
+    /// It is what the host has.
+    Untouched,
+    /// It is this and nothing else, by path: the directory itself is new, or it is gone.
+    Only(BTreeMap<String, Entry>),
+    /// Something of it may change in this task, in a way or to a state that is not known.
+    Unknown(String),
+}
+
+fn below(path: &str, world: &Predicted<'_>) -> Below {
+    // What is only said to change has no state, and may be anything.
+    let told = world
+        .changes
+        .iter()
+        .filter(|c| c.key.kind == FileKind::NAME);
+    for mark in told.filter(|c| c.from.is_none() && c.to.is_none()) {
+        let id = mark.key.id.trim_end_matches('/');
+        let id = id.split('*').next().unwrap_or(id);
+        if id.starts_with(path) || contains(id, path) {
+            return Below::Unknown(mark.task.clone());
+        }
+    }
+    let mut found = Below::Untouched;
+    for (changed, from, to, task) in world.of::<FileKind>() {
+        let at = changed.path.as_str();
+        let unknown = || Below::Unknown(task.to_owned());
+        let is_directory = |s: &Option<FileState>| s.as_ref().map(|s| s.is == FileType::Directory);
+        if at == path || contains(at, path) {
+            found = match (is_directory(&from), to.as_ref().map(|t| t.is)) {
+                (Some(true), Some(FileType::Directory)) => found,
+                (_, None | Some(FileType::Link)) => unknown(),
+                _ => Below::Only(BTreeMap::new()),
+            };
+        } else if contains(path, at) {
+            let name = at[path.len()..].trim_start_matches('/').to_owned();
+            found = match (found, to) {
+                (Below::Only(mut entries), Some(to)) => {
+                    if !(is_directory(&from) == Some(true) && to.is == FileType::Directory) {
+                        entries.retain(|p, _| *p != name && !contains(&name, p));
+                    }
+                    match (to.is, entry(&name, &to)) {
+                        (FileType::Absent, _) => Below::Only(entries),
+                        (_, Some(entry)) => {
+                            entries.insert(name, entry);
+                            Below::Only(entries)
+                        }
+                        (_, None) => unknown(),
+                    }
+                }
+                _ => unknown(),
+            };
+        }
+    }
+    found
+}
+
+/// The entry of a state of which everything is known.
+fn entry(name: &str, state: &FileState) -> Option<Entry> {
+    Some(Entry {
+        path: name.to_owned(),
+        is: state.is,
+        mode: state.mode?,
+        uid: state.uid?,
+        owner: state.owner.clone()?,
+        gid: state.gid?,
+        group: state.group.clone()?,
+    })
 }
 
 pub(super) async fn list(host: &Probe, path: &str) -> Result<Vec<Entry>, HostError> {
@@ -167,4 +243,68 @@ pub(super) async fn list(host: &Probe, path: &str) -> Result<Vec<Entry>, HostErr
         .collect();
     entries.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use runbook_engine::world::PredictedChange;
+
+    use super::*;
+
+    fn change(from: &FileState, to: &FileState) -> PredictedChange {
+        let key = FileKey::new(&to.path);
+        PredictedChange {
+            key: Ref {
+                kind: FileKind::NAME.to_owned(),
+                id: key.to_string(),
+                data: serde_json::to_value(&key).unwrap(),
+            },
+            from: Some(serde_json::to_value(from).unwrap()),
+            to: Some(serde_json::to_value(to).unwrap()),
+            task: "T".to_owned(),
+        }
+    }
+
+    fn names(path: &str, changes: &[PredictedChange]) -> Option<Vec<String>> {
+        let world = Predicted { changes };
+        match ListingKind.predicted(&FileKey::new(path), &world) {
+            Shadow::Known(entries) => Some(entries.into_iter().map(|e| e.path).collect()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn what_is_below_a_directory_that_will_be_made_is_what_will_be_made_there() {
+        let made = |to: FileState| change(&FileState::absent(&to.path), &to);
+        let gone = |from: FileState| change(&from, &FileState::absent(&from.path));
+        let mut changes = vec![
+            made(FileState::directory("/srv")),
+            made(FileState::directory("/srv/app")),
+            made(FileState::file("/srv/app/conf", "a\n")),
+            made(FileState::directory("/srv/old")),
+            made(FileState::file("/srv/old/x", "x\n")),
+            made(FileState::file("/other", "o\n")),
+        ];
+        let all = ["app", "app/conf", "old", "old/x"].map(str::to_owned);
+        assert_eq!(names("/srv", &changes), Some(all.to_vec()));
+        assert_eq!(names("/srv/app", &changes), Some(vec!["conf".to_owned()]));
+        changes.push(gone(FileState::directory("/srv/old")));
+        let left = ["app", "app/conf"].map(str::to_owned);
+        assert_eq!(names("/srv", &changes), Some(left.to_vec()));
+        // Of a directory that is there, only the host knows the rest.
+        let here = [made(FileState::file("/etc/new", ""))];
+        assert_eq!(names("/etc", &here), None);
+        // And nobody knows what a command may write.
+        changes.push(PredictedChange {
+            key: Ref {
+                kind: FileKind::NAME.to_owned(),
+                id: "/srv/app".to_owned(),
+                data: serde_json::Value::Null,
+            },
+            from: None,
+            to: None,
+            task: "C".to_owned(),
+        });
+        assert_eq!(names("/srv", &changes), None);
+    }
 }

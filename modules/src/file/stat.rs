@@ -13,6 +13,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 
 use super::FileKind;
+use super::kind::is_predicted;
 use super::state::{FileKey, FileState, join, parent, tidy};
 use super::target::absolute;
 use crate::command::query::{CommandOutput, QueryKey};
@@ -183,7 +184,7 @@ fn facts(path: &str, state: &FileState) -> IndexMap<String, Value> {
     }
     let soon = || Value::Unknown("until it is written".to_owned());
     put("mtime", state.mtime.map_or_else(soon, Value::Int));
-    match &state.inode {
+    match state.inode.as_ref().filter(|i| !is_predicted(i)) {
         Some(inode) => {
             let mut numbers = inode
                 .split([':', '-'])
@@ -191,7 +192,10 @@ fn facts(path: &str, state: &FileState) -> IndexMap<String, Value> {
             put("dev", numbers.next().unwrap_or_default());
             put("inode", numbers.next().unwrap_or_default());
         }
-        None => put("inode", soon()),
+        None => {
+            put("dev", soon());
+            put("inode", soon());
+        }
     }
     if let Some(link) = &state.link {
         put("lnk_target", Value::from(link.clone()));

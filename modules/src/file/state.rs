@@ -182,9 +182,38 @@ pub struct FileState {
     pub inode: Option<String>,
     /// Last modification, seconds since 1970.
     pub mtime: Option<i64>,
+    /// Whose a file would be that the reading user made there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub creator: Option<Creator>,
+}
+
+/// A user with a group, as the owner of files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Creator {
+    /// Its number.
+    pub uid: u32,
+    /// Its name.
+    pub owner: String,
+    /// The number of its first group.
+    pub gid: u32,
+    /// The name of that group.
+    pub group: String,
 }
 
 impl FileState {
+    /// Nothing stands at `path`; who would make something there is known.
+    #[must_use]
+    pub fn absent_for(path: &str, creator: Option<&Creator>) -> Self {
+        Self {
+            uid: creator.map(|c| c.uid),
+            owner: creator.map(|c| c.owner.clone()),
+            gid: creator.map(|c| c.gid),
+            group: creator.map(|c| c.group.clone()),
+            creator: creator.cloned(),
+            ..Self::absent(path)
+        }
+    }
+
     /// Nothing stands at `path`.
     #[must_use]
     pub fn absent(path: &str) -> Self {
@@ -202,6 +231,7 @@ impl FileState {
             link: None,
             inode: None,
             mtime: None,
+            creator: None,
         }
     }
 
@@ -248,6 +278,17 @@ impl FileState {
             group: Some("root".to_owned()),
             ..Self::absent(path)
         }
+    }
+
+    /// Whose it is, where all of that is known.
+    #[must_use]
+    pub fn belongs_to(&self) -> Option<Creator> {
+        Some(Creator {
+            uid: self.uid?,
+            owner: self.owner.clone()?,
+            gid: self.gid?,
+            group: self.group.clone()?,
+        })
     }
 
     /// Nothing stands there.
@@ -309,6 +350,9 @@ pub struct Hard {
     pub path: String,
     /// Its device and inode, where it is known.
     pub inode: Option<String>,
+    /// Its owner, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Creator>,
 }
 
 /// Where the wanted content is.

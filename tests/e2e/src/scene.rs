@@ -19,6 +19,8 @@ const DEADLINE: Duration = Duration::from_secs(90);
 pub struct Scene {
     folder: tempfile::TempDir,
     locks: Option<PathBuf>,
+    /// The program; `None`: the one that the tests find.
+    program: Option<PathBuf>,
 }
 
 /// What a call has printed, and how it ended.
@@ -40,12 +42,24 @@ impl Scene {
     /// # Errors
     /// No folder can be made.
     pub fn new() -> Result<Self> {
-        let folder = tempfile::tempdir()?;
+        Self::of(tempfile::tempdir()?, None)
+    }
+
+    /// An empty one in another folder than that for temporary files, for this program.
+    ///
+    /// # Errors
+    /// No folder can be made.
+    pub fn within(above: &Path, program: &Path) -> Result<Self> {
+        Self::of(tempfile::tempdir_in(above)?, Some(program.to_owned()))
+    }
+
+    fn of(folder: tempfile::TempDir, program: Option<PathBuf>) -> Result<Self> {
         // So that names are looked up here, and not in the project that holds the tests.
         fs::create_dir(folder.path().join("playbooks"))?;
         Ok(Self {
             folder,
             locks: None,
+            program,
         })
     }
 
@@ -87,7 +101,10 @@ impl Scene {
     /// # Errors
     /// The program cannot be built.
     pub fn command_under(&self, under: &[&str], args: &[&str]) -> Result<Command> {
-        let program = program()?;
+        let program = match &self.program {
+            Some(given) => given.clone(),
+            None => program()?,
+        };
         let mut command = match under {
             [] => Command::new(program),
             [first, rest @ ..] => {

@@ -427,6 +427,7 @@ fn a_copy_on_the_host_and_a_hard_link() {
         hard: Some(crate::file::state::Hard {
             path: inner.path.clone(),
             inode: inner.inode.clone(),
+            owner: inner.belongs_to(),
         }),
         mode: inner.mode,
         ..file(b"inner\n")

@@ -1,0 +1,236 @@
+//! The corpus: playbooks over every module, each with cases that a person has thought of.
+//!
+//! A file in `corpus/` is a list of tasks, each beginning at the left margin. Lines `# $ …` at its head are shell lines
+//! that make what is there before. On the half-done host a part of the tasks has run already.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use runbook_e2e::Scene;
+use runbook_e2e::archive::{Archive, Snapshot};
+use runbook_lab::{Hosts, Lab};
+
+use crate::compare::{Compared, Wrong, compare};
+use crate::random::Random;
+use crate::script::TARGET;
+use crate::trial::{PLAY, Place, accepted, tried};
+
+/// The files that need nothing but this machine.
+pub const LOCAL: [&str; 2] = ["files", "commands"];
+
+/// The folder of the corpus.
+#[must_use]
+pub fn folder() -> PathBuf {
+    Lab::project().join("tests/fidelity/corpus")
+}
+
+/// The tasks of a file, each with its own text, and the shell lines at its head.
+fn parts(text: &str) -> (Vec<String>, Vec<String>) {
+    let mut tasks: Vec<String> = Vec::new();
+    let mut before = Vec::new();
+    for line in text.lines() {
+        if let Some(shell) = line.strip_prefix("# $ ") {
+            before.push(shell.to_owned());
+        } else if line.starts_with("- ") {
+            tasks.push(format!("{line}\n"));
+        } else if let Some(task) = tasks.last_mut() {
+            task.push_str(line);
+            task.push('\n');
+        }
+    }
+    (tasks, before)
+}
+
+/// The tasks up to one of them, after which the play ends as if it had been interrupted.
+fn begun(tasks: &[String], seed: u64) -> String {
+    let done = Random::new(seed).between(tasks.len() / 4, tasks.len() * 3 / 4);
+    let mut begun: Vec<&str> = tasks.iter().map(String::as_str).collect();
+    begun.insert(done, "- meta: end_play\n");
+    begun.concat()
+}
+
+fn copied(from: &Path, scene: &Scene, name: &str) -> Result<()> {
+    for entry in fs::read_dir(from)? {
+        let (path, name) = entry.map(|e| {
+            (
+                e.path(),
+                format!("{name}{}", e.file_name().to_string_lossy()),
+            )
+        })?;
+        if path.is_dir() {
+            copied(&path, scene, &format!("{name}/"))?;
+        } else {
+            scene.write(&name, &fs::read_to_string(&path)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// Something that answers HTTP, as long as the process goes on: 200 for `/`, 404 for all else.
+fn http() -> Result<u16> {
+    let listener = TcpListener::bind(("127.0.0.1", 0))?;
+    let port = listener.local_addr()?.port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut request = [0; 2048];
+            let read = stream.read(&mut request).unwrap_or_default();
+            let asked = String::from_utf8_lossy(&request[..read]);
+            let status = match asked.split(' ').nth(1) {
+                Some("/") => "200 OK",
+                _ => "404 Not Found",
+            };
+            // Who has gone away needs no answer.
+            drop(
+                stream.write_all(
+                    format!(
+                        "HTTP/1.1 {status}\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+                    )
+                    .as_bytes(),
+                ),
+            );
+        }
+    });
+    Ok(port)
+}
+
+/// A scene with a file of the corpus, and `play.yaml` and `begun.yaml` that call it.
+///
+/// # Errors
+/// It cannot be made.
+pub fn scene_of(name: &str, seed: u64, place: &Place) -> Result<Scene> {
+    let scene = Scene::within(&place.folder, &place.program)?;
+    let local = folder().join("local");
+    copied(&local, &scene, "")?;
+    let text = fs::read_to_string(local.join(format!("{name}.yaml")))?;
+    let (tasks, before) = parts(&text);
+    let at = scene.path(TARGET);
+    fs::create_dir_all(&at)?;
+    for line in before {
+        crate::script::shell(&line, &at)?;
+    }
+    scene.write("tasks-begun.yaml", &begun(&tasks, seed))?;
+    let port = http()?;
+    for (play, tasks) in [("play", name), ("begun", "tasks-begun")] {
+        let text = format!(
+            "- hosts: all\n  vars: {{at: {}, http_port: {port}}}\n  tasks:\n    - import_tasks: {tasks}.yaml\n",
+            at.display()
+        );
+        scene.write(&format!("{play}.yaml"), &text)?;
+    }
+    Ok(scene)
+}
+
+/// Tries a file of the corpus on this machine.
+///
+/// # Errors
+/// It cannot be tried at all.
+pub fn local(name: &str, half_done: bool, seed: u64, place: &Place) -> Result<Compared> {
+    let scene = scene_of(name, seed, place)?;
+    if half_done {
+        accepted(&scene.runbook(&["play", "begun.yaml", "-i", "localhost,"])?)?;
+    }
+    tried(&scene, &scene.path(TARGET), &PLAY)
+}
+
+/// Tries the part with containers, directory and database on a fresh site of the lab.
+///
+/// # Errors
+/// The lab is not up, or it cannot be tried at all.
+pub fn on_lab(half_done: bool, seed: u64, place: &Place, tell: fn(&str)) -> Result<Compared> {
+    let name = if half_done { "fid-half" } else { "fid-clean" };
+    let site = Lab::ready()?.new_site(name, Hosts::One)?;
+    let archive = Archive::new(site, place.program.clone(), |_| {})?;
+    let scene = Scene::within(&place.folder, &place.program)?;
+    let from = folder().join("lab");
+    copied(&from, &scene, "")?;
+    let (tasks, _) = parts(&fs::read_to_string(from.join("archive.yaml"))?);
+    scene.write("tasks-begun.yaml", &begun(&tasks, seed))?;
+    // A file of a backup is never written twice: each turn has its own.
+    let write = |name: &str, tasks: &str| {
+        let text = format!(
+            "- hosts: sites\n  become: true\n  vars: {{turn: {name}}}\n  tasks:\n    - import_tasks: {tasks}.yaml\n"
+        );
+        scene.write(&format!("{name}.yaml"), &text)
+    };
+    let play = |path: &Path, more: &[&str]| -> Result<_> {
+        let path = path.to_str().context("the path is no text")?;
+        archive.play(path, more, 0)
+    };
+    if half_done {
+        play(&write("begun", "tasks-begun")?, &[])?;
+    }
+    let whole = write("play", "archive")?;
+    let before = Snapshot::of(archive.site())?;
+    let check = play(&whole, &["--check", "--diff"])?;
+    let differs = before.differences(&Snapshot::of(archive.site())?);
+    let run = play(&whole, &[])?;
+    let mut compared = compare(&check.events, &run.events);
+    if let Some(first) = differs.first() {
+        compared.figures.wrong += 1;
+        compared.wrong.push(Wrong {
+            node: String::new(),
+            task: "the check itself".to_owned(),
+            module: String::new(),
+            check: "changes nothing".to_owned(),
+            run: first.clone(),
+        });
+    }
+    tell(&format!(
+        "{name}: {} tasks compared",
+        compared.figures.tasks
+    ));
+    archive.site().destroy()?;
+    Ok(compared)
+}
+
+/// The upgrade of the archive on a fresh site of the lab.
+///
+/// # Errors
+/// The lab is not up, or the upgrade fails.
+pub fn upgrade(place: &Place, tell: fn(&str)) -> Result<Compared> {
+    let site = Lab::ready()?.new_site("fid-upgrade", Hosts::One)?;
+    let archive = Archive::new(site, place.program.clone(), |_| {})?;
+    let check = archive.check_changes_nothing()?;
+    let run = archive.play("upgrade-5.32.yaml", &[], 0)?;
+    let compared = compare(&check.events, &run.events);
+    tell(&format!(
+        "upgrade: {} tasks compared",
+        compared.figures.tasks
+    ));
+    archive.site().destroy()?;
+    Ok(compared)
+}
+
+/// The modules that the program has.
+///
+/// # Errors
+/// The program does not list them.
+pub fn modules(place: &Place) -> Result<Vec<String>> {
+    let scene = Scene::within(&place.folder, &place.program)?;
+    let listed = scene.runbook(&["doc"])?;
+    ensure!(listed.code == 0, "{}", listed.err);
+    let first = |line: &str| line.split_whitespace().next().map(str::to_owned);
+    Ok(listed.out.lines().filter_map(first).collect())
+}
+
+/// How often each module stands in the corpus, as its tasks are written.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn written(modules: &[String]) -> Result<Vec<(String, usize)>> {
+    let mut texts = Vec::new();
+    for (below, names) in [("local", &LOCAL[..]), ("lab", &["archive"])] {
+        for name in names {
+            let text = fs::read_to_string(folder().join(below).join(format!("{name}.yaml")))?;
+            texts.extend(parts(&text).0);
+        }
+    }
+    let count = |module: &String| {
+        let called = format!(", {module}: ");
+        texts.iter().filter(|t| t.contains(&called)).count()
+    };
+    Ok(modules.iter().map(|m| (m.clone(), count(m))).collect())
+}

@@ -1,0 +1,202 @@
+//! The figures, as a table for the README.
+
+use anyhow::{Result, ensure};
+
+use crate::ansible::{self, Rivals};
+use crate::compare::{Compared, Figures};
+use crate::corpus;
+use crate::generated::{Generated, generated, listed};
+use crate::trial::Place;
+
+/// What is measured.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The first seed.
+    pub seed: u64,
+    /// How many playbooks are generated.
+    pub playbooks: usize,
+    /// Playbooks that Ansible is called with, too.
+    pub ansible: usize,
+    /// Only the parts whose name has this in it: `corpus`, `lab`, `generated`, `upgrade`, `ansible`.
+    pub filter: String,
+    /// How many wrong playbooks are made small.
+    pub shown: usize,
+}
+
+/// All that was measured.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// Parts and their figures.
+    pub rows: Vec<(String, Figures)>,
+    /// The playbook of twenty tasks, and generated ones, with both programs.
+    pub rivals: Vec<(String, Rivals)>,
+    /// What was wrong.
+    pub wrong: Vec<String>,
+    /// What was not measured, and why.
+    pub skipped: Vec<(String, String)>,
+}
+
+/// Unknown and conditional tasks may be so many of a hundred.
+pub const OPEN: f64 = 5.0;
+
+/// Measures.
+///
+/// # Errors
+/// A playbook cannot be tried at all.
+pub fn measure(options: &Options, place: &Place, tell: fn(&str)) -> Result<Report> {
+    let mut report = Report::default();
+    let wanted = |part: &str| part.contains(&options.filter);
+    let hosts = [(false, "clean"), (true, "half-done")];
+    if wanted("corpus") {
+        for (half_done, host) in hosts {
+            let mut figures = Figures::default();
+            for name in corpus::LOCAL {
+                let compared = corpus::local(name, half_done, options.seed, place)?;
+                report.add_wrong(&format!("corpus {name}, {host} host"), &compared);
+                figures += compared.figures;
+            }
+            report
+                .rows
+                .push((format!("corpus, files and commands, {host}"), figures));
+        }
+    }
+    if wanted("lab") {
+        for (half_done, host) in hosts {
+            let what = format!("corpus, containers, directory, database, {host}");
+            if let Some(compared) = report.on_lab(&what, || {
+                corpus::on_lab(half_done, options.seed, place, tell)
+            })? {
+                report.add_wrong(&what, &compared);
+                report.rows.push((what, compared.figures));
+            }
+        }
+    }
+    if wanted("upgrade") {
+        let what = "upgrade-5.32.yaml";
+        if let Some(compared) = report.on_lab(what, || corpus::upgrade(place, tell))? {
+            report.add_wrong(what, &compared);
+            report.rows.push((what.to_owned(), compared.figures));
+        }
+    }
+    if wanted("generated") {
+        let Generated {
+            figures: [clean, half_done],
+            wrong,
+            written,
+            building,
+            failing,
+            seeds,
+        } = generated(options.seed, options.playbooks, options.shown, place, tell)?;
+        tell(&format!(
+            "{} playbooks of seeds {} to {}: {written} tasks, {building} build on an earlier one, {failing} must fail",
+            options.playbooks, seeds.0, seeds.1
+        ));
+        report
+            .rows
+            .push((format!("{} generated, clean", options.playbooks), clean));
+        report.rows.push((
+            format!("{} generated, half-done", options.playbooks),
+            half_done,
+        ));
+        report.wrong.extend(wrong);
+    }
+    if wanted("ansible") {
+        match ansible::program() {
+            None => report.skipped.push((
+                "ansible-playbook --check".to_owned(),
+                "there is no ansible-playbook here".to_owned(),
+            )),
+            Some(program) => {
+                let twenty = ansible::twenty(&program, place)?;
+                report
+                    .rivals
+                    .push(("the playbook of twenty tasks".to_owned(), twenty));
+                let files =
+                    ansible::generated_files(options.seed, options.ansible, &program, place)?;
+                let what = format!("{} generated playbooks of files", files.playbooks);
+                report.rivals.push((what, files));
+            }
+        }
+    }
+    Ok(report)
+}
+
+impl Report {
+    fn add_wrong(&mut self, what: &str, compared: &Compared) {
+        if !compared.wrong.is_empty() {
+            self.wrong.push(format!("{what}:\n{}", listed(compared)));
+        }
+    }
+
+    fn on_lab(
+        &mut self,
+        what: &str,
+        work: impl FnOnce() -> Result<Compared>,
+    ) -> Result<Option<Compared>> {
+        if let Err(why) = runbook_lab::Lab::ready() {
+            self.skipped.push((what.to_owned(), format!("{why:#}")));
+            return Ok(None);
+        }
+        work().map(Some)
+    }
+
+    /// The figures as a table in Markdown, and those of Ansible as a second one.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let mut text = String::from(
+            "| | tasks | wrong | unknown | conditional | open | under an assumption | failed actions | after these |\n\
+             |---|---|---|---|---|---|---|---|---|\n",
+        );
+        for (what, f) in &self.rows {
+            text.push_str(&format!(
+                "| {what} | {} | {} | {} | {} | {:.1} % | {} | {} | {} |\n",
+                f.tasks,
+                f.wrong,
+                f.unknown,
+                f.conditional,
+                f.open_percent(),
+                f.assumed,
+                f.failed_actions,
+                f.beyond,
+            ));
+        }
+        if !self.rivals.is_empty() {
+            text.push_str(
+                "\n| | predicted by `runbook --check` | by `ansible-playbook --check` |\n|---|---|---|\n",
+            );
+        }
+        for (what, r) in &self.rivals {
+            text.push_str(&format!(
+                "| {what} | {} of {} | {} of {} |\n",
+                r.ours.known - r.ours.wrong,
+                r.ours.tasks,
+                r.right,
+                r.theirs
+            ));
+        }
+        text
+    }
+
+    /// No wrong prediction, and few that were not made.
+    ///
+    /// # Errors
+    /// What is not so.
+    pub fn is_good(&self) -> Result<()> {
+        ensure!(
+            self.wrong.is_empty(),
+            "{} wrong:\n{}",
+            self.wrong.len(),
+            self.wrong.join("\n")
+        );
+        let mut all = Figures::default();
+        for (_, figures) in &self.rows {
+            all += *figures;
+        }
+        ensure!(
+            all.open_percent() <= OPEN,
+            "{:.1} % are unknown or conditional, more than {OPEN} %",
+            all.open_percent()
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,163 @@
+//! What was once predicted wrongly: each made small, as the generator has found it. A line for each that comes.
+
+use std::path::Path;
+
+use anyhow::Result;
+use runbook_e2e::program;
+use runbook_fidelity::{Place, Script, listed, of_script};
+use serde_json::{Value, json};
+
+fn tried(what: &str, before: &[&str], tasks: Value) -> Result<usize> {
+    let script = Script {
+        before: before.iter().map(|line| (*line).to_owned()).collect(),
+        tasks: tasks.as_array().cloned().unwrap_or_default(),
+        ..Script::default()
+    };
+    let compared = of_script(&script, false, &Place::new(program()?))?;
+    assert!(compared.wrong.is_empty(), "{what}:\n{}", listed(&compared));
+    Ok(compared.figures.known)
+}
+
+#[test]
+fn links_and_directories_that_will_be_there() -> Result<()> {
+    tried(
+        "a link leads up out of a new directory",
+        &["mkdir etc"],
+        json!([
+            {"file": {"path": "@AT@/opt", "state": "directory"}},
+            {"file": {"path": "@AT@/opt/d", "src": "../etc", "state": "link"}},
+        ]),
+    )?;
+    tried(
+        "a link that leads nowhere is replaced by a file",
+        &["ln -s nowhere conf"],
+        json!([
+            {"copy": {"dest": "@AT@/conf", "content": "a"}},
+            {"lineinfile": {"path": "@AT@/conf", "line": "b"}},
+        ]),
+    )?;
+    tried(
+        "what is written behind a new link is read through it, and the other way round",
+        &["mkdir data"],
+        json!([
+            {"file": {"path": "@AT@/link", "src": "data", "state": "link"}},
+            {"copy": {"dest": "@AT@/data/a", "content": "a\n"}},
+            {"lineinfile": {"path": "@AT@/link/a", "line": "b"}},
+            {"slurp": {"src": "@AT@/data/a"}, "register": "a"},
+            {"copy": {"dest": "@AT@/out", "content": "{{ a.content | b64decode }}"}},
+        ]),
+    )?;
+    tried(
+        "a second hard link to a new file",
+        &[],
+        json!([
+            {"copy": {"dest": "@AT@/a", "content": "a\n"}},
+            {"file": {"path": "@AT@/b", "src": "@AT@/a", "state": "hard"}},
+            {"file": {"path": "@AT@/b", "src": "@AT@/a", "state": "hard"}},
+        ]),
+    )?;
+    Ok(())
+}
+
+#[test]
+fn what_is_below_a_new_directory_is_known() -> Result<()> {
+    let known = tried(
+        "rights of all below it",
+        &[],
+        json!([
+            {"file": {"path": "@AT@/srv/app/data", "state": "directory"}},
+            {"copy": {"dest": "@AT@/srv/app/data/a", "content": "a\n"}},
+            {"file": {"path": "@AT@/srv", "state": "directory", "recurse": true, "mode": "u=rwX,go="}},
+            {"file": {"path": "@AT@/srv/app/data", "state": "absent"}},
+            {"file": {"path": "@AT@/srv", "state": "directory", "recurse": true, "mode": "0755"}},
+        ]),
+    )?;
+    assert_eq!(known, 5);
+    Ok(())
+}
+
+#[test]
+fn owners_of_what_will_be_made() -> Result<()> {
+    tried(
+        "a backup in a new directory",
+        &[],
+        json!([
+            {"file": {"path": "@AT@/etc", "state": "directory"}},
+            {"copy": {"dest": "@AT@/etc/a", "content": "a=1\n"}},
+            {"lineinfile": {"path": "@AT@/etc/a", "line": "b=2", "backup": true}},
+        ]),
+    )?;
+    tried(
+        "a hard link to another's file (as root)",
+        &["touch a; chown 1:1 a || true"],
+        json!([
+            {"file": {"path": "@AT@/b", "src": "@AT@/a", "state": "hard"}},
+            {"copy": {"dest": "@AT@/b", "content": "b\n", "backup": true}},
+        ]),
+    )?;
+    tried(
+        "a file in place of another's (as root)",
+        &["touch a; chown 1:1 a || true"],
+        json!([
+            {"file": {"path": "@AT@/a", "state": "absent"}},
+            {"copy": {"dest": "@AT@/a", "content": "", "owner": "{{ ansible_facts.user_id }}"}},
+        ]),
+    )?;
+    Ok(())
+}
+
+#[test]
+fn what_may_be_there_is_not_known() -> Result<()> {
+    let known = tried(
+        "a command changes a directory",
+        &["mkdir etc; echo a > etc/a; echo b > b"],
+        json!([
+            {"copy": {"dest": "@AT@/etc/c", "content": "c\n"}},
+            {"shell": {"cmd": "echo more | tee -a @AT@/etc/a @AT@/etc/c", "changes": ["@AT@/etc"]}},
+            {"lineinfile": {"path": "@AT@/b", "line": "c"}},
+            {"lineinfile": {"path": "@AT@/etc/c", "line": "d"}},
+            {"slurp": {"src": "@AT@/etc/a"}},
+        ]),
+    )?;
+    assert_eq!(known, 3, "the first three");
+    let known = tried(
+        "a directory that may be made",
+        &[],
+        json!([
+            {"command": {"cmd": "echo x", "changes": []}, "register": "said"},
+            {"file": {"path": "@AT@/opt/app/lib", "state": "directory"}, "when": "said.stdout == 'x'"},
+            {"copy": {"dest": "@AT@/opt/app/conf", "content": "a\n"}},
+            {"copy": {"dest": "@AT@/opt.conf", "content": "a\n"}},
+        ]),
+    )?;
+    assert_eq!(known, 2, "the command and the last");
+    let known = tried(
+        "what is unknown does not become known by `changed_when`",
+        &["echo a > a"],
+        json!([
+            {"shell": "echo b >> @AT@/a"},
+            {"lineinfile": {"path": "@AT@/a", "line": "c"}, "changed_when": false},
+        ]),
+    )?;
+    assert_eq!(known, 1);
+    tried(
+        "`check_mode: true` leaves nothing behind",
+        &[],
+        json!([
+            {"copy": {"dest": "@AT@/a", "content": "a\n"}, "check_mode": true},
+            {"slurp": {"src": "@AT@/a"}},
+        ]),
+    )?;
+    Ok(())
+}
+
+#[test]
+fn a_check_that_would_change_something_is_seen() {
+    // The comparison itself: two snapshots of one folder, in between of which a file has come.
+    let folder = tempfile::tempdir().unwrap();
+    let look = |path: &Path| runbook_fidelity::snapshot(path).unwrap();
+    let before = look(folder.path());
+    assert_eq!(before, look(folder.path()));
+    std::fs::write(folder.path().join("new"), "").unwrap();
+    assert_ne!(before, look(folder.path()));
+}

@@ -1,0 +1,48 @@
+//! How far a check tells the truth: playbooks are checked and run, and both are compared task by task.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use runbook_fidelity::{Options, Place, measure};
+
+use crate::run::{root, run as command, say};
+
+/// Check and run many playbooks, and compare what was said with what was done.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The seed of the first generated playbook; those that follow have the next ones
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many playbooks are generated
+    #[arg(long, default_value_t = 1000)]
+    playbooks: usize,
+    /// How many generated playbooks of files Ansible is called with, too
+    #[arg(long, default_value_t = 25)]
+    ansible: usize,
+    /// Only parts whose name has this in it: corpus, lab, upgrade, generated, ansible
+    #[arg(long, default_value = "")]
+    filter: String,
+    /// How many playbooks with a wrong prediction are made small for the report
+    #[arg(long, default_value_t = 3)]
+    shown: usize,
+}
+
+/// Measures, prints the figures; an error where a prediction was wrong or too many were not made.
+pub fn run(args: &Args) -> Result<()> {
+    command("cargo", &["build", "--package", "runbook", "--quiet"])?;
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let options = Options {
+        seed: args.seed,
+        playbooks: args.playbooks,
+        ansible: args.ansible,
+        filter: args.filter.clone(),
+        shown: args.shown,
+    };
+    let report = measure(&options, &Place::new(target.join("debug/runbook")), say)?;
+    say(&report.table());
+    for (what, why) in &report.skipped {
+        say(&format!("skipped: {what}: {why}"));
+    }
+    report.is_good()
+}
