@@ -116,7 +116,7 @@ impl Overlay {
         };
         self.states.retain(|k, _| {
             let Some(kind) = kind_of(k) else {
-                return k == key || (k.kind == key.kind && contains(&k.id, &key.id));
+                return true;
             };
             let stays = || match k.kind == key.kind {
                 true => contains(&k.id, &key.id),
