@@ -128,7 +128,7 @@ pub fn compile(
         }
     };
     let tools = Arc::new(Tools {
-        registry: Arc::new(runbook_modules::registry()),
+        registry: Arc::new(crate::registry()),
         sources: sources.clone(),
         engine: Arc::new(Engine::new()),
     });

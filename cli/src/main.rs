@@ -1,70 +1,7 @@
 //! The `runbook` command.
 
-mod call;
-mod commands;
-mod conduct;
-mod connect;
-mod interrupt;
-mod locks;
-mod lookup;
-mod passwords;
-mod planned;
-mod prompts;
-mod question;
-mod report;
-mod request;
-mod settings;
-
 use std::process::ExitCode;
 
-use clap::Parser;
-
-/// Carries out upgrade guides: shows beforehand exactly what would change, changes only that, can be stopped anywhere.
-#[derive(Parser)]
-#[command(name = "runbook", version, max_term_width = 110)]
-struct Cli {
-    #[command(subcommand)]
-    command: commands::Command,
-}
-
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            // A wrong call is a mistake like one in a playbook; the code 2 means that a task has failed.
-            let wrong = error.use_stderr();
-            let _ = error.print();
-            let code = if wrong {
-                runbook_engine::run::exit::WRONG
-            } else {
-                runbook_engine::run::exit::DONE
-            };
-            return ExitCode::from(code);
-        }
-    };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("RUNBOOK_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("off"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            report::say_error(&format!("the runtime could not be started: {error}"));
-            return ExitCode::from(runbook_engine::run::exit::WRONG);
-        }
-    };
-    let code = runtime.block_on(cli.command.run());
-    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
-    match code {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            report::say_error(&format!("{error:#}"));
-            ExitCode::from(runbook_engine::run::exit::WRONG)
-        }
-    }
+    runbook::main(runbook_modules::registry())
 }

@@ -22,6 +22,9 @@ pub struct Args {
     /// Only parts whose name has this in it: corpus, lab, upgrade, generated, ansible
     #[arg(long, default_value = "")]
     filter: String,
+    /// With the prediction of this kind switched off, to see that it is missed: `file`, `container`, …
+    #[arg(long, value_name = "KIND")]
+    without: Option<String>,
     /// How many playbooks with a wrong prediction are made small for the report
     #[arg(long, default_value_t = 3)]
     shown: usize,
@@ -29,7 +32,11 @@ pub struct Args {
 
 /// Measures, prints the figures; an error where a prediction was wrong or too many were not made.
 pub fn run(args: &Args) -> Result<()> {
-    command("cargo", &["build", "--package", "runbook", "--quiet"])?;
+    let programs = ["--package", "runbook", "--package", "runbook-fidelity"];
+    command(
+        "cargo",
+        &[&["build", "--quiet", "--bins"][..], &programs].concat(),
+    )?;
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     let options = Options {
@@ -39,7 +46,13 @@ pub fn run(args: &Args) -> Result<()> {
         filter: args.filter.clone(),
         shown: args.shown,
     };
-    let report = measure(&options, &Place::new(target.join("debug/runbook")), say)?;
+    let mut place = Place::new(target.join("debug/runbook"));
+    let links = tempfile::tempdir()?;
+    if let Some(kind) = &args.without {
+        let unpredicting = target.join("debug/runbook-unpredicting");
+        place = place.without(kind, &unpredicting, links.path())?;
+    }
+    let report = measure(&options, &place, say)?;
     say(&report.table());
     for (what, why) in &report.skipped {
         say(&format!("skipped: {what}: {why}"));

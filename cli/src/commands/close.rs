@@ -106,7 +106,7 @@ async fn remove(
     become_root: bool,
     kept: BTreeMap<String, Vec<Kept>>,
 ) -> anyhow::Result<u8> {
-    let registry = runbook_modules::registry();
+    let registry = crate::registry();
     let mut code = exit::DONE;
     for (host, list) in kept {
         if let Err(Refusal::Locked(by)) = gate.pass(&host, None).await {

@@ -17,7 +17,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<u8> {
-    let registry = runbook_modules::registry();
+    let registry = crate::registry();
     let Some(name) = &args.module else {
         for module in registry.modules() {
             report::say(&format!("{:<22} {}", module.name(), module.summary()));

@@ -268,7 +268,7 @@ fn kept(entries: &[Entry]) -> Vec<(String, String, String)> {
 impl Reader {
     /// Knows every secret that a state of these records holds before it shows the first of them.
     fn of(entries: &[Entry]) -> Self {
-        let registry = runbook_modules::registry();
+        let registry = crate::registry();
         let redactor = Redactor::default();
         for entry in entries {
             if let Record::Secrets { texts } = &entry.record {

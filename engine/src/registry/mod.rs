@@ -23,6 +23,7 @@ pub struct Registry {
     modules: BTreeMap<&'static str, Arc<dyn AnyModule>>,
     kinds: BTreeMap<&'static str, Arc<dyn AnyKind>>,
     actions: BTreeMap<&'static str, Arc<dyn AnyAction>>,
+    unpredicted: Option<String>,
 }
 
 impl Registry {
@@ -53,6 +54,20 @@ impl Registry {
         self.actions
             .insert(A::NAME, Arc::new(action::Erased(action)));
         self
+    }
+
+    /// The same, but a check looks at the host for this kind, whatever it has predicted of it: to measure what the
+    /// prediction is worth.
+    #[must_use]
+    pub fn without_prediction(mut self, kind: &str) -> Self {
+        self.unpredicted = Some(kind.to_owned());
+        self
+    }
+
+    /// Does a check predict states of this kind?
+    #[must_use]
+    pub fn predicts(&self, kind: &str) -> bool {
+        self.unpredicted.as_deref() != Some(kind)
     }
 
     /// The module of this name.

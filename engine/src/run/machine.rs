@@ -98,6 +98,9 @@ impl Overlay {
         to: Known,
         task: &str,
     ) {
+        if !registry.predicts(&key.kind) {
+            return;
+        }
         let kind_of = |k: &Ref| registry.find_kind(&k.kind).cloned();
         let known_to = match &to {
             Known::State(state) => Some(state.clone()),
@@ -132,6 +135,9 @@ impl Overlay {
 
     /// Something that this walk may or may not write: the resources of a mark.
     pub fn unknown(&mut self, registry: &Registry, mark: &Mark, why: &str, task: &str) {
+        if !registry.predicts(&mark.kind) {
+            return;
+        }
         let key = Ref {
             kind: mark.kind.clone(),
             id: mark.id.clone(),
@@ -328,7 +334,8 @@ impl Sight {
         if let Some(unknown) = overlay.marked(key) {
             return Source::Overlay(unknown);
         }
-        let Some(kind) = self.registry.find_kind(&key.kind) else {
+        let kind = self.registry.find_kind(&key.kind);
+        let Some(kind) = kind.filter(|_| self.registry.predicts(&key.kind)) else {
             return Source::Base(key.clone(), None);
         };
         let world = Predicted {

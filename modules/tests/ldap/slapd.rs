@@ -63,7 +63,7 @@ impl Slapd {
              include: file:///etc/ldap/schema/core.ldif\n\n\
              include: file:///etc/ldap/schema/cosine.ldif\n\n\
              include: file:///etc/ldap/schema/nis.ldif\n\n\
-             include: file:///etc/ldap/schema/inetorgperson.ldif\n\n"
+             include: file:///etc/ldap/schema/inetorgperson.ldif\n\n",
         );
         for file in schema {
             // Not by `include:`, since the last line of some of them has no end.

@@ -19,7 +19,7 @@ use crate::script::TARGET;
 use crate::trial::{PLAY, Place, accepted, tried};
 
 /// The files that need nothing but this machine.
-pub const LOCAL: [&str; 2] = ["files", "commands"];
+pub const LOCAL: [&str; 3] = ["files", "commands", "service"];
 
 /// The folder of the corpus.
 #[must_use]
@@ -221,16 +221,38 @@ pub fn modules(place: &Place) -> Result<Vec<String>> {
 /// # Errors
 /// A file cannot be read.
 pub fn written(modules: &[String]) -> Result<Vec<(String, usize)>> {
-    let mut texts = Vec::new();
-    for (below, names) in [("local", &LOCAL[..]), ("lab", &["archive"])] {
-        for name in names {
-            let text = fs::read_to_string(folder().join(below).join(format!("{name}.yaml")))?;
-            texts.extend(parts(&text).0);
-        }
-    }
+    let texts = all()?.concat();
     let count = |module: &String| {
         let called = format!(", {module}: ");
         texts.iter().filter(|t| t.contains(&called)).count()
     };
     Ok(modules.iter().map(|m| (m.clone(), count(m))).collect())
+}
+
+/// How many tasks come after one whose effect nobody knows, or after a container was replaced.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn after_what_is_not_ours() -> Result<usize> {
+    let is_such = |task: &String| {
+        let declared = ["changes: ", "creates: ", "reads_only: "];
+        let opaque = [" shell: ", " command: "].iter().any(|m| task.contains(m))
+            && !declared.iter().any(|d| task.contains(d));
+        // A new image on a container that was there: it is made anew.
+        opaque || task.contains("{name: New ")
+    };
+    let after = |tasks: &Vec<String>| tasks.iter().skip_while(|t| !is_such(t)).skip(1).count();
+    Ok(all()?.iter().map(after).sum())
+}
+
+/// The tasks of each file.
+fn all() -> Result<Vec<Vec<String>>> {
+    let mut files = Vec::new();
+    for (below, names) in [("local", &LOCAL[..]), ("lab", &["archive"])] {
+        for name in names {
+            let text = fs::read_to_string(folder().join(below).join(format!("{name}.yaml")))?;
+            files.push(parts(&text).0);
+        }
+    }
+    Ok(files)
 }

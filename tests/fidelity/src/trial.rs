@@ -31,6 +31,21 @@ impl Place {
         };
         Self { program, folder }
     }
+
+    /// The same, but with the prediction of one kind switched off. `unpredicting` is the program of this crate by that
+    /// name; `links` is a folder that lives as long as this is used.
+    ///
+    /// # Errors
+    /// A link cannot be made there.
+    pub fn without(&self, kind: &str, unpredicting: &Path, links: &Path) -> Result<Self> {
+        let program = links.join(kind);
+        std::os::unix::fs::symlink(unpredicting, &program)
+            .with_context(|| format!("{}", program.display()))?;
+        Ok(Self {
+            program,
+            folder: self.folder.clone(),
+        })
+    }
 }
 
 /// Everything below a folder: type, rights, owner, size, time and content.

@@ -1,5 +1,7 @@
 //! A sample of the figures, all of them with `RUNBOOK_LONG=1`: no wrong prediction, and few that were not made.
 
+use std::path::Path;
+
 use anyhow::{Result, ensure};
 use runbook_e2e::{program, skip, tell};
 use runbook_fidelity::{
@@ -28,7 +30,7 @@ fn measured(filter: &str, playbooks: usize, ansible: usize) -> Result<()> {
 
 #[test]
 fn generated_playbooks_do_what_their_check_has_said() -> Result<()> {
-    measured("generated", if is_long() { 1000 } else { 40 }, 0)
+    measured("generated", if is_long() { 1000 } else { 20 }, 0)
 }
 
 #[test]
@@ -63,6 +65,57 @@ fn every_module_has_a_case_in_the_corpus() -> Result<()> {
     assert!(missing.is_empty(), "no case of {missing:?}");
     let all: usize = counted.iter().map(|(_, count)| count).sum();
     assert!(all >= 120, "{all} tasks");
+    let after = corpus::after_what_is_not_ours()?;
+    assert!(
+        after * 5 >= all,
+        "{after} of {all} come after what is not ours to know"
+    );
+    Ok(())
+}
+
+/// With the prediction of one kind switched off, playbooks in which none was wrong are told wrongly.
+#[test]
+fn without_the_prediction_of_a_kind_the_comparison_fails() -> Result<()> {
+    let parts = [
+        ("corpus", &["file", "listing", "glob", "command-output"][..]),
+        (
+            "lab",
+            &[
+                "container",
+                "image",
+                "network",
+                "ldap-entry",
+                "ldap-schema",
+                "ldap-search",
+                "pg-schema",
+                "pg-facts",
+            ],
+        ),
+    ];
+    let folder = tempfile::tempdir()?;
+    let place = Place::new(program()?);
+    let unpredicting = Path::new(env!("CARGO_BIN_EXE_runbook-unpredicting"));
+    for (part, kinds) in parts {
+        // All of them take half a minute each here, and minutes on the lab.
+        for kind in kinds.iter().filter(|k| **k == "file" || is_long()) {
+            let options = Options {
+                seed: 1,
+                playbooks: 0,
+                ansible: 0,
+                filter: part.to_owned(),
+                shown: 0,
+            };
+            let place = place.without(kind, unpredicting, folder.path())?;
+            let report = measure(&options, &place, tell)?;
+            if let Some((what, why)) = report.skipped.first() {
+                skip(&format!("fidelity without {kind}: {what}"), why);
+                continue;
+            }
+            let wrong = report.rows.iter().map(|(_, f)| f.wrong).sum::<usize>();
+            tell(&format!("without the prediction of {kind}: {wrong} wrong"));
+            ensure!(wrong > 0, "nothing is wrong without that of {kind}");
+        }
+    }
     Ok(())
 }
 
