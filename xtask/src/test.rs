@@ -35,8 +35,7 @@ fn formatted() -> Result<()> {
         &[
             "clippy",
             "--workspace",
-            "--lib",
-            "--bins",
+            "--all-targets",
             "--quiet",
             "--",
             "-D",
