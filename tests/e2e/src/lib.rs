@@ -9,6 +9,7 @@ pub mod drift;
 mod program;
 mod proxy;
 mod scene;
+pub mod secrets;
 #[path = "../../skip.rs"]
 mod skip;
 mod terminal;
