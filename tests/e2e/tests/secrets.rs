@@ -8,13 +8,16 @@
 mod host;
 #[path = "secrets/plant.rs"]
 mod plant;
+#[path = "secrets/site.rs"]
+mod site;
 
 use std::fs;
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
-use runbook_e2e::secrets::{Found, Haystack, Secrets, secret, traced};
+use runbook_e2e::secrets::{Found, Haystack, Secrets, Trace, secret, traced};
 use runbook_e2e::{Scene, Terminal, program, skip};
+use runbook_lab::{Hosts, Lab};
 
 use host::Echo;
 
@@ -60,15 +63,119 @@ fn told(found: &[Found]) -> String {
     lines.collect()
 }
 
+fn is_strace_here(test: &str) -> bool {
+    let there = std::process::Command::new("strace").arg("-V").output();
+    if there.is_err() {
+        skip(test, "there is no strace");
+    }
+    there.is_ok()
+}
+
+/// What is shown on purpose is found by the same search, in every kind of place; of the others nothing is.
+fn only_the_control(seen: &[Haystack], kinds: &[&str]) -> Result<()> {
+    let control = Secrets::new([plant::CONTROL])?;
+    for kind in kinds {
+        let places = seen.iter().filter(|h| h.name.starts_with(kind));
+        let found = places.flat_map(|h| h.search(&control)).count();
+        ensure!(found > 0, "the search does not find the control in {kind}");
+    }
+    let secrets = Secrets::new((0..plant::MANY).filter(|n| *n != plant::CONTROL))?;
+    let found: Vec<Found> = seen.iter().flat_map(|h| h.search(&secrets)).collect();
+    ensure!(found.is_empty(), "{} found:\n{}", found.len(), told(&found));
+    Ok(())
+}
+
+/// Passwords of a login, of a directory and of a database, variables of containers, and what stands only on the host.
+#[test]
+fn on_a_site_no_secret_is_shown_written_or_handed_over() -> Result<()> {
+    const NAME: &str = "on_a_site_no_secret_is_shown_written_or_handed_over";
+    if !is_strace_here(NAME) {
+        return Ok(());
+    }
+    let lab = match Lab::ready() {
+        Ok(lab) => lab,
+        Err(why) => {
+            skip(NAME, &format!("{why:#}"));
+            return Ok(());
+        }
+    };
+    let place = lab.new_site("e2e-secrets", Hosts::One)?;
+    site::host(&place)?;
+    let scene = Scene::new()?;
+    site::scene(&scene, &place)?;
+    let trace = Trace::of(&site::processes(&place)?, &scene.path("site.log"))?;
+    let common = ["-i", "hosts.yaml", "--vault-id", "main@pw"];
+    let mut seen = Vec::new();
+    let mut run = |args: &[&str], code: &[i32]| -> Result<()> {
+        seen.extend(call(&scene, args, code)?);
+        Ok(())
+    };
+    let play = [&["play", "site.yaml"], &common[..]].concat();
+    let wrong = [&["play", "wrong.yaml"], &common[..]].concat();
+    run(&[&play[..], &["--check", "--diff", "-vv"]].concat(), &[0])?;
+    run(
+        &[&["plan", "site.yaml", "-o", "made.plan"], &common[..]].concat(),
+        &[0],
+    )?;
+    run(&[&play[..], &["--diff", "-vv", "-y"]].concat(), &[0])?;
+    let logs = [&["show"][..], &["log"], &["log", "--output", "json"]];
+    for what in [&logs[..], &[&["show", "made.plan"][..]]].concat() {
+        run(what, &[0])?;
+    }
+    run(
+        &[&["rollback", "--diff", "-vv", "-y"], &common[..]].concat(),
+        &[0],
+    )?;
+    run(
+        &[&play[..], &["-e", "turn=2", "--diff", "--output", "json"]].concat(),
+        &[0],
+    )?;
+    for how in [
+        &["--check", "-vv"][..],
+        &["--diff", "-vv"],
+        &["--output", "json"],
+    ] {
+        run(&[&wrong[..], how].concat(), &[4])?;
+    }
+    for what in logs {
+        run(what, &[0])?;
+    }
+    run(
+        &[&["drift", "site.yaml"], &common[..]].concat(),
+        &[0, 2, 3, 5],
+    )?;
+    seen.push(trace.end()?.changed(site::without_own));
+    seen.extend(site::written(&place)?);
+    let on_purpose = [
+        "pw",
+        "locked",
+        "hosts.yaml",
+        "group_vars",
+        "site.log",
+        "exec.log",
+    ];
+    let leave = |path: &std::path::Path| {
+        let name = path.strip_prefix(scene.folder()).unwrap_or(path);
+        on_purpose.iter().any(|p| name.starts_with(p))
+    };
+    seen.extend(Haystack::below(scene.folder(), &leave)?);
+    let all = Secrets::new(0..plant::MANY)?;
+    let there: Vec<usize> = site::meant(&place)?
+        .search(&all)
+        .iter()
+        .map(|f| f.number)
+        .collect();
+    for number in site::USED {
+        ensure!(there.contains(&number), "secret {number} is used nowhere");
+    }
+    only_the_control(&seen, &["standard output", "the exec trace"])?;
+    place.destroy()
+}
+
 #[test]
 fn on_this_machine_no_secret_is_shown_written_or_handed_over() -> Result<()> {
     const NAME: &str = "on_this_machine_no_secret_is_shown_written_or_handed_over";
-    if std::process::Command::new("strace")
-        .arg("-V")
-        .output()
-        .is_err()
-    {
-        skip(NAME, "there is no strace");
+    if !is_strace_here(NAME) {
         return Ok(());
     }
     let scene = Scene::new()?;
@@ -199,20 +306,13 @@ fn on_this_machine_no_secret_is_shown_written_or_handed_over() -> Result<()> {
     for number in plant::USED {
         ensure!(there.contains(&number), "secret {number} is used nowhere");
     }
-    // What is shown on purpose is found by the same search, in every kind of place.
-    let control = Secrets::new([plant::CONTROL])?;
-    for kind in [
-        "standard output",
-        "standard error",
-        "what was started",
-        "the terminal",
-    ] {
-        let places = seen.iter().filter(|h| h.name.starts_with(kind));
-        let found = places.flat_map(|h| h.search(&control)).count();
-        ensure!(found > 0, "the search does not find the control in {kind}");
-    }
-    let secrets = Secrets::new((0..plant::MANY).filter(|n| *n != plant::CONTROL))?;
-    let found: Vec<Found> = seen.iter().flat_map(|h| h.search(&secrets)).collect();
-    ensure!(found.is_empty(), "{} found:\n{}", found.len(), told(&found));
-    Ok(())
+    only_the_control(
+        &seen,
+        &[
+            "standard output",
+            "standard error",
+            "what was started",
+            "the terminal",
+        ],
+    )
 }

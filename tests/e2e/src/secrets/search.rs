@@ -36,6 +36,13 @@ impl Haystack {
         }
     }
 
+    /// The same without a part of it.
+    #[must_use]
+    pub fn changed(mut self, by: impl FnOnce(&[u8]) -> Vec<u8>) -> Self {
+        self.bytes = by(&self.bytes);
+        self
+    }
+
     /// Every file below a folder, but for those that `leave` says.
     ///
     /// # Errors

@@ -26,12 +26,12 @@ pub const WRONG: [&str; 3] = [
 ];
 
 /// As YAML and JSON write it.
-fn quoted(number: usize) -> String {
+pub fn quoted(number: usize) -> String {
     serde_json::Value::from(secret(number)).to_string()
 }
 
 /// Calls the program with a text on its standard input, which no argument list holds.
-fn vault(scene: &Scene, args: &[&str], text: &str) -> Result<String> {
+pub fn vault(scene: &Scene, args: &[&str], text: &str) -> Result<String> {
     let mut child = Command::new(program()?)
         .arg("vault")
         .args(args)
@@ -47,7 +47,7 @@ fn vault(scene: &Scene, args: &[&str], text: &str) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-fn sealed(scene: &Scene, name: &str, text: &str, with: &str) -> Result<()> {
+pub fn sealed(scene: &Scene, name: &str, text: &str, with: &str) -> Result<()> {
     let sealed = vault(scene, &["encrypt", "--vault-id", with], text)?;
     scene.write(name, &sealed)?;
     Ok(())
