@@ -16,14 +16,15 @@ pub struct Snapshot {
 
 /// Where files are not compared as such: what the kernel shows; the store of Docker, which Docker describes; and the
 /// folders that directory, database and archive write all the time, the first two of which are compared by what their
-/// servers say of them.
+/// servers say of them; and the network namespaces, where Docker sweeps once a minute what containers have left.
 const PRUNED: &str = r"-path /proc -o -path /sys -o -path /dev -o -path /var/lib/docker -o -path /var/lib/containerd
- -o -path /var/local/dcm4chee-arc/ldap -o -path /var/local/dcm4chee-arc/db -o -path /var/local/dcm4chee-arc/wildfly/log";
+ -o -path /var/local/dcm4chee-arc/ldap -o -path /var/local/dcm4chee-arc/db -o -path /var/local/dcm4chee-arc/wildfly/log
+ -o -path /run/docker/netns";
 /// Names that running daemons write all the time: the log of Docker, the greeting that sshd makes at each login, the
-/// folders of Docker's processes and networks with the pipes of commands in containers, and the folders in which
+/// folders of Docker's processes with the pipes of commands in containers, and the folders in which
 /// greeting and commands lie for a moment. Their times and contents are not compared; that they are there is.
 const WRITTEN: &str = r"-path /var/log/dockerd.log -o -path /run/motd.dynamic -o -path /run -o -path /tmp
- -o -path '/run/docker/containerd/*' -o -path '/run/docker/runtime-runc/*' -o -path '/run/docker/netns/*'";
+ -o -path '/run/docker/containerd/*' -o -path '/run/docker/runtime-runc/*'";
 /// Every entry with type, rights, owner, target, size and time, every file with its hash.
 const FILES: &str = r"
 look() { find $1 -xdev \( $prune \) -prune -o \( $written \) -printf '%p %y %M %U %G %l\n' -o -printf '%p %y %M %U %G %s %T@ %l\n'; }
