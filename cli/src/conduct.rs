@@ -181,10 +181,32 @@ impl Origin {
 /// The journal of this project.
 ///
 /// # Errors
-/// The journal or its key cannot be read or made.
+/// The journal or its key cannot be read or made, or its key is missing.
 pub fn journal() -> anyhow::Result<Journal> {
-    let sealer = Sealer::from_key_file(&lookup::key_file())?;
-    Ok(Journal::open(&lookup::state().join("runs.db"), sealer)?)
+    Ok(Journal::open(&journal_file(), sealer()?)?)
+}
+
+/// The key of this project's journal, which seals plans too.
+///
+/// # Errors
+/// It cannot be read or made, or there is a journal and its key is missing.
+pub fn sealer() -> anyhow::Result<Sealer> {
+    Ok(Journal::key(&journal_file(), &lookup::key_file())?)
+}
+
+fn journal_file() -> std::path::PathBuf {
+    lookup::state().join("runs.db")
+}
+
+/// Could a run be written down? Asked before anything is looked at or asked about; makes nothing.
+///
+/// # Errors
+/// The journal cannot be used, or was begun with another key.
+fn can_record() -> anyhow::Result<()> {
+    if journal_file().exists() {
+        journal()?.check_key()?;
+    }
+    Ok(())
 }
 
 /// The run of this id, or the last one.
@@ -248,6 +270,7 @@ async fn apply(
 ) -> anyhow::Result<u8> {
     let shared = job.shared();
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    can_record()?;
     if let Some(code) = needed(job, &origin)?.look()? {
         return Ok(code);
     }
@@ -316,6 +339,7 @@ pub async fn run_it(
     interrupts: &Interrupts,
 ) -> anyhow::Result<u8> {
     let shared = job.shared();
+    can_record()?;
     let (locks, notes) = match needed(job, &origin)?.take()? {
         Ok(taken) => taken,
         Err(code) => return Ok(code),

@@ -71,6 +71,13 @@ impl Interrupts {
             // Whoever is asked something sees nothing else go on; who reads on would take the answer for a yes.
             Some(shared) if writing || !question::is_open() => {
                 if shared.interrupted() && twice_stops {
+                    if writing {
+                        let run = &shared.run;
+                        report::note(&format!(
+                            "stopped: run {run} is cut off, and its locks stay. `runbook resume {run}` goes on with it, \
+                             `runbook rollback {run}` takes it back"
+                        ));
+                    }
                     stop();
                 }
                 report::note("interrupted: finishing what is in flight; once more stops now");

@@ -6,6 +6,7 @@ mod call;
 mod commands;
 mod conduct;
 mod connect;
+mod history;
 mod interrupt;
 mod locks;
 mod lookup;

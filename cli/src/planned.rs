@@ -11,7 +11,7 @@ use runbook_engine::run::{Plan, Tally, exit};
 use crate::conduct::Output;
 use crate::report::json::JsonLines;
 use crate::request::Request;
-use crate::{lookup, report};
+use crate::{conduct, lookup, report};
 
 /// What was asked for beside playbooks and inventories, as words that show no value of a variable.
 fn words(request: &Request) -> Vec<String> {
@@ -112,8 +112,7 @@ pub fn open(path: &Path) -> anyhow::Result<SavedPlan> {
 /// # Errors
 /// It cannot be written there.
 pub fn write(plan: &SavedPlan, path: &Path) -> anyhow::Result<()> {
-    let sealer = Sealer::from_key_file(&lookup::key_file())?;
-    Ok(plan.write(path, &sealer)?)
+    Ok(plan.write(path, &conduct::sealer()?)?)
 }
 
 /// Shows a plan, as it was shown when it was made.

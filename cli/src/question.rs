@@ -5,7 +5,9 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::sync::{Mutex, PoisonError};
 
 use runbook_engine::value::Secret;
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{
+    LocalModes, OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcsetattr,
+};
 
 /// The question that waits for its answer, if one does.
 static OPEN: Mutex<Option<Open>> = Mutex::new(None);
@@ -43,8 +45,14 @@ pub fn give_back() {
     }
 }
 
+/// Forgets what was typed before the question was there to be read.
+fn forget_keys() {
+    let _ = tcflush(std::io::stdin(), QueueSelector::IFlush);
+}
+
 /// A question that is answered by yes.
 pub fn yes(question: &str) -> bool {
+    forget_keys();
     let _ = write!(anstream::stderr(), "{question} [y/N] ");
     set(Some(Open { hidden: None }));
     let mut line = String::new();
@@ -53,15 +61,23 @@ pub fn yes(question: &str) -> bool {
     read && matches!(line.trim().to_lowercase().as_str(), "y" | "yes")
 }
 
-/// A question that is answered by one of these words; `None` is any other answer, or none.
+/// A question that is answered by one of these words, and asked until it is; `None`: nobody is there any more.
 pub fn choose(question: &str, words: &[&str]) -> Option<usize> {
-    let _ = write!(anstream::stderr(), "{question} [{}] ", words.join("/"));
-    set(Some(Open { hidden: None }));
-    let mut line = String::new();
-    let read = std::io::stdin().read_line(&mut line).is_ok();
-    set(None);
-    let answer = line.trim().to_lowercase();
-    words.iter().position(|word| read && *word == answer)
+    forget_keys();
+    loop {
+        let _ = write!(anstream::stderr(), "{question} [{}] ", words.join("/"));
+        set(Some(Open { hidden: None }));
+        let mut line = String::new();
+        let read = std::io::stdin().read_line(&mut line);
+        set(None);
+        if !matches!(read, Ok(1..)) {
+            return None;
+        }
+        let answer = line.trim().to_lowercase();
+        if let Some(at) = words.iter().position(|word| *word == answer) {
+            return Some(at);
+        }
+    }
 }
 
 fn terminal(instead: &str) -> anyhow::Result<File> {

@@ -139,7 +139,11 @@ async fn remove(
 fn last_that_keeps(journal: &Journal) -> anyhow::Result<(String, Told)> {
     let mut last = None;
     for run in journal.runs()?.into_iter().rev() {
-        let told = Told::from_entries(&journal.read(&run.run)?);
+        let told = match journal.read(&run.run) {
+            Ok(entries) => Told::from_entries(&entries),
+            Err(error) if error.is_of_one_run() => continue,
+            Err(error) => return Err(error.into()),
+        };
         if !told.kept.is_empty() {
             return Ok((run.run, told));
         }

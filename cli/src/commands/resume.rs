@@ -12,6 +12,7 @@ use runbook_engine::run::{CutOff, Decision, exit};
 use super::{play, rollback};
 use crate::call::HostArgs;
 use crate::conduct::{self, Going, RunArgs};
+use crate::history::{Found, History};
 use crate::request::{Request, What};
 use crate::{connect, question, report};
 
@@ -22,7 +23,7 @@ use crate::{connect, question, report};
 /// and you are asked before anything is changed.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The run (the last one)
+    /// The run (the last one that can be gone on with)
     #[arg(value_name = "RUN")]
     run_id: Option<String>,
     /// Another inventory than the run's; it has to name the same hosts
@@ -65,10 +66,23 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
             Ok(run) => run,
             Err(code) => return Ok(code),
         },
-        None => conduct::run_or_last(&journal, args.run_id.as_deref())?,
+        None => match &args.run_id {
+            Some(run) => run.clone(),
+            None => match last_open(&journal)? {
+                Some(run) => run,
+                None => return Ok(exit::DONE),
+            },
+        },
     };
     let entries = journal.read(&run)?;
     let Some((mut request, began)) = Request::of(&entries) else {
+        if let Some(of) = Told::from_entries(&entries).takes_back {
+            report::say_error(&format!(
+                "run {run} is the way back that followed the failure of {of}: go on with `runbook rollback {of}`, where \
+                 what is back already is left alone"
+            ));
+            return Ok(exit::WRONG);
+        }
         report::say_error(&format!(
             "run {run} was made by a runbook that could not go on with runs: play it again, what is done is found as done"
         ));
@@ -192,12 +206,31 @@ async fn from_host(
 
 /// The rollback that has taken this run back.
 fn taken_back_by(journal: &Journal, run: &str) -> anyhow::Result<Option<String>> {
-    for line in journal.runs()? {
-        let told = Told::from_entries(&journal.read(&line.run)?);
-        if told.takes_back.as_deref() == Some(run) {
-            return Ok(Some(line.run));
-        }
+    let history = History::of(journal)?;
+    let back = history.runs.into_iter().find_map(|found| match found {
+        Found::Known(back) if back.takes_back.as_deref() == Some(run) => Some(back.run),
+        _ => None,
+    });
+    Ok(back)
+}
+
+/// The last run that can be gone on with. Where there is none that is said.
+fn last_open(journal: &Journal) -> anyhow::Result<Option<String>> {
+    let history = History::of(journal)?;
+    if let Some(brief) = history.to_resume() {
+        return Ok(Some(brief.run.clone()));
     }
+    let Some(last) = history.last() else {
+        anyhow::bail!("there is no run in the journal that could be read");
+    };
+    report::note(&match last.outcome() {
+        "done" => format!(
+            "run {} came to its end; there is nothing to go on with",
+            last.run
+        ),
+        _ => "there is nothing to go on with: every run came to its end, was taken back, or was refused before it began"
+            .to_owned(),
+    });
     Ok(None)
 }
 
@@ -211,7 +244,7 @@ fn decider(on: OnInterrupted) -> runbook_engine::run::shared::Decider {
     }
 }
 
-/// Asks on the terminal; anything but the two words is no decision.
+/// Asks on the terminal; who goes away without an answer decides nothing.
 fn ask(cut: &CutOff<'_>) -> Decision {
     report::say_error(&format!(
         "{}: {}: {}\n  {}",

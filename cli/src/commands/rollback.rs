@@ -1,5 +1,6 @@
 //! Take a run back.
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use runbook_engine::source::Sources;
 
 use crate::call::{self, ChoiceArgs, HostArgs};
 use crate::conduct::{self, Going, Origin, RunArgs, Setting, conduct};
+use crate::history::History;
 use crate::request::{Request, What};
 use crate::{lookup, prompts, report};
 
@@ -19,7 +21,7 @@ use crate::{lookup, prompts, report};
 /// terminal the plan is shown and you are asked before anything is changed.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The run (the last one that is no rollback)
+    /// The run (the last one that changed something, is no rollback, and is not back yet)
     #[arg(value_name = "RUN")]
     run_id: Option<String>,
     #[command(flatten)]
@@ -47,7 +49,10 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
     let journal = conduct::journal()?;
     let of = match args.run_id {
         Some(run) => run,
-        None => last_forward(&journal)?,
+        None => match last_forward(&journal, &args.run)? {
+            Some(run) => run,
+            None => return Ok(exit::DONE),
+        },
     };
     drop(journal);
     let choice = Choice {
@@ -138,15 +143,30 @@ pub async fn carry_out(
     Ok(code)
 }
 
-/// The last run that is no rollback itself: said twice, it must not bring back what it has just taken back.
-fn last_forward(journal: &Journal) -> anyhow::Result<String> {
-    for run in journal.runs()?.into_iter().rev() {
-        let told = Told::from_entries(&journal.read(&run.run)?);
-        if told.takes_back.is_none() {
-            return Ok(run.run);
+/// The last run that changed something, is no rollback itself, and is not back yet. Said twice, it must not take back an
+/// older run unless a person sees which: `None`, and it was said.
+fn last_forward(journal: &Journal, run: &RunArgs) -> anyhow::Result<Option<String>> {
+    let history = History::of(journal)?;
+    let asks = std::io::stdin().is_terminal() && std::io::stdout().is_terminal() && !run.yes;
+    match history.to_take_back() {
+        (Some(open), Some(back)) if !run.check && !asks => {
+            report::note(&format!(
+                "run {}, the last that changed something, has been taken back. Of those before it {} could be: `runbook \
+                 rollback {}`",
+                back.run, open.run, open.run
+            ));
+            Ok(None)
         }
+        (Some(open), _) => Ok(Some(open.run.clone())),
+        (None, Some(back)) => {
+            report::note(&format!(
+                "run {}, the last that changed something, has been taken back, and there is none before it",
+                back.run
+            ));
+            Ok(None)
+        }
+        (None, None) => anyhow::bail!("there is no run in the journal that could be taken back"),
     }
-    anyhow::bail!("there is no run in the journal that could be taken back")
 }
 
 /// The playbooks of the run, for their handlers. None where a file of the run is no longer what it was: its handlers

@@ -13,6 +13,7 @@ use runbook_engine::run::redact::Redactor;
 use serde::Serialize;
 
 use crate::conduct::{self, Output};
+use crate::history::{self, Brief, Found, History};
 use crate::{planned, report};
 
 /// List the runs of this project, the oldest first.
@@ -55,12 +56,19 @@ struct Line {
     started: String,
     /// The playbooks, or the run that it took back.
     what: String,
-    /// `done`, `failed`, `unreachable`, `locked`, `interrupted`, or `unfinished`: it runs still, or it was killed.
+    /// `done`, `failed`, `unreachable`, `locked`, `interrupted`, `running` on this machine, `unfinished`: it was killed,
+    /// or runs elsewhere; `cut off`: so, and it was taken back since.
     outcome: &'static str,
     /// How many tasks changed something.
     changed: usize,
     /// How many things it keeps aside on the hosts.
     kept: usize,
+    /// The last run that took it back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    taken_back_by: Option<String>,
+    /// Something of it was not taken back.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    in_part: bool,
 }
 
 /// Records of one run, with what may be shown of them.
@@ -71,16 +79,29 @@ struct Reader {
 
 pub fn runs(args: &RunsArgs) -> anyhow::Result<u8> {
     let journal = conduct::journal()?;
-    let mut any = false;
-    for run in journal.runs()? {
-        any = true;
-        let line = line_of(&run.run, &journal.read(&run.run)?);
-        match args.output {
-            Output::Json => report::say(&serde_json::to_string(&line)?),
-            Output::Text => report::say(&line.text()),
+    let history = History::of(&journal)?;
+    let at_work = history::at_work()?;
+    for found in &history.runs {
+        match (found, args.output) {
+            (Found::Known(brief), Output::Json) => {
+                let line = line_of(brief, &history, &at_work);
+                report::say(&serde_json::to_string(&line)?);
+            }
+            (Found::Known(brief), Output::Text) => {
+                report::say(&line_of(brief, &history, &at_work).text());
+            }
+            (Found::Unreadable { run, started, why }, Output::Json) => report::say(
+                &serde_json::json!({
+                    "run": run, "started": started, "outcome": "unreadable", "why": why,
+                })
+                .to_string(),
+            ),
+            (Found::Unreadable { run, started, why }, Output::Text) => {
+                report::say(&format!("{run}  {}  unreadable: {why}", local(started)));
+            }
         }
     }
-    if !any {
+    if history.runs.is_empty() {
         report::note("there is no run in the journal");
     }
     Ok(exit::DONE)
@@ -96,7 +117,14 @@ pub fn show(args: &ShowArgs) -> anyhow::Result<u8> {
     let run = conduct::run_or_last(&journal, args.run.as_deref())?;
     let entries = journal.read(&run)?;
     let reader = Reader::of(&entries);
-    report::say(&line_of(&run, &entries).text());
+    let (history, at_work) = (History::of(&journal)?, history::at_work()?);
+    let own = history.runs.iter().find_map(|found| match found {
+        Found::Known(brief) if brief.run == run => Some(brief),
+        _ => None,
+    });
+    if let Some(brief) = own {
+        report::say(&line_of(brief, &history, &at_work).text());
+    }
     for entry in &entries {
         match &entry.record {
             Record::ChangesIntended { task, changes, .. } => {
@@ -183,8 +211,13 @@ impl Line {
             0 => String::new(),
             n => format!(", {n} kept aside"),
         };
+        let back = self.taken_back_by.as_ref().map(|by| {
+            let part = if self.in_part { " in part" } else { "" };
+            format!(", taken back{part} by {by}")
+        });
+        let back = back.unwrap_or_default();
         format!(
-            "{}  {}  {}  {}, {} changed{kept}",
+            "{}  {}  {}  {}, {} changed{kept}{back}",
             self.run,
             local(&self.started),
             self.what,
@@ -205,54 +238,32 @@ fn local(at: &str) -> String {
     )
 }
 
-fn line_of(run: &str, entries: &[Entry]) -> Line {
-    let mut line = Line {
-        run: run.to_owned(),
-        started: entries.first().map(|e| e.at.clone()).unwrap_or_default(),
-        what: String::new(),
-        outcome: "unfinished",
-        changed: 0,
-        kept: kept(entries).len(),
+/// A run that can be read, as it is listed.
+fn line_of(brief: &Brief, history: &History, at_work: &BTreeSet<String>) -> Line {
+    let back = history.taken_back(brief);
+    // The way back after a failure goes under the locks of its run.
+    let works = |run: &str| {
+        at_work.contains(run)
+            || brief
+                .takes_back
+                .as_ref()
+                .is_some_and(|of| at_work.contains(of) && run.starts_with(of.as_str()))
     };
-    let mut changed: BTreeSet<(&str, &str)> = BTreeSet::new();
-    for entry in entries {
-        match &entry.record {
-            Record::RunStarted {
-                playbooks,
-                takes_back,
-                ..
-            } => {
-                line.what = match takes_back {
-                    Some(of) => format!("rollback of {of}"),
-                    None => playbooks.join(" "),
-                };
-            }
-            Record::NodeFinished {
-                status: NodeStatus::Changed,
-                ..
-            } => {
-                changed.insert((&entry.host, &entry.node));
-            }
-            Record::RunResumed { .. } => line.outcome = "unfinished",
-            Record::RunFinished { summary } => {
-                let any = |word: &str| summary.hosts.values().any(|by| by.contains_key(word));
-                line.outcome = if summary.interrupted {
-                    "interrupted"
-                } else if any("failed") {
-                    "failed"
-                } else if any("unreachable") {
-                    "unreachable"
-                } else if any("locked") {
-                    "locked"
-                } else {
-                    "done"
-                };
-            }
-            _ => {}
-        }
+    let outcome = match brief.outcome() {
+        "unfinished" if works(&brief.run) => "running",
+        "unfinished" if back.is_some() => "cut off",
+        word => word,
+    };
+    Line {
+        run: brief.run.clone(),
+        started: brief.started.clone(),
+        what: brief.what.clone(),
+        outcome,
+        changed: brief.changed,
+        kept: brief.kept,
+        taken_back_by: back.map(|(by, _)| by.to_owned()),
+        in_part: back.is_some_and(|(_, whole)| !whole),
     }
-    line.changed = changed.len();
-    line
 }
 
 /// What a run keeps aside still: host, place, and what it belongs to.

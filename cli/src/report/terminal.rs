@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use anstyle::{AnsiColor, Style};
 use runbook_engine::journal::NodeStatus;
 use runbook_engine::run::event::{Event, Sink, TaskReport};
+use runbook_engine::run::exit;
 
 /// Prints events as they come.
 pub struct Terminal {
@@ -262,6 +263,7 @@ impl Sink for Terminal {
                 kept,
                 down,
                 interrupted,
+                exit_code,
                 ..
             } => {
                 let mut text = "\n".to_owned();
@@ -295,7 +297,6 @@ impl Sink for Terminal {
                 if !down.is_empty() {
                     text.push_str("stopped by this run, and not running again:\n");
                     text.push_str(&indented(&down.join("\n"), 2));
-                    text.push_str("`runbook resume` goes on, `runbook rollback` goes back\n");
                 }
                 match run {
                     None => text.push_str("Nothing has been changed.\n"),
@@ -304,10 +305,20 @@ impl Sink for Terminal {
                         let changed = hosts.iter().any(|(host, by)| {
                             by.contains_key(&NodeStatus::Changed) && !back.contains(host)
                         });
-                        if changed {
-                            text.push_str(&format!(
-                                "run {run}: `runbook rollback {run}` takes it back\n"
-                            ));
+                        // A host that is as before is not gone on with.
+                        let open = matches!(
+                            *exit_code,
+                            exit::FAILED | exit::UNREACHABLE | exit::INTERRUPTED
+                        ) && back.is_empty();
+                        let goes_on = format!("`runbook resume {run}` goes on with it");
+                        let goes_back = format!("`runbook rollback {run}` takes it back");
+                        match (open, changed || !down.is_empty()) {
+                            (true, true) => {
+                                text.push_str(&format!("run {run}: {goes_on}, {goes_back}\n"));
+                            }
+                            (true, false) => text.push_str(&format!("run {run}: {goes_on}\n")),
+                            (false, true) => text.push_str(&format!("run {run}: {goes_back}\n")),
+                            (false, false) => {}
                         }
                         if *kept > 0 {
                             let things = match kept {

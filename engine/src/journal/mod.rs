@@ -4,8 +4,9 @@
 //! the one before it, so that a record altered or removed later is found by [`Journal::verify`]. What a record says
 //! is encrypted at rest ([`Sealer`]), since states may hold secrets; its envelope (run, host, node, kind of record)
 //! is in clear, so that a reader without the key can still list what was done. Reader and writer may be different
-//! processes.
+//! processes. All of it is sealed with one key ([`owner`]).
 
+mod owner;
 mod record;
 mod seal;
 
@@ -17,6 +18,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use owner::Begun;
 pub use record::{ChangeRecord, NodeStatus, Record, RunSummary};
 pub use seal::{SealError, Sealer};
 
@@ -60,6 +62,22 @@ pub enum JournalError {
         /// Why.
         reason: String,
     },
+    /// It was begun with another key than the one at hand.
+    #[error(
+        "the journal {path} was begun with {begun}, and {key}. {}",
+        owner::REMEDY
+    )]
+    OtherKey {
+        /// The file.
+        path: String,
+        /// The key that it was begun with.
+        begun: Begun,
+        /// What there is instead, as half a sentence.
+        key: String,
+    },
+    /// The key cannot be had.
+    #[error(transparent)]
+    Key(#[from] SealError),
     /// The chain of hashes is broken: the journal was altered.
     #[error(
         "record {seq} of the journal was altered or one before it removed: its hash does not follow"
@@ -71,6 +89,14 @@ pub enum JournalError {
     /// No such run.
     #[error("there is no run {0} in the journal")]
     NoRun(String),
+}
+
+impl JournalError {
+    /// Does it only keep one run from being read? Others may be readable.
+    #[must_use]
+    pub fn is_of_one_run(&self) -> bool {
+        matches!(self, Self::Sealed { .. } | Self::OtherKey { .. })
+    }
 }
 
 /// A record with its envelope.
@@ -206,6 +232,7 @@ impl Journal {
                      seq integer primary key, run text not null, at text not null, kind text not null,
                      host text not null, node text not null, body blob not null, prev blob not null,
                      hash blob not null) strict;
+                 create table if not exists key (mark text not null, place text not null) strict;
                  create index if not exists records_of_run on records (run, seq);",
             )
         })?;
@@ -269,12 +296,7 @@ impl Journal {
             node: node.to_owned(),
             body: self.sealer.seal(text.as_bytes()),
         };
-        self.with(|store| {
-            let tx = store.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-            let seq = put(&tx, run, &raw)?;
-            tx.commit()?;
-            Ok(seq)
-        })
+        self.as_owner(|tx| put(tx, run, &raw))
     }
 
     /// The records of a run after number `after`, sealed as they are.
@@ -315,16 +337,13 @@ impl Journal {
                 .map_err(|e| sealed(e.to_string()))?;
             serde_json::from_slice::<Record>(&clear).map_err(|e| sealed(e.to_string()))?;
         }
-        self.with(|store| {
-            let tx = store.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-            for row in rows {
-                put(&tx, run, row)?;
-            }
-            tx.commit()
-        })
+        self.as_owner(|tx| rows.iter().try_for_each(|row| put(tx, run, row).map(drop)))
     }
 
     /// All records of a run, in order.
+    ///
+    /// # Errors
+    /// There is no such run, or it cannot be read with this key; others may be ([`JournalError::is_of_one_run`]).
     pub fn read(&self, run: &str) -> Result<Vec<Entry>, JournalError> {
         type Row = (i64, String, String, String, Vec<u8>);
         let rows: Vec<Row> = self.with(|store| {
@@ -342,7 +361,13 @@ impl Journal {
         rows.into_iter()
             .map(|(seq, at, host, node, body)| {
                 let sealed = |reason: String| JournalError::Sealed { seq, reason };
-                let clear = self.sealer.open(&body).map_err(|e| sealed(e.to_string()))?;
+                let clear = match self.sealer.open(&body) {
+                    Ok(clear) => clear,
+                    Err(error) => {
+                        self.check_key()?;
+                        return Err(sealed(error.to_string()));
+                    }
+                };
                 let record = serde_json::from_slice(&clear).map_err(|e| sealed(e.to_string()))?;
                 Ok(Entry {
                     seq,

@@ -5,6 +5,7 @@ use std::path::Path;
 use aes_gcm::aead::{Aead, KeyInit};
 use aes_gcm::{Aes256Gcm, Key, Nonce};
 use rand::TryRngCore;
+use sha2::{Digest as _, Sha256};
 
 /// Bytes of the nonce that stands before the ciphertext.
 const NONCE: usize = 12;
@@ -28,15 +29,35 @@ pub enum SealError {
 /// Seals and opens what rests in journal and plans, with one key of the person or controller.
 pub struct Sealer {
     cipher: Aes256Gcm,
+    mark: String,
+    place: String,
 }
 
 impl Sealer {
     /// With a key of 32 bytes.
     #[must_use]
     pub fn new(key: &[u8; 32]) -> Self {
+        let hashed = Sha256::new()
+            .chain_update("runbook journal key")
+            .chain_update(key);
         Self {
             cipher: Aes256Gcm::new(Key::<Aes256Gcm>::from_slice(key)),
+            mark: hex::encode(&hashed.finalize()[..8]),
+            place: String::new(),
         }
+    }
+
+    /// What tells the key from others without giving it away: the first 8 bytes of a SHA-256 over it, in hexadecimal
+    /// digits.
+    #[must_use]
+    pub fn mark(&self) -> &str {
+        &self.mark
+    }
+
+    /// The file that the key was read from, as a whole path; empty where it came from none.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.place
     }
 
     /// With the key in `path` (64 hex digits), which is made (0600, its folder 0700) where it is missing. It lies
@@ -54,7 +75,11 @@ impl Sealer {
         hex::decode_to_slice(text.trim(), &mut key).map_err(|_| {
             bad("it should hold 64 hexadecimal digits; restore it from your backup".to_owned())
         })?;
-        Ok(Self::new(&key))
+        let place = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        Ok(Self {
+            place: place.display().to_string(),
+            ..Self::new(&key)
+        })
     }
 
     /// Seals.

@@ -232,8 +232,9 @@ impl Settle<'_> {
         }
         // It stays begun in the journal: going on asks again.
         *settled = Settled::failed(format!(
-            "{why}. Look what it did, then go on: `runbook resume --on-interrupted rerun` does it again, \
-             `--on-interrupted skip` takes it for done"
+            "{why}. Look what it did, then go on: `runbook resume {run} --on-interrupted rerun` does it again, \
+             `--on-interrupted skip` takes it for done",
+            run = self.shared.run
         ));
         Ok(())
     }

@@ -226,10 +226,11 @@ impl Past {
         past
     }
 
-    /// How many nodes came to their end.
+    /// How many nodes came to a good end.
     #[must_use]
     pub fn done(&self) -> usize {
-        let ended = |passes: &&Vec<Pass>| passes.last().is_some_and(|p| p.end.is_some());
+        let good = |pass: &Pass| pass.end.as_ref().is_some_and(|end| !failed(end));
+        let ended = |passes: &&Vec<Pass>| passes.last().is_some_and(good);
         self.nodes.values().filter(ended).count()
     }
 
