@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
 use runbook_engine::journal::NodeStatus;
@@ -20,6 +21,8 @@ pub struct Terminal {
     lines: Mutex<()>,
     /// Id of the run, once it is known: texts have `<run>` in its place, so that check and run say the same.
     run: Mutex<Option<String>>,
+    /// It goes on: what it did before may be taken back, too.
+    goes_on: AtomicBool,
     /// Hosts on which all of it has been taken back.
     back: Mutex<BTreeSet<String>>,
 }
@@ -34,6 +37,7 @@ impl Terminal {
             check,
             lines: Mutex::default(),
             run: Mutex::default(),
+            goes_on: AtomicBool::default(),
             back: Mutex::default(),
         }
     }
@@ -312,7 +316,8 @@ impl Sink for Terminal {
                         ) && back.is_empty();
                         let goes_on = format!("`runbook resume {run}` goes on with it");
                         let goes_back = format!("`runbook rollback {run}` takes it back");
-                        match (open, changed || !down.is_empty()) {
+                        let before = open && self.goes_on.load(Ordering::Relaxed);
+                        match (open, changed || before || !down.is_empty()) {
                             (true, true) => {
                                 text.push_str(&format!("run {run}: {goes_on}, {goes_back}\n"));
                             }
@@ -334,10 +339,11 @@ impl Sink for Terminal {
                 text
             }
         };
-        if let Event::RunStarted { run: Some(run), .. } = &event
-            && let Ok(mut known) = self.run.lock()
-        {
-            *known = Some(run.clone());
+        if let Event::RunStarted { run, resumed, .. } = &event {
+            self.goes_on.store(*resumed, Ordering::Relaxed);
+            if let (Some(run), Ok(mut known)) = (run, self.run.lock()) {
+                *known = Some(run.clone());
+            }
         }
         if let Event::RollbackFinished { hosts, left, .. } = &event
             && left.is_empty()

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use runbook_e2e::{Run, Scene};
+use runbook_e2e::{Run, Scene, Terminal};
 use serde_json::Value;
 
 const PLAY: &str = "- hosts: all
@@ -14,7 +14,7 @@ const PLAY: &str = "- hosts: all
     - name: Conf
       copy: {dest: \"{{ here }}/conf\", content: \"new\\n\"}
     - name: Long
-      shell: echo begun >> {{ here }}/begun; while [ -e {{ here }}/wait ]; do sleep 0.1; done
+      shell: echo $$ > {{ here }}/pid; echo begun >> {{ here }}/begun; while [ -e {{ here }}/wait ]; do sleep 0.1; done
 ";
 
 fn call(scene: &Scene, args: &[&str], code: i32) -> Result<Run> {
@@ -33,6 +33,13 @@ fn id(run: &Value) -> Result<&str> {
 
 /// A run that was killed in its second task.
 fn killed() -> Result<(Scene, String)> {
+    let (scene, id) = cut_off()?;
+    std::fs::remove_file(scene.path("wait"))?;
+    Ok((scene, id))
+}
+
+/// As [`killed`], and the command of that task works on.
+fn cut_off() -> Result<(Scene, String)> {
     let scene = Scene::new()?;
     scene.write("up.yaml", PLAY)?;
     scene.write("wait", "")?;
@@ -50,7 +57,6 @@ fn killed() -> Result<(Scene, String)> {
     run.kill()?;
     let listed = runs(&scene)?;
     ensure!(listed[0]["outcome"] == "unfinished", "{listed:?}");
-    std::fs::remove_file(scene.path("wait"))?;
     let id = id(&listed[0])?.to_owned();
     Ok((scene, id))
 }
@@ -179,6 +185,7 @@ fn a_run_that_fails_says_how_to_go_on_and_back() -> Result<()> {
         "{}",
         again.err
     );
+    ensure!(again.out.contains(&both), "{}", again.out);
     // What was called again, with success, is not gone on with.
     scene.write("up.yaml", PLAY)?;
     call(&scene, &["play", "up.yaml", "-i", "localhost,"], 0)?;
@@ -209,5 +216,39 @@ fn the_way_back_after_a_failure_is_not_resumed() -> Result<()> {
         "{}",
         unnamed.err
     );
+    Ok(())
+}
+
+#[test]
+fn a_question_is_asked_until_it_is_answered_and_hears_only_what_is_typed_after_it() -> Result<()> {
+    let (scene, run) = cut_off()?;
+    // As a host does that goes down: every process of the command is gone, and no result is there.
+    let pid = std::fs::read_to_string(scene.path("pid"))?;
+    let session = format!("ps -o sid= -p {} | xargs pkill -KILL -s", pid.trim());
+    let ended = std::process::Command::new("sh")
+        .args(["-c", &session])
+        .status()?;
+    ensure!(ended.success());
+    let command = format!("sleep 1; runbook resume {run} -y");
+    let mut terminal = Terminal::start(&scene, &command)?;
+    terminal.press("rerun\nfail\n")?;
+    terminal.until("[fail/skip/rerun]")?;
+    terminal.press("foo\n")?;
+    let begin = Instant::now();
+    while terminal.seen().matches("[fail/skip/rerun]").count() < 2 {
+        ensure!(
+            begin.elapsed() < Duration::from_secs(30),
+            "{}",
+            terminal.seen()
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    terminal.press("skip\n")?;
+    let (code, seen) = terminal.end()?;
+    ensure!(
+        code == 0 && seen.contains("counts as done"),
+        "{code} {seen}"
+    );
+    ensure!(std::fs::read_to_string(scene.path("begun"))? == "begun\n");
     Ok(())
 }
