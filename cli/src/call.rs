@@ -1,5 +1,6 @@
 //! What `play`, `call` and `graph` have in common: the inventory, what is chosen from it, variables, and the compiler.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -31,6 +32,10 @@ pub struct HostArgs {
     /// Variables: name=value, @FILE, or YAML; they win over all others
     #[arg(short = 'e', long = "extra-vars", value_name = "VARS")]
     pub extra_vars: Vec<String>,
+    /// What plays have asked for, and what was answered.
+    #[arg(skip)]
+    #[serde(default)]
+    pub answers: BTreeMap<String, String>,
     /// Log in as this user where the inventory does not say
     #[arg(short = 'u', long, value_name = "USER")]
     pub user: Option<String>,

@@ -45,6 +45,12 @@ enum Source {
 }
 
 impl VaultArgs {
+    /// Is anything said?
+    #[must_use]
+    pub fn is_given(&self) -> bool {
+        self.ask_vault_pass || !self.vault_id.is_empty() || !self.vault_password_file.is_empty()
+    }
+
     fn all(&self) -> anyhow::Result<Vec<(String, Source)>> {
         let mut found = Vec::new();
         for text in &self.vault_id {

@@ -1,5 +1,7 @@
 //! Asks for what plays want to be asked for: `vars_prompt`.
 
+use std::collections::BTreeMap;
+
 use anyhow::ensure;
 use runbook_engine::compile::program::Program;
 use runbook_engine::playbook::Prompt;
@@ -9,11 +11,12 @@ use crate::interrupt::Interrupts;
 use crate::question;
 
 /// Asks for all of it, in the order of the plays, and puts the answers into the program. Whatever runs a program has to
-/// call this first; what only looks at one need not.
+/// call this first; what only looks at one need not. What was answered before, when a plan was made or a run begun, is
+/// not asked again; `answers` holds that, by play and name, and keeps what is answered now.
 ///
 /// # Errors
 /// There is no terminal.
-pub fn ask(program: &mut Program) -> anyhow::Result<()> {
+pub fn ask(program: &mut Program, answers: &mut BTreeMap<String, String>) -> anyhow::Result<()> {
     for play in 0..program.plays.len() {
         let prompts = program.plays[play].prompts.clone();
         if prompts.is_empty() {
@@ -21,14 +24,26 @@ pub fn ask(program: &mut Program) -> anyhow::Result<()> {
         }
         // Ctrl-C gives the terminal back as it was.
         let _ = Interrupts::listen();
-        let answers = prompts.iter().map(answer);
-        let answers = answers.collect::<anyhow::Result<Vec<Value>>>()?;
-        program.answer(play, answers);
+        let mut given = Vec::new();
+        for prompt in &prompts {
+            let key = format!("{play} {}", prompt.name);
+            let text = match answers.get(&key) {
+                Some(text) => text.clone(),
+                None => answer(prompt)?,
+            };
+            answers.insert(key, text.clone());
+            given.push(if prompt.private {
+                Value::Secret(Secret::new(text))
+            } else {
+                Value::Str(text)
+            });
+        }
+        program.answer(play, given);
     }
     Ok(())
 }
 
-fn answer(prompt: &Prompt) -> anyhow::Result<Value> {
+fn answer(prompt: &Prompt) -> anyhow::Result<String> {
     loop {
         let first = once(prompt, &prompt.question)?;
         if !prompt.confirm {
@@ -42,7 +57,7 @@ fn answer(prompt: &Prompt) -> anyhow::Result<Value> {
     }
 }
 
-fn once(prompt: &Prompt, question: &str) -> anyhow::Result<Value> {
+fn once(prompt: &Prompt, question: &str) -> anyhow::Result<String> {
     let instead = format!(
         "give the answer with `-e {}=…`, or in a file with `-e @FILE`",
         prompt.name
@@ -64,9 +79,5 @@ fn once(prompt: &Prompt, question: &str) -> anyhow::Result<Value> {
         _ => typed.expose().to_owned(),
     };
     ensure!(!text.contains('\0'), "an answer holds no NUL");
-    Ok(if prompt.private {
-        Value::Secret(Secret::new(text))
-    } else {
-        Value::Str(text)
-    })
+    Ok(text)
 }

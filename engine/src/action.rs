@@ -126,6 +126,17 @@ pub enum Effects {
     Opaque,
 }
 
+impl Effects {
+    /// Does it leave something of which it is said what?
+    #[must_use]
+    pub fn leaves(&self) -> bool {
+        match self {
+            Self::Nothing | Self::Opaque => false,
+            Self::Changes(marks) | Self::Creates(marks) => !marks.is_empty(),
+        }
+    }
+}
+
 /// A resource named in [`Effects`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EffectMark {

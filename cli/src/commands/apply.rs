@@ -85,7 +85,7 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
         planned: Some((head.id.clone(), head.made.clone())),
         ..Setting::default()
     };
-    let (runner, interrupts) = play::runner(ready, &request.hosts, setting)?;
+    let (runner, interrupts) = play::runner(ready, &mut request.hosts, setting)?;
     let shared = &runner.shared;
     let run = RunArgs {
         diff: args.diff,

@@ -50,7 +50,7 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
 }
 
 async fn from_playbook(args: Args) -> anyhow::Result<u8> {
-    let request = Request::new(&args.hosts, args.choice, What::Play(args.playbooks));
+    let mut request = Request::new(&args.hosts, args.choice, What::Play(args.playbooks));
     let ready = match request.compile()? {
         Ok(ready) => ready,
         Err(code) => return Ok(code),
@@ -60,7 +60,7 @@ async fn from_playbook(args: Args) -> anyhow::Result<u8> {
         looks: true,
         ..Setting::default()
     };
-    let (runner, _interrupts) = play::runner(ready, &request.hosts, setting)?;
+    let (runner, _interrupts) = play::runner(ready, &mut request.hosts, setting)?;
     let shared = &runner.shared;
     let plan = runner.plan().await?;
     shared.fleet.close().await;

@@ -39,7 +39,7 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<u8> {
-    let request = Request::new(&args.hosts, args.choice, What::Play(args.playbooks));
+    let mut request = Request::new(&args.hosts, args.choice, What::Play(args.playbooks));
     let ready = match request.compile()? {
         Ok(ready) => ready,
         Err(code) => return Ok(code),
@@ -48,7 +48,7 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
         check: true,
         ..Setting::default()
     };
-    let (runner, _interrupts) = play::runner(ready, &request.hosts, setting)?;
+    let (runner, _interrupts) = play::runner(ready, &mut request.hosts, setting)?;
     let shared = &runner.shared;
     let plan = runner.plan().await?;
     shared.fleet.close().await;

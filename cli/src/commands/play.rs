@@ -63,7 +63,7 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
 
 /// Plans, asks, and applies; shared with `call` and `resume`.
 pub async fn carry_out(
-    request: Request,
+    mut request: Request,
     run: &RunArgs,
     going: Option<Going>,
 ) -> anyhow::Result<u8> {
@@ -71,27 +71,26 @@ pub async fn carry_out(
         Ok(ready) => ready,
         Err(code) => return Ok(code),
     };
-    let hosts = &request.hosts;
     let setting = Setting {
         check: run.check,
         going,
         ..Setting::default()
     };
-    let (runner, interrupts) = runner(ready, hosts, setting)?;
+    let (runner, interrupts) = runner(ready, &mut request.hosts, setting)?;
     let origin = Origin::of(&request)?;
-    let code = conduct(&runner, run, hosts.verbose, origin, &interrupts).await?;
+    let code = conduct(&runner, run, request.hosts.verbose, origin, &interrupts).await?;
     runner.shared.fleet.close().await;
     Ok(code)
 }
 
-/// A runner of what was compiled; nobody is connected yet. What its plays want to be asked for is asked here. The users
-/// of `setting` are found in the program.
+/// A runner of what was compiled; nobody is connected yet. What its plays want to be asked for is asked here, and kept in
+/// `hosts` for whoever goes on. The users of `setting` are found in the program.
 ///
 /// # Errors
 /// Something was to be asked for, and there is no terminal.
 pub fn runner(
     ready: Ready,
-    hosts: &HostArgs,
+    hosts: &mut HostArgs,
     setting: Setting,
 ) -> anyhow::Result<(Runner, Interrupts)> {
     let Ready {
@@ -99,7 +98,7 @@ pub fn runner(
         mut compiled,
         tools,
     } = ready;
-    prompts::ask(&mut compiled.program)?;
+    prompts::ask(&mut compiled.program, &mut hosts.answers)?;
     let setting = Setting {
         warm: warm_users(&compiled.program, hosts),
         ..setting

@@ -13,6 +13,7 @@ use super::{play, rollback};
 use crate::call::HostArgs;
 use crate::conduct::{self, Going, RunArgs};
 use crate::history::{Found, History};
+use crate::passwords::VaultArgs;
 use crate::request::{Request, What};
 use crate::{connect, question, report};
 
@@ -39,6 +40,8 @@ pub struct Args {
     /// Go on although files have changed since: tasks that are done stay as they are
     #[arg(long)]
     changed_files: bool,
+    #[command(flatten)]
+    vault: VaultArgs,
     #[command(flatten)]
     run: RunArgs,
     /// Say more: what tasks give back (-v), and what each host has cost
@@ -106,6 +109,10 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
     if !args.inventory.is_empty() {
         request.hosts.inventory = args.inventory;
     }
+    // A file of passwords may lie elsewhere now.
+    if args.vault.is_given() {
+        request.hosts.vault = args.vault;
+    }
     request.hosts.verbose = request.hosts.verbose.max(args.verbose);
     if let (Some(path), false) = (
         Told::from_entries(&entries).other_file(),
@@ -143,6 +150,7 @@ async fn from_host(
 ) -> anyhow::Result<Result<String, u8>> {
     let hosts = HostArgs {
         inventory: args.inventory.clone(),
+        vault: args.vault.clone(),
         ..HostArgs::default()
     };
     let Some((inventory, fleet)) = connect::fleet(&hosts)? else {

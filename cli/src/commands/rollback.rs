@@ -81,10 +81,12 @@ pub async fn carry_out(
     if let Some((run, _)) = Request::of(&entries) {
         // Its handlers want the variables that it had.
         request.hosts.extra_vars.splice(0..0, run.hosts.extra_vars);
+        request.hosts.answers.extend(run.hosts.answers);
     }
     if request.hosts.inventory.is_empty() {
         request.hosts.inventory.clone_from(&told.inventory);
     }
+    let mut answers = request.hosts.answers.clone();
     let hosts = &request.hosts;
     let playbooks = playbooks_of(&told);
     let sources = Arc::new(Sources::new());
@@ -112,7 +114,7 @@ pub async fn carry_out(
         tools,
     } = ready;
     // Only its handlers look at the variables.
-    prompts::ask(&mut compiled.program)?;
+    prompts::ask(&mut compiled.program, &mut answers)?;
     let setting = Setting {
         check: run.check,
         warm: Vec::new(),

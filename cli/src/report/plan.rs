@@ -96,15 +96,11 @@ pub fn show(plan: &Plan, diff: bool) -> String {
             format!("  {}: {why}\n", t.task)
         })
         .collect();
-    if lost.is_empty() {
-        text.push_str("Way back: all of it. ");
-    } else {
-        text.push_str(&format!("Way back: all but\n{}", lost.concat()));
-    }
+    let does = |t: &&TaskReport| !matches!(t.status, NodeStatus::Ok | NodeStatus::Skipped);
     let stays: Vec<String> = plan
         .tasks
         .iter()
-        .filter(|t| !t.stays.is_empty())
+        .filter(|t| !t.stays.is_empty() && does(t))
         .map(|t| {
             let why: std::collections::BTreeSet<&str> =
                 t.stays.iter().map(String::as_str).collect();
@@ -112,6 +108,13 @@ pub fn show(plan: &Plan, diff: bool) -> String {
             format!("  {}: {}\n", t.task, why.join("; "))
         })
         .collect();
+    if !lost.is_empty() {
+        text.push_str(&format!("Way back: all but\n{}", lost.concat()));
+    } else if stays.is_empty() {
+        text.push_str("Way back: all of it. ");
+    } else {
+        text.push_str("Way back: all but what stays.\n");
+    }
     if !stays.is_empty() {
         text.push_str(&format!("Stays on the way back:\n{}", stays.concat()));
     }

@@ -23,7 +23,7 @@ use crate::playbook::{self, Entry, ModuleNames, Prompt};
 use crate::registry::Registry;
 use crate::source::{FileId, Kind, Node, Sources, Span, locate, parse_one, untyped};
 use crate::template::{Engine, Scope};
-use crate::value::Value;
+use crate::value::{Secret, Value};
 
 /// What is compiled.
 pub struct Call<'a> {
@@ -100,13 +100,13 @@ const UNREAD: [&str; 5] = [
 /// Compiles. `Err`: everything that is wrong.
 pub fn compile(call: &Call<'_>, tools: &Arc<Tools>) -> Result<Compiled, Vec<Diagnostic>> {
     let mut errors = Vec::new();
-    let hosts = hosts_of(call);
     let mut compiler = Compiler {
         call,
         tools,
         errors: Vec::new(),
         program: Program::default(),
         lost: BTreeSet::new(),
+        private: BTreeSet::new(),
         limit: None,
     };
     if let Some(limit) = call.limit {
@@ -116,6 +116,7 @@ pub fn compile(call: &Call<'_>, tools: &Arc<Tools>) -> Result<Compiled, Vec<Diag
         compiler.playbook(path, &Inherited::default(), &mut Vec::new());
     }
     errors.append(&mut compiler.errors);
+    let hosts = hosts_of(call, &sealed(&call.extra, &compiler.private));
     let lost = compiler.lost;
     let mut program = compiler.program;
     // What stands in a file that cannot be read may be what seems to be undefined.
@@ -142,7 +143,21 @@ pub fn compile(call: &Call<'_>, tools: &Arc<Tools>) -> Result<Compiled, Vec<Diag
     }
 }
 
-fn hosts_of(call: &Call<'_>) -> Hosts {
+/// What `-e` gives, where what answers a private question is a secret. A template stays what it is: what it takes its
+/// text from says whether that is one.
+fn sealed(extra: &Layer, private: &BTreeSet<String>) -> Layer {
+    let seal = |(name, node): (&String, &Arc<Node>)| {
+        let plain = node.text().filter(|t| !t.contains("{{"));
+        let secret = plain.filter(|_| private.contains(name)).map(|text| Node {
+            span: node.span,
+            kind: Kind::Value(Value::Secret(Secret::new(text.to_owned()))),
+        });
+        (name.clone(), secret.map_or_else(|| node.clone(), Arc::new))
+    };
+    Arc::new(extra.iter().map(seal).collect())
+}
+
+fn hosts_of(call: &Call<'_>, extra: &Layer) -> Hosts {
     let inventory = call.inventory;
     let mut hosts = Hosts::default();
     for host in inventory.hosts.keys() {
@@ -151,7 +166,7 @@ fn hosts_of(call: &Call<'_>) -> Hosts {
             host.clone(),
             HostVars {
                 inventory: layers,
-                extra: call.extra.clone(),
+                extra: extra.clone(),
             },
         );
         if let Some(site) = inventory.site_of(host) {
@@ -180,6 +195,8 @@ struct Compiler<'a> {
     program: Program,
     /// Variables that tasks would have set which could not be understood.
     lost: BTreeSet<String>,
+    /// Variables for which a play asks without showing the answer.
+    private: BTreeSet<String>,
     /// The hosts that `--limit` leaves.
     limit: Option<BTreeSet<String>>,
 }
@@ -403,6 +420,8 @@ impl Compiler<'_> {
     /// What the play asks for; what `-e` gives is not asked for.
     fn prompts(&mut self, play: &playbook::Play) -> Vec<Prompt> {
         let extra = &self.call.extra;
+        let private = play.prompts.iter().filter(|p| p.private);
+        self.private.extend(private.map(|p| p.name.clone()));
         let asked = play.prompts.iter().filter(|p| !extra.contains_key(&p.name));
         let mut prompts: Vec<Prompt> = asked.cloned().collect();
         for prompt in &mut prompts {

@@ -564,6 +564,11 @@ impl Settle<'_> {
         };
         settled.summary.get_or_insert_with(|| call.summary.clone());
         settled.opaque = call.effects == Effects::Opaque;
+        if call.effects.leaves() {
+            settled
+                .stays
+                .push("what it does is not taken back".to_owned());
+        }
         match way {
             Way::Gather(..) => {
                 settled.status = Some(if call.changes {

@@ -500,9 +500,16 @@ impl Walk {
                 }
             }
             if !any {
-                return Ok(());
+                break;
             }
         }
+        // A topic has been heard by all that listen to it: it is not heard a second time.
+        for host in &here.group.hosts {
+            if self.states.goes_on(host) && !self.stops(here) {
+                self.states.with(host, |state| state.notified.clear());
+            }
+        }
+        Ok(())
     }
 
     /// Was the handler notified on the host? `Some(false)`: it may be.

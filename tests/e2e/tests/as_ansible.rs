@@ -188,3 +188,65 @@ fn contents_that_are_no_texts_are_written_as_ansible_writes_them() -> Result<()>
     }
     Ok(())
 }
+
+#[test]
+fn handlers_that_listen_to_a_topic_run_once() -> Result<()> {
+    let scene = Scene::new()?;
+    let at = scene.folder().display().to_string();
+    let text = "- hosts: localhost
+  tasks:
+    - {copy: {dest: AT/a, content: a}, notify: [topic, other, three]}
+    - meta: flush_handlers
+    - {copy: {dest: AT/b, content: b}, notify: other}
+  post_tasks:
+    - {copy: {dest: AT/c, content: c}, notify: three}
+  handlers:
+    - {name: one, listen: [topic, other], shell: echo one >> AT/ran}
+    - {name: two, listen: topic, shell: echo two >> AT/ran}
+    - {name: three, shell: echo three >> AT/ran}
+- hosts: localhost
+  tasks:
+    - {copy: {dest: AT/d, content: d}, notify: three}
+  handlers:
+    - {name: of another play, listen: [topic, three], shell: echo four >> AT/ran}
+";
+    scene.write("p.yaml", &text.replace("AT", &at))?;
+    play(&scene, &["p.yaml", "-i", "localhost,", "-y"])?;
+    let ran = content(&scene, "ran")?;
+    let ran: Vec<&str> = ran.lines().collect();
+    ensure!(
+        ran == ["one", "two", "three", "one", "three", "four"],
+        "{ran:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn what_was_answered_is_not_asked_again_and_no_private_answer_is_shown() -> Result<()> {
+    let scene = Scene::new()?;
+    let at = scene.folder().display().to_string();
+    let text = "- hosts: localhost
+  vars_prompt: [{name: word, prompt: The word}]
+  tasks:
+    - {debug: {msg: 'it is {{ word }}'}}
+    - {copy: {dest: AT/said, content: '{{ word }}'}}
+";
+    scene.write("p.yaml", &text.replace("AT", &at))?;
+    let given = ["p.yaml", "-i", "localhost,", "-e", "word=quiet-otter", "-D"];
+    let shown = play(&scene, &[&given[..], &["-vv", "-y"]].concat())?;
+    ensure!(content(&scene, "said")? == "quiet-otter");
+    ensure!(!shown.text().contains("otter"), "{}", shown.text());
+    std::fs::remove_file(scene.path("said"))?;
+
+    let plan = "runbook plan p.yaml -i localhost, -o p.plan -D";
+    let mut terminal = runbook_e2e::Terminal::start(&scene, plan)?;
+    terminal.until("The word: ")?;
+    terminal.press("loud-otter\r")?;
+    let (code, screen) = terminal.end()?;
+    ensure!(code == 0 && !screen.contains("otter"), "{screen}");
+    let applied = scene.runbook(&["apply", "p.plan"])?;
+    ensure!(applied.code == 0, "{}", applied.text());
+    ensure!(content(&scene, "said")? == "loud-otter");
+    ensure!(!applied.text().contains("otter"), "{}", applied.text());
+    Ok(())
+}
