@@ -129,7 +129,7 @@ fn without_a_name_what_can_be_resumed_and_taken_back_is_meant() -> Result<()> {
     // A run that changes nothing is not the one that is taken back.
     call(
         &scene,
-        &["call", "localhost", "ping", "-i", "localhost,"],
+        &["call", "localhost", "debug", "msg=x", "-i", "localhost,"],
         0,
     )?;
     call(&scene, &["rollback", "-y"], 0)?;
