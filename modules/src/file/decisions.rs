@@ -12,7 +12,7 @@ use runbook_engine::world::{Known, Lookup, Predicted, PredictedChange, View};
 use super::copy::Copy;
 use super::file::File;
 use super::kind::FileKind;
-use super::listing::{Entry, ListingKind};
+use super::listing::{Entry, ListingKind, entry};
 use super::slurp::Slurp;
 use super::stat::Stat;
 use super::state::{FileKey, FileState, FileWant, join, parent};
@@ -82,17 +82,7 @@ impl Machine {
         let prefix = format!("{}/", path.trim_end_matches('/'));
         self.files
             .iter()
-            .filter_map(|(at, state)| {
-                Some(Entry {
-                    path: at.strip_prefix(&prefix)?.to_owned(),
-                    is: state.is,
-                    mode: state.mode?,
-                    uid: state.uid?,
-                    owner: state.owner.clone()?,
-                    gid: state.gid?,
-                    group: state.group.clone()?,
-                })
-            })
+            .filter_map(|(at, state)| entry(at.strip_prefix(&prefix)?, state))
             .collect()
     }
 }

@@ -595,24 +595,13 @@ fn state_of(entry: FileEntry, creator: Option<&std::sync::Arc<Creator>>) -> File
 
 #[cfg(test)]
 mod tests {
-    use runbook_engine::resource::Ref;
     use runbook_engine::world::PredictedChange;
 
     use super::*;
+    use crate::file::foretold;
 
     fn change(from: FileState, want: FileWant) -> PredictedChange {
-        let to = FileKind.predict(&want, &from);
-        let key = FileKey::new(&from.path);
-        PredictedChange {
-            key: Ref {
-                kind: FileKind::NAME.to_owned(),
-                id: key.to_string(),
-                data: serde_json::to_value(&key).unwrap(),
-            },
-            from: Some(serde_json::to_value(from).unwrap()),
-            to: Some(serde_json::to_value(to).unwrap()),
-            task: "T".to_owned(),
-        }
+        foretold::change(&from, &FileKind.predict(&want, &from))
     }
 
     fn want(is: FileType) -> FileWant {

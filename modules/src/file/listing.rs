@@ -186,7 +186,7 @@ fn below(path: &str, world: &Predicted<'_>) -> Below {
 }
 
 /// The entry of a state of which everything is known.
-fn entry(name: &str, state: &FileState) -> Option<Entry> {
+pub(super) fn entry(name: &str, state: &FileState) -> Option<Entry> {
     Some(Entry {
         path: name.to_owned(),
         is: state.is,
@@ -250,20 +250,7 @@ mod tests {
     use runbook_engine::world::PredictedChange;
 
     use super::*;
-
-    fn change(from: &FileState, to: &FileState) -> PredictedChange {
-        let key = FileKey::new(&to.path);
-        PredictedChange {
-            key: Ref {
-                kind: FileKind::NAME.to_owned(),
-                id: key.to_string(),
-                data: serde_json::to_value(&key).unwrap(),
-            },
-            from: Some(serde_json::to_value(from).unwrap()),
-            to: Some(serde_json::to_value(to).unwrap()),
-            task: "T".to_owned(),
-        }
-    }
+    use crate::file::foretold::change;
 
     fn names(path: &str, changes: &[PredictedChange]) -> Option<Vec<String>> {
         let world = Predicted { changes };

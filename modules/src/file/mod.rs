@@ -13,6 +13,8 @@ pub mod edit;
     reason = "the file of the module `file` is named after it"
 )]
 pub mod file;
+#[cfg(test)]
+mod foretold;
 pub mod kind;
 pub mod lineinfile;
 pub mod listing;

@@ -23,12 +23,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let destinations = file::destinations(&args.files, args.output.as_deref())?;
     let ring = args.vault.keyring_or_ask()?;
     // All are decrypted before the first is written: a wrong password leaves all as they were.
-    let mut texts = Vec::new();
-    for name in &args.files {
-        let bytes = file::read(name)?;
-        let (plain, ..) = file::open(name, &bytes, &ring)?;
-        texts.push(plain);
-    }
+    let texts = file::open_all(&args.files, &ring)?;
     for (plain, destination) in texts.iter().zip(destinations) {
         file::write(destination, plain)?;
         if destination != file::STANDARD {

@@ -56,6 +56,18 @@ pub fn open<'a>(
     }
 }
 
+/// What several vaults hold, in their order; one that stays shut is an error before anything is done with the others.
+///
+/// # Errors
+/// One cannot be read or opened.
+pub fn open_all(names: &[String], ring: &Keyring) -> anyhow::Result<Vec<Zeroizing<Vec<u8>>>> {
+    let opened = names.iter().map(|name| {
+        let (plain, ..) = open(name, &read(name)?, ring)?;
+        Ok(plain)
+    });
+    opened.collect()
+}
+
 /// A name as messages show it.
 pub fn shown(name: &str) -> &str {
     if name == STANDARD {

@@ -26,12 +26,7 @@ pub struct Args {
 
 pub fn run(args: &Args) -> anyhow::Result<u8> {
     let ring = args.vault.keyring_or_ask()?;
-    let mut texts = Vec::new();
-    for name in &args.files {
-        let bytes = file::read(name)?;
-        let (plain, ..) = file::open(name, &bytes, &ring)?;
-        texts.push(plain);
-    }
+    let texts = file::open_all(&args.files, &ring)?;
     let key = passwords::new_key(
         args.new_vault_id.as_deref(),
         args.new_vault_password_file.as_deref(),

@@ -17,9 +17,7 @@ pub struct Args {
 
 pub fn run(args: &Args) -> anyhow::Result<u8> {
     let ring = args.vault.keyring_or_ask()?;
-    for name in &args.files {
-        let bytes = file::read(name)?;
-        let (plain, ..) = file::open(name, &bytes, &ring)?;
+    for plain in file::open_all(&args.files, &ring)? {
         file::write(file::STANDARD, &plain)?;
     }
     Ok(exit::DONE)

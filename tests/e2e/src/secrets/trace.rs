@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
@@ -20,6 +21,9 @@ const HOW: [&str; 10] = [
     "-e",
     "signal=none",
 ];
+
+/// How long strace may take to let go of what it looks at.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A call with all that it starts, written into `log`.
 #[must_use]
@@ -60,7 +64,7 @@ impl Trace {
             if attached {
                 break;
             }
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(50));
         }
         Ok(Self {
             strace,
@@ -73,10 +77,17 @@ impl Trace {
     /// # Errors
     /// The log cannot be read.
     pub fn end(mut self) -> Result<Haystack> {
-        // SIGTERM lets it go of the processes.
+        // SIGTERM lets it go of the processes, one after another. It has been seen to wait for one for ever; then the
+        // kernel lets them go, and what was written until now is whole: each line is written at once.
         let id = self.strace.id().to_string();
         Command::new("kill").args(["-TERM", &id]).status()?;
-        self.strace.wait()?;
+        let begun = Instant::now();
+        while self.strace.try_wait()?.is_none() {
+            if begun.elapsed() > PATIENCE {
+                self.strace.kill()?;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
         let log = std::fs::read(&self.log).context("the log of strace")?;
         Ok(Haystack::new("the exec trace", log))
     }

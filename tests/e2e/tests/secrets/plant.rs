@@ -53,6 +53,12 @@ pub fn sealed(scene: &Scene, name: &str, text: &str, with: &str) -> Result<()> {
     Ok(())
 }
 
+/// A secret as an encrypted variable, a line of a file of variables.
+pub fn variable(scene: &Scene, name: &str, number: usize, with: &str) -> Result<String> {
+    let args = ["encrypt_string", "--stdin-name", name, "--vault-id", with];
+    vault(scene, &args, &secret(number))
+}
+
 /// Everything but what changes on the host between two runs.
 pub fn scene(scene: &Scene, port: u16) -> Result<()> {
     scene.write("pw", "vault-password-of-main\n")?;
@@ -73,15 +79,7 @@ pub fn scene(scene: &Scene, port: u16) -> Result<()> {
         quoted(CONTROL)
     );
     for number in 10..15 {
-        let name = format!("s{number}");
-        let args = [
-            "encrypt_string",
-            "--stdin-name",
-            &name,
-            "--vault-id",
-            "main@pw",
-        ];
-        group.push_str(&vault(scene, &args, &secret(number))?);
+        group.push_str(&variable(scene, &format!("s{number}"), number, "main@pw")?);
     }
     for (number, name) in [
         (7, "a_retry"),
@@ -93,14 +91,7 @@ pub fn scene(scene: &Scene, port: u16) -> Result<()> {
         (29, "s29"),
         (37, "s37"),
     ] {
-        let args = [
-            "encrypt_string",
-            "--stdin-name",
-            name,
-            "--vault-id",
-            "other@pw2",
-        ];
-        group.push_str(&vault(scene, &args, &secret(number))?);
+        group.push_str(&variable(scene, name, number, "other@pw2")?);
     }
     scene.write("group_vars/all.yaml", &group)?;
     sealed(

@@ -10,7 +10,7 @@ use runbook_e2e::Scene;
 use runbook_e2e::secrets::{Haystack, secret};
 use runbook_lab::{Lab, Site, Variables};
 
-use super::plant::{CONTROL, quoted, sealed, vault};
+use super::plant::{CONTROL, quoted, sealed, variable};
 
 /// Those that the playbook uses or leaves where they are on the host, as it is seen afterwards.
 pub const USED: [usize; 7] = [40, 41, 44, 45, 47, 48, 49];
@@ -108,15 +108,7 @@ pub fn scene(scene: &Scene, site: &Site) -> Result<()> {
         v.ldap_password
     );
     for number in 38..47 {
-        let name = format!("s{number}");
-        let args = [
-            "encrypt_string",
-            "--stdin-name",
-            &name,
-            "--vault-id",
-            "main@pw",
-        ];
-        group.push_str(&vault(scene, &args, &secret(number))?);
+        group.push_str(&variable(scene, &format!("s{number}"), number, "main@pw")?);
     }
     scene.write("group_vars/all.yaml", &group)?;
     let host = |name: &str, more: &str| {

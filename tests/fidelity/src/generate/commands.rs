@@ -118,7 +118,7 @@ impl Writer {
     fn opaque(&mut self) -> Map<String, Value> {
         let path = on_host(&self.a_file());
         let line = match self.random.below(4) {
-            0 => format!("echo more >> {path} || true"),
+            0 => format!("[ ! -f {path} ] || echo more >> {path}"),
             1 => "exit 3".to_owned(),
             _ => "true".to_owned(),
         };

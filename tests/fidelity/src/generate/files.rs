@@ -39,7 +39,7 @@ impl Writer {
             lines.push(format!("printf '{content}' > {path}; chmod {mode} {path}"));
             // Only root may give files away.
             if self.random.chance(15) {
-                lines.push(format!("chown 1:1 {path} 2>/dev/null || true"));
+                lines.push(format!("[ \"$(id -u)\" != 0 ] || chown 1:1 {path}"));
             }
             self.picture.found(&path, Thing::File);
         }
