@@ -1,12 +1,14 @@
 //! Remove what runs have kept aside on the hosts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal as _;
 
 use runbook_engine::journal::{self, Entry, Journal, Record};
 use runbook_engine::lock::{Gate, Refusal};
 use runbook_engine::resource::Kept;
 use runbook_engine::rollback::Told;
+use runbook_engine::run::flight::{Begun, Stage, by_user};
+use runbook_engine::run::redact::Redactor;
 use runbook_engine::run::{copies, exit};
 
 use crate::call::HostArgs;
@@ -35,16 +37,22 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
         }
         None => last_that_keeps(&journal)?,
     };
-    let kept = told.kept;
+    let Told {
+        kept,
+        begun,
+        secrets,
+        inventory: given,
+        ..
+    } = told;
     let mut hosts = args.hosts;
     if hosts.inventory.is_empty() {
-        hosts.inventory = told.inventory;
+        hosts.inventory = given;
     }
     let entries = journal.read(&run)?;
     if kept.is_empty() {
         report::note(&format!("run {run} keeps nothing aside"));
         // Its end has removed what was needed for going on.
-        if journal::ending(&entries).is_some() {
+        if journal::ending(&entries).is_some() && begun.is_empty() {
             return Ok(exit::DONE);
         }
     }
@@ -68,12 +76,14 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
     let Some((inventory, fleet)) = connect::fleet(&hosts)? else {
         return Ok(exit::WRONG);
     };
-    let sites = kept.keys().filter_map(|host| {
+    let of_commands = begun.iter().map(|b| &b.host);
+    let at: BTreeSet<String> = kept.keys().chain(of_commands).cloned().collect();
+    let sites = at.iter().filter_map(|host| {
         let site = inventory.site_of(host)?;
         Some((host.clone(), site.to_owned()))
     });
     let needed = Needed::new(
-        kept.keys().cloned().collect(),
+        at.clone(),
         &sites.collect(),
         &run,
         &format!("runbook close {run}"),
@@ -88,14 +98,76 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
         fleet: &fleet,
     };
     interrupts.writing();
-    let code = remove(&gate, &journal, &run, hosts.become_, kept).await;
+    let code = remove(&gate, &journal, &run, hosts.become_, kept).await?;
+    let redactor = Redactor::default();
+    secrets.iter().for_each(|s| redactor.add_lines(s));
+    let of_commands = sweep(&gate, &journal, &run, &begun, &redactor).await?;
     // A run that was cut off has left copies of its journal.
     copies::remove(&fleet, &run, entries.iter().filter_map(Entry::acts_on)).await;
     for (host, message) in locks.release(&fleet).await {
         report::note(&format!("{host}: {message}"));
     }
     fleet.close().await;
-    code
+    Ok(if code == exit::DONE {
+        of_commands
+    } else {
+        code
+    })
+}
+
+/// Removes the folders of the run's commands that have ended, host by host: their scripts hold values of variables. Gives
+/// the exit code.
+async fn sweep(
+    gate: &Gate<'_>,
+    journal: &Journal,
+    run: &str,
+    begun: &[Begun],
+    redactor: &Redactor,
+) -> anyhow::Result<u8> {
+    let mut code = exit::DONE;
+    for ((host, user), list) in by_user(begun) {
+        let Some(first) = list.first() else { continue };
+        if let Err(Refusal::Locked(by)) = gate.pass(&first.host, first.on.as_deref()).await {
+            report::say_error(&by.to_string());
+            code = exit::LOCKED;
+            continue;
+        }
+        let folders: Vec<String> = list.iter().map(|b| b.folder.clone()).collect();
+        let stages = match gate.fleet.sweep(&host, user.as_deref(), &folders).await {
+            Ok(stages) => stages,
+            Err(error) => {
+                report::say_error(&error.to_string());
+                code = exit::UNREACHABLE;
+                continue;
+            }
+        };
+        for (begun, stage) in list.iter().zip(stages) {
+            let task = redactor.clean(&begun.task);
+            if stage == Stage::Running {
+                report::say_error(&format!(
+                    "{host}: the command of \"{task}\" is still running, and its folder stays; close the run again when \
+                     it has ended"
+                ));
+                code = exit::FAILED;
+                continue;
+            }
+            if stage != Stage::Absent {
+                report::say(&format!(
+                    "{host}: what was there of the command of \"{task}\" is removed"
+                ));
+            }
+            // Whoever goes on must not take it for never begun.
+            if !begun.known && stage != Stage::Absent {
+                let gone = Record::ActionFinished {
+                    output: serde_json::Value::Null,
+                    changed: false,
+                    failed: Some("what came of it was removed by `runbook close`".to_owned()),
+                };
+                journal.append(run, &begun.host, &begun.node, &gone)?;
+            }
+        }
+    }
+    Ok(code)
 }
 
 /// Removes what is kept, host by host. Gives the exit code.

@@ -134,6 +134,7 @@ pub async fn carry_out(
         steps,
         choice,
         handlers,
+        begun: told.begun,
     };
     let origin = Origin {
         playbooks: told.playbooks,

@@ -7,8 +7,11 @@ use runbook_engine::host::HostError;
 use runbook_engine::inventory::Inventory;
 use runbook_engine::journal::Record;
 use runbook_engine::lock::{Controller, Holder, Line, Trace, machine};
+use runbook_engine::rollback::Told;
 use runbook_engine::run::exit;
+use runbook_engine::run::flight::{Stage, by_user};
 use runbook_engine::run::hosts::Fleet;
+use runbook_engine::run::redact::Redactor;
 
 use crate::call::HostArgs;
 use crate::interrupt::Interrupts;
@@ -87,7 +90,8 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
         })
         .collect();
     let unreachable = look(&fleet, &units, &mut found).await;
-    let stops = decide(&found, args.yes, args.force);
+    let still = still_running(&fleet, &units, &found, hosts.become_).await?;
+    let stops = decide(&found, &still, args.yes, args.force);
     let mut code = stops.unwrap_or(exit::DONE);
     if stops.is_none() {
         interrupts.writing();
@@ -207,8 +211,80 @@ async fn look(
     unreachable
 }
 
+/// Commands that still run on the hosts although the run that has begun them is gone, a line each.
+async fn still_running(
+    fleet: &Fleet,
+    units: &BTreeMap<String, BTreeSet<String>>,
+    found: &[Lock],
+    become_root: bool,
+) -> anyhow::Result<Vec<String>> {
+    if found.iter().all(|lock| lock.holder.is_err()) {
+        return Ok(Vec::new());
+    }
+    let journal = conduct::journal()?;
+    let known: BTreeSet<String> = journal.runs()?.into_iter().map(|line| line.run).collect();
+    let hosts: BTreeSet<&String> = units.values().flatten().collect();
+    let mut lines = Vec::new();
+    let mut seen = BTreeSet::new();
+    for lock in found {
+        let Ok(holder) = &lock.holder else { continue };
+        let run = &holder.run;
+        if holder.trace() == Trace::Runs {
+            continue;
+        }
+        let mut still = Vec::new();
+        if known.contains(run) {
+            if !seen.insert((run, "")) {
+                continue;
+            }
+            let mut told = Told::from_entries(&journal.read(run)?);
+            told.begun.retain(|b| !b.known && hosts.contains(&b.host));
+            let redactor = Redactor::default();
+            told.secrets.iter().for_each(|s| redactor.add_lines(s));
+            for ((host, user), list) in by_user(&told.begun) {
+                let folders: Vec<String> = list.iter().map(|b| b.folder.clone()).collect();
+                match fleet.stages(&host, user.as_deref(), &folders).await {
+                    Ok(stages) => {
+                        let running = list.iter().zip(stages);
+                        let running = running.filter(|(_, stage)| *stage == Stage::Running);
+                        still.extend(running.map(|(begun, _)| {
+                            let task = redactor.clean(&begun.task);
+                            format!("{host}: the command of \"{task}\" of run {run} still runs")
+                        }));
+                    }
+                    Err(error) => lines.push(format!(
+                        "whether a command of run {run} still runs cannot be seen: {error}"
+                    )),
+                }
+            }
+        } else if let Place::There { host, .. } = &lock.place {
+            if !seen.insert((run, host)) {
+                continue;
+            }
+            // The journal of another controller knows of which tasks they are.
+            let users = [Some(None), become_root.then_some(Some("root"))];
+            let mut amount = 0;
+            for user in users.into_iter().flatten() {
+                amount += fleet.runs_still(host, user, run).await.unwrap_or_default();
+            }
+            match amount {
+                0 => {}
+                1 => still.push(format!("{host}: a command of run {run} still runs")),
+                n => still.push(format!("{host}: {n} commands of run {run} still run")),
+            }
+        }
+        lines.extend(still.into_iter().map(|what| {
+            format!(
+                "{what}: `runbook resume {run}` waits for it and goes on, `runbook rollback {run}` waits for it and takes \
+                 the run back; without this lock another run can come in between"
+            )
+        }));
+    }
+    Ok(lines)
+}
+
 /// Shows what there is, and asks. Gives the exit code where nothing is to be removed.
-fn decide(found: &[Lock], yes: bool, force: bool) -> Option<u8> {
+fn decide(found: &[Lock], still: &[String], yes: bool, force: bool) -> Option<u8> {
     if found.is_empty() {
         report::note("nothing is locked; `-i` says which hosts are looked at");
         return Some(exit::DONE);
@@ -231,6 +307,9 @@ fn decide(found: &[Lock], yes: bool, force: bool) -> Option<u8> {
             }
             Err(what) => report::say(&format!("{place}: {what}")),
         }
+    }
+    for line in still {
+        report::say(&format!("warning: {line}"));
     }
     let holders = found.iter().filter_map(|lock| lock.holder.as_ref().ok());
     if let Some(alive) = holders.into_iter().find(|h| h.trace() == Trace::Runs)

@@ -9,6 +9,7 @@ mod back;
 mod choice;
 mod left;
 mod steps;
+mod wait;
 mod walk;
 
 pub use back::{Back, Fate, Within};

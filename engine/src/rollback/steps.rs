@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::action::{ActionCall, Effects};
 use crate::journal::{ChangeRecord, Entry, Record};
 use crate::resource::Kept;
+use crate::run::flight::{self, Begun};
 
 /// What one task did on one host, in one write or action.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,13 +55,18 @@ pub struct Told {
     pub notified: BTreeMap<(String, String), Vec<String>>,
     /// What it keeps aside still, by host.
     pub kept: BTreeMap<String, Vec<Kept>>,
+    /// Its actions whose folders may still be on the hosts.
+    pub begun: Vec<Begun>,
 }
 
 impl Told {
     /// From the records of one run.
     #[must_use]
     pub fn from_entries(entries: &[Entry]) -> Self {
-        let mut told = Self::default();
+        let mut told = Self {
+            begun: flight::begun(entries),
+            ..Self::default()
+        };
         let mut harmless: BTreeSet<(String, String)> = BTreeSet::new();
         // Steps of which it is not known whether they were written, by host and node.
         let mut unwritten: BTreeMap<(String, String), usize> = BTreeMap::new();

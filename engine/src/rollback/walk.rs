@@ -10,6 +10,7 @@ use indexmap::IndexMap;
 use super::back::{Back, Within};
 use super::choice::Choice;
 use super::steps::{Did, Step};
+use super::wait::Found;
 use crate::compile::program::Program;
 use crate::host::HostError;
 use crate::journal::{Journal, NodeStatus, Record};
@@ -18,6 +19,7 @@ use crate::registry::ErasedChange;
 use crate::resource::Ref;
 use crate::run::Job;
 use crate::run::event::{Event, Place, Sink, TaskReport, now};
+use crate::run::flight::Begun;
 use crate::run::hosts::{Link, Overlays};
 use crate::run::machine::Sight;
 use crate::run::past::{Cursor, Pass};
@@ -47,16 +49,18 @@ pub struct Rollback {
     pub choice: Choice,
     /// Handlers, where the playbooks are at hand.
     pub handlers: Option<Handlers>,
+    /// What the run has begun on the hosts, and may still run there.
+    pub begun: Vec<Begun>,
 }
 
 /// One walk over the steps.
-struct Course<'a> {
-    rollback: &'a Rollback,
-    way: Way,
+pub(super) struct Course<'a> {
+    pub(super) rollback: &'a Rollback,
+    pub(super) way: Way,
     overlays: Arc<Overlays>,
-    sink: Arc<dyn Sink>,
-    /// What lies within things that the run made, by host.
-    within: BTreeMap<String, Within>,
+    pub(super) sink: Arc<dyn Sink>,
+    /// How the commands of the run were found, by host and node of the run.
+    pub(super) found: Mutex<BTreeMap<(String, String), Found>>,
     /// What has gone back so far, by machine.
     gone: Mutex<BTreeMap<String, Arc<Mutex<BTreeSet<Ref>>>>>,
     /// Handlers to run, by host.
@@ -71,7 +75,7 @@ enum Before {
     Begun(Option<Pass>),
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -81,7 +85,7 @@ fn acting(step: &Step) -> &str {
 }
 
 impl Rollback {
-    fn site_of(&self, host: &str) -> String {
+    pub(super) fn site_of(&self, host: &str) -> String {
         let site = self.shared.hosts.sites.get(host);
         site.cloned().unwrap_or_else(|| host.to_owned())
     }
@@ -92,7 +96,7 @@ impl Rollback {
             way,
             overlays: Arc::default(),
             sink,
-            within: self.look_ahead().await,
+            found: Mutex::default(),
             gone: Mutex::default(),
             notified: Mutex::default(),
             cursor: self.shared.cursor(),
@@ -104,9 +108,9 @@ impl Rollback {
                 .or_default()
                 .push(step);
         }
-        let walks = sites.values().map(|steps| async {
+        let walks = sites.iter().map(|(site, steps)| async {
             let _turn = self.shared.turn().await;
-            course.site(steps).await
+            course.site(site, steps).await
         });
         for outcome in join_all(walks).await {
             outcome?;
@@ -114,11 +118,12 @@ impl Rollback {
         course.run_handlers().await
     }
 
-    /// Reads, in a few batches, what all steps will ask for, and what lies within things that the run made.
-    async fn look_ahead(&self) -> BTreeMap<String, Within> {
+    /// Reads, in a few batches, what all steps of a site will ask for, and what lies within things that the run made, by
+    /// host.
+    async fn look_ahead(&self, steps: &[&Step]) -> BTreeMap<String, Within> {
         let mut keys: BTreeMap<(String, Option<String>), Vec<&crate::journal::ChangeRecord>> =
             BTreeMap::new();
-        for step in &self.steps {
+        for step in steps {
             if let Did::Changes(changes) = &step.did {
                 let place = (acting(step).to_owned(), step.user.clone());
                 keys.entry(place).or_default().extend(changes);
@@ -194,8 +199,14 @@ impl Job for Rollback {
 
 impl Course<'_> {
     /// The steps of one site. After a failure nothing more of the site goes back: what came before rests on it.
-    async fn site(&self, steps: &[&Step]) -> Result<(), Stopped> {
+    async fn site(&self, site: &str, steps: &[&Step]) -> Result<(), Stopped> {
         let mut failed: Option<&str> = None;
+        // What a command of the run does from now on would be done to what was taken back.
+        let mut in_the_way = self.wait(site).await.err();
+        let within = match &in_the_way {
+            Some(_) => BTreeMap::new(),
+            None => self.rollback.look_ahead(steps).await,
+        };
         for step in steps {
             if self.rollback.shared.interrupted() {
                 break;
@@ -209,7 +220,10 @@ impl Course<'_> {
                 },
                 None => match self.before(step) {
                     Before::Done => continue,
-                    Before::Begun(cut) => self.step(step, cut).await?,
+                    Before::Begun(cut) => match in_the_way.take() {
+                        Some(settled) => *settled,
+                        None => self.step(step, cut, &within).await?,
+                    },
                 },
             };
             if matches!(
@@ -240,14 +254,19 @@ impl Course<'_> {
         }
     }
 
-    async fn step(&self, step: &Step, cut: Option<Pass>) -> Result<Settled, Stopped> {
+    async fn step(
+        &self,
+        step: &Step,
+        cut: Option<Pass>,
+        within: &BTreeMap<String, Within>,
+    ) -> Result<Settled, Stopped> {
         let shared = &self.rollback.shared;
         let changes = match &step.did {
             Did::Changes(changes) => changes,
             Did::Action(call) => {
                 return Ok(Settled {
                     status: Some(NodeStatus::Skipped),
-                    notes: vec![format!("it ran, and what it did stays: {}", call.summary)],
+                    notes: vec![format!("{}: {}", self.what_became_of(step), call.summary)],
                     ..Settled::default()
                 });
             }
@@ -266,7 +285,7 @@ impl Course<'_> {
             registry: &shared.registry,
             changes,
             choice: &self.rollback.choice,
-            within: self.within.get(acting(step)).unwrap_or(&nothing),
+            within: within.get(acting(step)).unwrap_or(&nothing),
             gone: &gone,
         };
         let way = match &self.way {

@@ -6,6 +6,7 @@ pub mod collect;
 pub mod copies;
 pub mod diff;
 pub mod event;
+pub mod flight;
 mod forms;
 pub mod frame;
 pub mod hosts;

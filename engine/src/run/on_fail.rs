@@ -93,6 +93,11 @@ impl Walk {
                 of: shared.run.clone(),
                 steps,
                 choice: Choice::default(),
+                begun: told
+                    .begun
+                    .into_iter()
+                    .filter(|b| !b.known && hosts.contains(&b.host))
+                    .collect(),
                 handlers: Some(Handlers {
                     program: Arc::new(program),
                     notified: told.notified,

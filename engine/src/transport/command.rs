@@ -34,6 +34,9 @@ const UNBEGUN: u32 = 15;
 /// Input above this size travels on a channel of its own.
 const SMALL: usize = 96 * 1024;
 
+/// Names where all folders of a user are, and makes nothing.
+pub(crate) const PLACE: &str = "b=/var/tmp; [ -w $b ] || b=/tmp; b=$b/.runbook-$(id -u)";
+
 /// Where all folders of a user are. The check keeps another user of the host from putting a folder of his there.
 pub(crate) const BASE: &str = "b=/var/tmp; [ -w $b ] || b=/tmp; b=$b/.runbook-$(id -u); umask 077; mkdir \"$b\" 2>/dev/null; \
 if [ -L \"$b\" ] || [ ! -d \"$b\" ] || [ ! -O \"$b\" ]; then echo \"$b is not a folder of this user\" >&2; exit 94; fi";
