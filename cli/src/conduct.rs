@@ -282,13 +282,16 @@ async fn apply(
             return Ok(exit::INTERRUPTED);
         }
         report::say(&report::plan::show(&plan, run.diff));
-        let acts = plan
-            .tasks
-            .iter()
-            .any(|t| !matches!(t.status, NodeStatus::Ok | NodeStatus::Skipped));
+        let acts = plan.tasks.iter().any(|t| {
+            !matches!(
+                t.status,
+                NodeStatus::Ok | NodeStatus::Left | NodeStatus::Skipped
+            )
+        });
         if !acts {
             report::note("There is nothing to do.");
-            return Ok(exit::DONE);
+            let left = plan.tasks.iter().any(|t| t.left);
+            return Ok(if left { exit::DRIFT } else { exit::DONE });
         }
         if !question::yes("Do exactly this?") {
             report::note("Nothing has been changed.");

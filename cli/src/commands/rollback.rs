@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use runbook_engine::journal::Journal;
+use runbook_engine::journal::{Entry, Journal, JournalError};
 use runbook_engine::rollback::{Choice, Handlers, Rollback, Told};
 use runbook_engine::run::exit;
 use runbook_engine::source::Sources;
@@ -78,7 +78,12 @@ pub async fn carry_out(
     };
     let entries = conduct::journal()?.read(&of)?;
     let told = Told::from_entries(&entries);
-    if let Some((run, _)) = Request::of(&entries) {
+    let forward = forward(&of, &told)?;
+    let (origin, of_origin) = match &forward {
+        Some((origin, entries)) => (origin, entries),
+        None => (&told, &entries),
+    };
+    if let Some((run, _)) = Request::of(of_origin) {
         // Its handlers want the variables that it had.
         request.hosts.extra_vars.splice(0..0, run.hosts.extra_vars);
         request.hosts.answers.extend(run.hosts.answers);
@@ -88,7 +93,7 @@ pub async fn carry_out(
     }
     let mut answers = request.hosts.answers.clone();
     let hosts = &request.hosts;
-    let playbooks = playbooks_of(&told);
+    let playbooks = playbooks_of(origin, &told);
     let sources = Arc::new(Sources::new());
     let ready = match call::compile(hosts, &request.choice, &playbooks, sources)? {
         Ok(ready) => ready,
@@ -124,10 +129,10 @@ pub async fn carry_out(
     let (shared, interrupts) = conduct::shared(&inventory, compiled.hosts, &tools, hosts, setting)?;
     let secrets = told.secrets.iter();
     secrets.for_each(|s| shared.redactor.add_lines(s));
-    let handlers = (!playbooks.is_empty()).then(|| Handlers {
-        program: Arc::new(compiled.program),
+    let handlers = Handlers {
+        program: (!playbooks.is_empty()).then(|| Arc::new(compiled.program)),
         notified: told.notified.clone(),
-    });
+    };
     let rollback = Rollback {
         shared: shared.clone(),
         of: of.clone(),
@@ -172,13 +177,32 @@ fn last_forward(journal: &Journal, run: &RunArgs) -> anyhow::Result<Option<Strin
     }
 }
 
-/// The playbooks of the run, for their handlers. None where a file of the run is no longer what it was: its handlers
-/// might be others now.
-fn playbooks_of(told: &Told) -> Vec<PathBuf> {
+/// Of a run that took back another: the first of them, that did what is taken back and brought back by turns.
+fn forward(of: &str, told: &Told) -> anyhow::Result<Option<(Told, Vec<Entry>)>> {
+    let journal = conduct::journal()?;
+    let mut seen = vec![of.to_owned()];
+    let mut next = told.takes_back.clone();
+    let mut found = None;
+    while let Some(run) = next.filter(|run| !seen.contains(run)) {
+        let entries = match journal.read(&run) {
+            Err(JournalError::NoRun(_)) => break,
+            entries => entries?,
+        };
+        let told = Told::from_entries(&entries);
+        next = told.takes_back.clone();
+        seen.push(run);
+        found = Some((told, entries));
+    }
+    Ok(found)
+}
+
+/// The playbooks of the run that did it first, for the handlers that `told` has notified. None where a file of that run
+/// is no longer what it was: its handlers might be others now.
+fn playbooks_of(origin: &Told, told: &Told) -> Vec<PathBuf> {
     if told.notified.is_empty() {
         return Vec::new();
     }
-    if let Some(path) = told.other_file() {
+    if let Some(path) = origin.other_file() {
         let mut names: Vec<&str> = told
             .notified
             .values()
@@ -193,7 +217,8 @@ fn playbooks_of(told: &Told) -> Vec<PathBuf> {
         ));
         return Vec::new();
     }
-    told.playbooks
+    origin
+        .playbooks
         .iter()
         .map(|p| lookup::playbook(p))
         .filter(|p| p.is_file())

@@ -49,6 +49,7 @@ pub fn style(status: NodeStatus) -> Style {
     match status {
         NodeStatus::Ok => AnsiColor::Green.on_default(),
         NodeStatus::Changed => AnsiColor::Yellow.on_default(),
+        NodeStatus::Left => AnsiColor::Yellow.on_default().bold(),
         NodeStatus::Skipped => AnsiColor::Cyan.on_default(),
         NodeStatus::Failed | NodeStatus::Unreachable | NodeStatus::Locked => {
             AnsiColor::Red.on_default().bold()
@@ -217,14 +218,22 @@ impl Sink for Terminal {
                 hosts.join(", ")
             ),
             Event::RollbackFinished {
-                play, hosts, left, ..
+                takes_back,
+                play,
+                hosts,
+                left,
+                ..
             } => {
                 let hosts = hosts.join(", ");
+                let what = match play {
+                    Some(play) => format!("\"{play}\""),
+                    None => format!("\nrun {takes_back}"),
+                };
                 if left.is_empty() {
-                    format!("\"{play}\" has been taken back on {hosts}: all of it\n\n")
+                    format!("{what} has been taken back on {hosts}: all of it\n\n")
                 } else {
                     format!(
-                        "\"{play}\" has been taken back on {hosts}, but for:\n{}\n",
+                        "{what} has been taken back on {hosts}, but for:\n{}\n",
                         indented(&left.join("\n"), 2)
                     )
                 }
@@ -345,7 +354,12 @@ impl Sink for Terminal {
                 *known = Some(run.clone());
             }
         }
-        if let Event::RollbackFinished { hosts, left, .. } = &event
+        if let Event::RollbackFinished {
+            play: Some(_),
+            hosts,
+            left,
+            ..
+        } = &event
             && left.is_empty()
             && let Ok(mut back) = self.back.lock()
         {

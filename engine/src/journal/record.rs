@@ -202,6 +202,8 @@ pub enum NodeStatus {
     Ok,
     /// It was changed (in check mode: would be).
     Changed,
+    /// In a rollback: it was not taken back, since others have changed it since, or nothing to take it back with is there.
+    Left,
     /// A condition said no.
     Skipped,
     /// It failed.
@@ -223,6 +225,7 @@ impl NodeStatus {
         match self {
             Self::Ok => "ok",
             Self::Changed => "changed",
+            Self::Left => "left",
             Self::Skipped => "skipped",
             Self::Failed => "failed",
             Self::Unreachable => "unreachable",

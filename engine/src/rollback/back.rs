@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
-use super::choice::Choice;
+use super::choice::{Choice, names};
 use crate::journal::ChangeRecord;
 use crate::module::{Footprint, Stop, Wanted, WantedState};
 use crate::registry::{Prepared, Registry};
-use crate::resource::{Ref, Reversible};
+use crate::resource::{Kept, Ref, Reversible};
 use crate::value::Value;
 use crate::world::View;
 
@@ -32,6 +32,14 @@ pub struct Back<'a> {
     pub within: &'a Within,
     /// What this rollback has taken back so far: it does not hold the thing that it lay in.
     pub gone: &'a Mutex<BTreeSet<Ref>>,
+    /// Changes before these, of the same resources, that this rollback takes back, too.
+    pub earlier: &'a [&'a ChangeRecord],
+    /// What the step had put aside, and is removed.
+    pub closed: &'a [Kept],
+    /// What this rollback has left so far.
+    pub left: &'a BTreeSet<Ref>,
+    /// What this step leaves.
+    pub leaves: &'a Mutex<BTreeSet<Ref>>,
 }
 
 /// What becomes of one change.
@@ -76,7 +84,24 @@ impl Back<'_> {
             Ok(_) => {}
             Err(why) => return Fate::Never(why),
         }
-        if !kind.still(&change, now) && !self.choice.overwrites(key) {
+        let still = kind.still(&change, now);
+        if !still && self.is_before(record, now) {
+            return Fate::Already;
+        }
+        if self
+            .closed
+            .iter()
+            .any(|kept| kept.kind == key.kind && names(&kept.of, key))
+        {
+            return Fate::Left(
+                "the run was closed: what was kept aside to take it back with is removed"
+                    .to_owned(),
+            );
+        }
+        if !still && self.left.contains(key) && !self.choice.overwrites(key) {
+            return Fate::Left("what came after it was left, too".to_owned());
+        }
+        if !still && !self.choice.overwrites(key) {
             return Fate::Left(format!(
                 "others have changed it since; `--overwrite {key}` takes it back all the same"
             ));
@@ -110,6 +135,21 @@ impl Back<'_> {
     }
 }
 
+impl Back<'_> {
+    /// Is the resource as it was before a still earlier change of this run? Then it has gone the whole way.
+    fn is_before(&self, record: &ChangeRecord, now: &Json) -> bool {
+        let Some(kind) = self.registry.find_kind(&record.key.kind) else {
+            return false;
+        };
+        let of_it = self.earlier.iter().filter(|c| c.key == record.key);
+        let mut wanted = of_it.filter_map(|c| kind.back(&c.erased()));
+        wanted.any(|want| {
+            kind.differences(&want, now)
+                .is_ok_and(|lines| lines.is_empty())
+        })
+    }
+}
+
 impl Prepared for Back<'_> {
     fn touches(&self) -> Footprint {
         self.changes
@@ -126,6 +166,8 @@ impl Prepared for Back<'_> {
         let mut wanted = Wanted::nothing();
         let mut left: IndexMap<String, Vec<String>> = IndexMap::new();
         let mut counts = Counts::default();
+        let mut leaves = self.leaves.lock().unwrap_or_else(PoisonError::into_inner);
+        leaves.clear();
         // The last that was written goes back first.
         for record in self.changes.iter().rev() {
             let now = world.state(&record.key)?;
@@ -143,6 +185,7 @@ impl Prepared for Back<'_> {
                 }
                 Fate::Left(why) => {
                     counts.left += 1;
+                    leaves.insert(record.key.clone());
                     format!("left: {}", why.replace(&record.key.to_string(), "KEY"))
                 }
                 Fate::Stays(why) => {

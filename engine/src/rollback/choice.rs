@@ -130,7 +130,7 @@ impl Choice {
 }
 
 /// `file:/etc/hosts`, or the id alone.
-fn names(name: &str, key: &Ref) -> bool {
+pub(super) fn names(name: &str, key: &Ref) -> bool {
     name == key.id || name == key.to_string()
 }
 

@@ -8,6 +8,7 @@
 mod back;
 mod choice;
 mod left;
+mod remaining;
 mod steps;
 mod wait;
 mod walk;
@@ -15,6 +16,7 @@ mod walk;
 pub use back::{Back, Fate, Within};
 pub use choice::Choice;
 pub use left::{Left, Looked, left, look};
+pub use remaining::Remaining;
 pub use steps::{Did, Step, Told};
 pub use walk::{Handlers, Rollback};
 

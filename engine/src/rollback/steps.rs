@@ -25,6 +25,8 @@ pub struct Step {
     pub task: String,
     /// What it did.
     pub did: Did,
+    /// What it had put aside on the host, and `runbook close` has removed.
+    pub closed: Vec<Kept>,
 }
 
 /// What a step did.
@@ -70,6 +72,8 @@ impl Told {
         let mut harmless: BTreeSet<(String, String)> = BTreeSet::new();
         // Steps of which it is not known whether they were written, by host and node.
         let mut unwritten: BTreeMap<(String, String), usize> = BTreeMap::new();
+        // What steps have put aside, by their number.
+        let mut aside: Vec<(usize, Kept)> = Vec::new();
         for entry in entries {
             let place = || (entry.host.clone(), entry.node.clone());
             let mut step = |task: &String, on: &Option<String>, user: &Option<String>, did| {
@@ -80,6 +84,7 @@ impl Told {
                     node: entry.node.clone(),
                     task: task.clone(),
                     did,
+                    closed: Vec::new(),
                 });
             };
             match &entry.record {
@@ -127,16 +132,29 @@ impl Told {
                     }
                 }
                 Record::ChangesWritten { kept, .. } => {
-                    unwritten.remove(&place());
+                    let written = unwritten.remove(&place());
                     if kept.is_empty() {
                         continue;
                     }
+                    aside.extend(
+                        written
+                            .iter()
+                            .flat_map(|at| kept.iter().map(|k| (*at, k.clone()))),
+                    );
                     let of_host = told.kept.entry(entry.host.clone()).or_default();
                     of_host.extend(kept.iter().cloned());
                 }
                 Record::Closed { removed } => {
                     if let Some(of_host) = told.kept.get_mut(&entry.host) {
                         of_host.retain(|k| !removed.contains(k));
+                    }
+                    for (at, kept) in &aside {
+                        if let Some(step) = told.steps.get_mut(*at)
+                            && step.host == entry.host
+                            && removed.contains(kept)
+                        {
+                            step.closed.push(kept.clone());
+                        }
                     }
                 }
                 _ => {}

@@ -9,11 +9,12 @@ use indexmap::IndexMap;
 
 use super::back::{Back, Within};
 use super::choice::Choice;
+use super::remaining::Remaining;
 use super::steps::{Did, Step};
 use super::wait::Found;
 use crate::compile::program::Program;
 use crate::host::HostError;
-use crate::journal::{Journal, NodeStatus, Record};
+use crate::journal::{ChangeRecord, Journal, NodeStatus, Record};
 use crate::module::LocalFiles;
 use crate::registry::ErasedChange;
 use crate::resource::Ref;
@@ -31,8 +32,8 @@ use crate::value::Value;
 
 /// The handlers that are run once what notified them has been taken back.
 pub struct Handlers {
-    /// The playbooks of the run, as they were.
-    pub program: Arc<Program>,
+    /// The playbooks of the run, as they were; absent where they are not at hand, and no handler is run.
+    pub program: Option<Arc<Program>>,
     /// Names that were notified, by host and node of the run.
     pub notified: BTreeMap<(String, String), Vec<String>>,
 }
@@ -47,8 +48,8 @@ pub struct Rollback {
     pub steps: Vec<Step>,
     /// What a person asked for.
     pub choice: Choice,
-    /// Handlers, where the playbooks are at hand.
-    pub handlers: Option<Handlers>,
+    /// Its handlers.
+    pub handlers: Handlers,
     /// What the run has begun on the hosts, and may still run there.
     pub begun: Vec<Begun>,
 }
@@ -63,6 +64,8 @@ pub(super) struct Course<'a> {
     pub(super) found: Mutex<BTreeMap<(String, String), Found>>,
     /// What has gone back so far, by machine.
     gone: Mutex<BTreeMap<String, Arc<Mutex<BTreeSet<Ref>>>>>,
+    /// What has been left so far, by machine.
+    left: Mutex<BTreeMap<String, BTreeSet<Ref>>>,
     /// Handlers to run, by host.
     notified: Mutex<BTreeMap<String, Vec<String>>>,
     /// What was done before this rollback was cut off.
@@ -98,6 +101,7 @@ impl Rollback {
             sink,
             found: Mutex::default(),
             gone: Mutex::default(),
+            left: Mutex::default(),
             notified: Mutex::default(),
             cursor: self.shared.cursor(),
         };
@@ -174,6 +178,30 @@ impl Rollback {
     }
 }
 
+impl Rollback {
+    /// What is not as it was before the run, a line each, also of what was done before this rollback was cut off.
+    fn left(&self, told: &Remaining) -> Vec<String> {
+        let (mut before, mut now) = (Vec::new(), Vec::new());
+        for step in &self.steps {
+            let past = self.shared.past.as_ref();
+            match past.and_then(|past| past.ended(&step.host, &step.node)) {
+                Some(NodeStatus::Left) => {
+                    self.shared.leave();
+                    let task = self.shared.told(&step.task);
+                    before.push(format!(
+                        "{}: {task}: was left before this went on",
+                        step.host
+                    ));
+                }
+                Some(NodeStatus::Ok | NodeStatus::Changed | NodeStatus::Skipped) => {}
+                _ => now.push(step.clone()),
+            }
+        }
+        before.extend(told.left(&now));
+        before
+    }
+}
+
 #[async_trait]
 impl Job for Rollback {
     fn shared(&self) -> &Arc<Shared> {
@@ -193,7 +221,24 @@ impl Job for Rollback {
         for host in self.hosts() {
             journal.append(&self.of, &host, "", &Record::TakenBack { by: by.clone() })?;
         }
-        self.walk(Way::Apply(journal), sink).await
+        if self.shared.is_back() {
+            // The run around it tells what is left.
+            return self.walk(Way::Apply(journal), sink).await;
+        }
+        let told = Arc::new(Remaining::telling(sink.clone()));
+        self.walk(Way::Apply(journal), told.clone()).await?;
+        let left = self.left(&told);
+        if !left.is_empty() {
+            sink.event(Event::RollbackFinished {
+                run: by.clone(),
+                takes_back: self.of.clone(),
+                play: None,
+                hosts: self.hosts().into_iter().collect(),
+                left,
+                at: now(),
+            });
+        }
+        Ok(())
     }
 }
 
@@ -207,7 +252,7 @@ impl Course<'_> {
             Some(_) => BTreeMap::new(),
             None => self.rollback.look_ahead(steps).await,
         };
-        for step in steps {
+        for (at, step) in steps.iter().enumerate() {
             if self.rollback.shared.interrupted() {
                 break;
             }
@@ -222,7 +267,7 @@ impl Course<'_> {
                     Before::Done => continue,
                     Before::Begun(cut) => match in_the_way.take() {
                         Some(settled) => *settled,
-                        None => self.step(step, cut, &within).await?,
+                        None => self.step(&steps[at..], cut, &within).await?,
                     },
                 },
             };
@@ -254,12 +299,16 @@ impl Course<'_> {
         }
     }
 
+    /// The first of these steps; the others, which are older, follow it.
     async fn step(
         &self,
-        step: &Step,
+        steps: &[&Step],
         cut: Option<Pass>,
         within: &BTreeMap<String, Within>,
     ) -> Result<Settled, Stopped> {
+        let [step, older @ ..] = steps else {
+            return Ok(Settled::default());
+        };
         let shared = &self.rollback.shared;
         let changes = match &step.did {
             Did::Changes(changes) => changes,
@@ -281,12 +330,31 @@ impl Course<'_> {
             .or_default()
             .clone();
         let nothing = Within::new();
+        let keys: BTreeSet<&Ref> = changes.iter().map(|c| &c.key).collect();
+        let earlier: Vec<&ChangeRecord> = older
+            .iter()
+            .filter(|other| acting(other) == acting(step))
+            .flat_map(|other| match &other.did {
+                Did::Changes(changes) => changes.as_slice(),
+                Did::Action(_) => &[],
+            })
+            .filter(|change| keys.contains(&change.key))
+            .collect();
+        let left = lock(&self.left)
+            .get(&link.machine)
+            .cloned()
+            .unwrap_or_default();
+        let leaves = Mutex::default();
         let back = Back {
             registry: &shared.registry,
             changes,
             choice: &self.rollback.choice,
             within: within.get(acting(step)).unwrap_or(&nothing),
             gone: &gone,
+            earlier: &earlier,
+            closed: &step.closed,
+            left: &left,
+            leaves: &leaves,
         };
         let way = match &self.way {
             Way::Apply(journal) => {
@@ -309,7 +377,14 @@ impl Course<'_> {
             local: &local,
             hidden: false,
         };
-        let settled = settle.settle(&back, &reach, &way).await?;
+        let mut settled = settle.settle(&back, &reach, &way).await?;
+        let leaves = std::mem::take(&mut *lock(&leaves));
+        if settled.status == Some(NodeStatus::Ok) && self.has_left(step, &settled) {
+            settled.status = Some(NodeStatus::Left);
+        }
+        let mut left = lock(&self.left);
+        left.entry(link.machine.clone()).or_default().extend(leaves);
+        drop(left);
         if settled.status == Some(NodeStatus::Changed) {
             lock(&gone).extend(changes.iter().map(|c| c.key.clone()));
             self.notify(step);
@@ -328,13 +403,7 @@ impl Course<'_> {
     }
 
     fn notify(&self, step: &Step) {
-        let Some(handlers) = &self.rollback.handlers else {
-            return;
-        };
-        let place = (step.host.clone(), step.node.clone());
-        let Some(names) = handlers.notified.get(&place) else {
-            return;
-        };
+        let names = self.notified_by(step);
         let mut notified = lock(&self.notified);
         let of_host = notified.entry(step.host.clone()).or_default();
         for name in names {
@@ -344,9 +413,16 @@ impl Course<'_> {
         }
     }
 
+    /// The handlers that a step notified, and notifies again when it is taken back.
+    fn notified_by(&self, step: &Step) -> &[String] {
+        let place = (step.host.clone(), step.node.clone());
+        let names = self.rollback.handlers.notified.get(&place);
+        names.map_or(&[], Vec::as_slice)
+    }
+
     async fn run_handlers(&self) -> Result<(), Stopped> {
         let notified = std::mem::take(&mut *lock(&self.notified));
-        let Some(handlers) = &self.rollback.handlers else {
+        let Some(program) = &self.rollback.handlers.program else {
             return Ok(());
         };
         if notified.is_empty() || self.rollback.shared.interrupted() {
@@ -363,7 +439,13 @@ impl Course<'_> {
             foretells: false,
             cursor: self.cursor.clone(),
         };
-        walk.handlers_of(&handlers.program, &notified).await
+        walk.handlers_of(program, &notified).await
+    }
+
+    /// Was something of it to go back, and was left? What a person has named with `--past` was not to go back.
+    fn has_left(&self, step: &Step, settled: &Settled) -> bool {
+        let some = |name: &str| matches!(settled.output.get(name), Some(Value::Int(n)) if *n > 0);
+        some("left") || (some("never") && !self.rollback.choice.past.contains(&step.task))
     }
 
     /// Reports and journals one step.
@@ -373,12 +455,17 @@ impl Course<'_> {
         if let Way::Apply(journal) = &self.way
             && status != NodeStatus::Locked
         {
+            // Whoever takes this rollback back runs them, too.
+            let notified = match status {
+                NodeStatus::Changed => self.notified_by(step).to_vec(),
+                _ => Vec::new(),
+            };
             let record = Record::NodeFinished {
                 task: step.task.clone(),
                 status,
                 register: None,
                 facts: BTreeMap::new(),
-                notified: Vec::new(),
+                notified,
                 result: None,
             };
             journal.append(&shared.run, &step.host, &step.node, &record)?;
@@ -414,6 +501,7 @@ impl Course<'_> {
             irreversible: all(&settled.irreversible),
             stays: Vec::new(),
             drifted: settled.drifted,
+            left: self.has_left(step, &settled),
             opaque: false,
             output: IndexMap::new(),
             place: Place::default(),

@@ -110,17 +110,18 @@ pub enum Event {
         /// When.
         at: String,
     },
-    /// It has come to its end.
+    /// It has come to its end. Of a run that was called to take another back: told only where something was left.
     RollbackFinished {
         /// See `rollback-started`.
         run: String,
         /// See there.
         takes_back: String,
-        /// See there.
-        play: String,
+        /// See there; absent where it is not `on_fail: rollback`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        play: Option<String>,
         /// See there.
         hosts: Vec<String>,
-        /// What is not as it was before the play, and why, a line each.
+        /// What is not as it was before, and why, a line each.
         left: Vec<String>,
         /// When.
         at: String,
@@ -199,6 +200,9 @@ pub struct TaskReport {
     /// Under an approved plan: it was stopped before it wrote, since it is no longer what was approved.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub drifted: bool,
+    /// In a rollback: something of it was to go back, and was left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub left: bool,
     /// It is an opaque action: its effect is not ours to know.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub opaque: bool,

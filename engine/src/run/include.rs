@@ -144,6 +144,7 @@ impl Walk {
             irreversible: Vec::new(),
             stays: Vec::new(),
             drifted: false,
+            left: false,
             opaque: false,
             output: IndexMap::new(),
             place: self.shared.place(include.common.span),

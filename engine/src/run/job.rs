@@ -142,7 +142,7 @@ pub trait Job: Send + Sync {
             exit::UNREACHABLE
         } else if any(NodeStatus::Locked) {
             exit::LOCKED
-        } else if drifted > 0 {
+        } else if drifted > 0 || self.shared().has_left() {
             exit::DRIFT
         } else if detailed && changes.into_iter().any(any) {
             exit::CHANGED
@@ -191,6 +191,9 @@ impl Sink for Counted {
         {
             if report.drifted {
                 self.shared.drift();
+            }
+            if report.left {
+                self.shared.leave();
             }
             let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
             // An ignored failure does not make the run fail.

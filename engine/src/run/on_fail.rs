@@ -4,9 +4,9 @@
 //! that has failed and under its locks. What came before a point of no return stays, and is named.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use super::event::{Event, Sink, TaskReport, now};
+use super::event::{Event, now};
 use super::job::Job as _;
 use super::machine::Sight;
 use super::settle::Stopped;
@@ -14,7 +14,7 @@ use super::walk::{Here, Walk, Way};
 use crate::compile::program::Program;
 use crate::journal::{ChangeRecord, NodeStatus, Record};
 use crate::resource::{Ref, Reversible};
-use crate::rollback::{Choice, Did, Handlers, Rollback, Step, Told};
+use crate::rollback::{Choice, Did, Handlers, Remaining, Rollback, Step, Told};
 use crate::world::{Known, Lookup as _};
 
 impl Walk {
@@ -98,10 +98,10 @@ impl Walk {
                     .into_iter()
                     .filter(|b| !b.known && hosts.contains(&b.host))
                     .collect(),
-                handlers: Some(Handlers {
-                    program: Arc::new(program),
+                handlers: Handlers {
+                    program: Some(Arc::new(program)),
                     notified: told.notified,
-                }),
+                },
             };
             rollback
                 .apply(journal.clone(), started, told_of.clone())
@@ -111,7 +111,7 @@ impl Walk {
         self.sink.event(Event::RollbackFinished {
             run,
             takes_back: shared.run.clone(),
-            play: play.name.clone(),
+            play: Some(play.name.clone()),
             hosts,
             left,
             at: now(),
@@ -189,70 +189,5 @@ impl Walk {
         };
         let missing = |state| kind.differences(&change.want, state);
         matches!((missing(&now), missing(&change.from)), (Ok(now), Ok(then)) if now == then)
-    }
-}
-
-/// Passes on what a rollback tells, and keeps what of it is not as it was.
-struct Remaining {
-    to: Arc<dyn Sink>,
-    reports: Mutex<Vec<TaskReport>>,
-}
-
-impl Remaining {
-    fn telling(to: Arc<dyn Sink>) -> Self {
-        Self {
-            to,
-            reports: Mutex::default(),
-        }
-    }
-
-    /// What is not as it was, a line each; `steps` is all that was to be taken back.
-    fn left(&self, steps: &[Step]) -> Vec<String> {
-        let reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut lines = Vec::new();
-        for report in reports.iter() {
-            let place = format!("{}: {}", report.host, report.task);
-            let bad = matches!(
-                report.status,
-                NodeStatus::Failed | NodeStatus::Unreachable | NodeStatus::Locked
-            );
-            if bad && !report.ignored {
-                let why = report.message.as_deref().unwrap_or_default();
-                let what = if report.handler {
-                    "the handler has failed"
-                } else {
-                    "was not taken back"
-                };
-                lines.push(format!("{place}: {what}: {why}"));
-            }
-            lines.extend(report.notes.iter().map(|note| format!("{place}: {note}")));
-        }
-        // A rollback that was interrupted has not come to these.
-        let mut reached: Vec<(&str, &str)> = reports
-            .iter()
-            .filter(|r| !r.handler)
-            .map(|r| (r.host.as_str(), r.node.as_str()))
-            .collect();
-        for step in steps {
-            let place = (step.host.as_str(), step.node.as_str());
-            match reached.iter().position(|r| *r == place) {
-                Some(at) => drop(reached.swap_remove(at)),
-                None => lines.push(format!(
-                    "{}: {}: was not taken back: interrupted before it",
-                    step.host, step.task
-                )),
-            }
-        }
-        lines
-    }
-}
-
-impl Sink for Remaining {
-    fn event(&self, event: Event) {
-        if let Event::TaskFinished(report) = &event {
-            let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
-            reports.push(report.as_ref().clone());
-        }
-        self.to.event(event);
     }
 }

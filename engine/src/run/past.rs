@@ -234,6 +234,13 @@ impl Past {
         self.nodes.values().filter(ended).count()
     }
 
+    /// How a node ended.
+    #[must_use]
+    pub fn ended(&self, host: &str, node: &str) -> Option<NodeStatus> {
+        let passes = self.nodes.get(&(host.to_owned(), node.to_owned()))?;
+        Some(passes.last()?.end.as_ref()?.status)
+    }
+
     /// How many actions a node has called.
     #[must_use]
     pub fn calls(&self, host: &str, node: &str) -> u32 {

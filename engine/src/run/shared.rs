@@ -91,6 +91,8 @@ pub struct Shared {
     /// What a person has approved.
     approved: OnceLock<Arc<Approved>>,
     drifted: AtomicU32,
+    /// Tasks of which a rollback has left something.
+    left: AtomicU32,
     /// What was stopped and not started again, by host and key: the task that did it.
     down: Arc<Mutex<BTreeMap<(String, String), String>>>,
     locks: Arc<OnceLock<Locks>>,
@@ -185,6 +187,7 @@ impl Shared {
             binds: AtomicBool::new(false),
             approved: OnceLock::new(),
             drifted: AtomicU32::new(0),
+            left: AtomicU32::new(0),
         }
     }
 
@@ -244,6 +247,7 @@ impl Shared {
             binds: AtomicBool::new(false),
             approved: OnceLock::new(),
             drifted: AtomicU32::new(0),
+            left: AtomicU32::new(0),
         }
     }
 
@@ -339,6 +343,17 @@ impl Shared {
     #[must_use]
     pub fn drifted(&self) -> u32 {
         self.drifted.load(Ordering::SeqCst)
+    }
+
+    /// Counts a task of which the rollback has left something that was to go back.
+    pub fn leave(&self) {
+        self.left.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Has the rollback left something that was to go back?
+    #[must_use]
+    pub fn has_left(&self) -> bool {
+        self.left.load(Ordering::SeqCst) > 0
     }
 
     /// Counts things kept aside.

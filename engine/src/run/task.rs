@@ -952,6 +952,7 @@ impl Walk {
             irreversible: all(&settled.irreversible),
             stays: all(&settled.stays),
             drifted: settled.drifted,
+            left: false,
             opaque: settled.opaque,
             output,
             place: self.shared.place(node.task.common.span),
