@@ -80,8 +80,9 @@ impl Kind for GlobKind {
         Reversible::Yes
     }
 
-    fn touched_by(&self, key: &Pattern, written: &Ref) -> bool {
-        written.kind == FileKind::NAME && key.could_find_in(written.id.trim_end_matches('/'))
+    /// A pattern may lead by way of a link to what was written.
+    fn touched_by(&self, _key: &Pattern, written: &Ref) -> bool {
+        written.kind == FileKind::NAME
     }
 
     fn predicted(&self, key: &Pattern, world: &Predicted<'_>) -> Shadow<Pattern, Vec<String>> {

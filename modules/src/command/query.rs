@@ -13,6 +13,7 @@ use runbook_engine::world::Predicted;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::file::FileKind;
 use crate::file::listing::Unchanged;
 use crate::file::state::Content;
 
@@ -63,6 +64,11 @@ impl QueryKey {
                 .filter_map(|r| mark(r))
                 .any(|m| m.overlaps(&written))
         })
+    }
+
+    fn reads_files(&self) -> bool {
+        let is_file = |r: &String| mark(r).is_some_and(|m| m.kind == FileKind::NAME);
+        self.reads.as_ref().is_none_or(|reads| reads.iter().any(is_file))
     }
 }
 
@@ -143,8 +149,10 @@ impl Kind for CommandOutput {
         Reversible::Yes
     }
 
+    /// A path may lead by way of a link to what was written: a command that reads files is asked again after each.
     fn touched_by(&self, key: &QueryKey, written: &Ref) -> bool {
         key.may_read(&written.kind, &written.id)
+            || (written.kind == FileKind::NAME && key.reads_files())
     }
 
     fn predicted(&self, key: &QueryKey, world: &Predicted<'_>) -> Shadow<QueryKey, Said> {

@@ -223,14 +223,13 @@ impl Kind for FileKind {
         // What a prediction could not know (the number of a new owner) is taken as it is.
         let same = |a: Option<String>, b: Option<String>| a.is_none() || a == b;
         let number = |n: Option<u32>| n.map(|n| n.to_string());
-        let named = |name: &Option<String>, id: Option<u32>| name.clone().or(number(id));
         to.is == now.is
             && (to.is == FileType::Absent
                 || ((to.is == FileType::Link || same(number(to.mode), number(now.mode)))
-                    && (to.owner == now.owner || same(number(to.uid), number(now.uid)))
-                    && (to.group == now.group || same(number(to.gid), number(now.gid)))
-                    && same(named(&to.owner, to.uid), named(&now.owner, now.uid))
-                    && same(named(&to.group, to.gid), named(&now.group, now.gid))
+                    && same(number(to.uid), number(now.uid))
+                    && same(to.owner.clone(), now.owner.clone())
+                    && same(number(to.gid), number(now.gid))
+                    && same(to.group.clone(), now.group.clone())
                     && same(to.sha256.clone(), now.sha256.clone())
                     && to.link == now.link))
     }
@@ -476,14 +475,14 @@ fn folded(path: &str, world: &Predicted<'_>) -> Option<String> {
     None
 }
 
-/// A name or number that is set where one is wanted; the other half is unknown then.
+/// A name or number that is set where one is wanted; the other half is unknown then: only the host can tell.
 fn set_name(want: &Option<String>, name: &mut Option<String>, number: &mut Option<u32>) {
     let Some(want) = want else { return };
     if name.as_ref() == Some(want) || number.is_some_and(|n| n.to_string() == *want) {
         return;
     }
     *number = want.parse().ok();
-    *name = Some(want.clone());
+    *name = number.is_none().then(|| want.clone());
 }
 
 /// Stands for the inode of what will be made in place of `from`: another one than any that was, and the same for all

@@ -173,8 +173,10 @@ fn facts(path: &str, state: &FileState) -> IndexMap<String, Value> {
     put("isreg", Value::Bool(state.is == FileType::File));
     put("isdir", Value::Bool(state.is == FileType::Directory));
     put("islnk", Value::Bool(state.is == FileType::Link));
-    let number = |n: Option<u32>| n.map_or(Value::Null, |n| Value::Int(n.into()));
-    let text = |t: &Option<String>| t.clone().map_or(Value::Null, Value::from);
+    let soon = || Value::Unknown("until it is written".to_owned());
+    // Of an owner that a prediction has set, only the name or only the number is known.
+    let number = |n: Option<u32>| n.map_or_else(soon, |n| Value::Int(n.into()));
+    let text = |t: &Option<String>| t.clone().map_or_else(soon, Value::from);
     put("uid", number(state.uid));
     put("gid", number(state.gid));
     put("pw_name", text(&state.owner));
@@ -182,7 +184,6 @@ fn facts(path: &str, state: &FileState) -> IndexMap<String, Value> {
     if let Some(size) = state.size {
         put("size", Value::Int(i64::try_from(size).unwrap_or(i64::MAX)));
     }
-    let soon = || Value::Unknown("until it is written".to_owned());
     put("mtime", state.mtime.map_or_else(soon, Value::Int));
     match state.inode.as_ref().filter(|i| !is_predicted(i)) {
         Some(inode) => {
