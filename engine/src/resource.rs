@@ -267,6 +267,17 @@ pub trait Kind: Send + Sync + 'static {
         Duration::ZERO
     }
 
+    /// Does a state tell all that there is of the resource? A directory's does not: what it holds is told by others, so two
+    /// that look alike need not be the same.
+    fn is_whole(&self, _state: &Self::State) -> bool {
+        true
+    }
+
+    /// Which of these things that were kept aside are still there, in their order. The default asks nobody and says all.
+    async fn is_kept(&self, _host: &Probe, kept: &[Kept]) -> Result<Vec<bool>, HostError> {
+        Ok(vec![true; kept.len()])
+    }
+
     /// Removes what a write kept aside, at `runbook close`.
     async fn discard(&self, _host: &Target, _kept: &Kept) -> Result<(), HostError> {
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use runbook_fidelity::{Options, Place, measure};
 
 use crate::run::{root, run as command, say};
@@ -57,5 +57,11 @@ pub fn run(args: &Args) -> Result<()> {
     for (what, why) in &report.skipped {
         say(&format!("skipped: {what}: {why}"));
     }
-    report.is_good()
+    report.is_good()?;
+    ensure!(
+        report.skipped.is_empty(),
+        "{} parts were not measured; --filter says that only some are wanted",
+        report.skipped.len()
+    );
+    Ok(())
 }

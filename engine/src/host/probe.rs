@@ -189,6 +189,9 @@ pub struct FileEntry {
     pub content: Option<Bytes>,
     /// Device and inode, which together identify it on the host.
     pub inode: String,
+    /// Number and name of the group that its directory hands on to what is made in it (setgid, inode(7)), if it does. Of a
+    /// directory that is missing, the nearest one above that is there.
+    pub handed: Option<(u32, String)>,
 }
 
 /// The type of what stands at a path.

@@ -75,14 +75,17 @@ fn taking(text: &str) -> String {
 
 fn taking_over(old: &str, text: &str) -> String {
     // Moved aside in one step, under a name that nobody can have guessed; if it is not the one that was looked at, it
-    // goes back.
+    // goes back. Where it cannot be moved it may be that the same run, under another name of the machine, was faster.
     let aside = hex::encode(rand::random::<[u8; 8]>());
     format!(
         r#"{PLACE}
 n={}; o={}; a=$l.{aside}
-if [ "$(readlink "$l")" = "$o" ]; then mv "$l" "$a" || exit 1
+if [ "$(readlink "$l")" = "$o" ]; then
+if e=$(mv "$l" "$a" 2>&1); then
 if [ "$(readlink "$a")" = "$o" ]; then ln -sn "$n" "$l" 2>/dev/null; else ln -sn "$(readlink "$a")" "$l" 2>/dev/null; fi
-rm -f "$a"; fi
+rm -f "$a"
+elif [ "$(readlink "$l")" = "$o" ]; then printf '%s\n' "$e" >&2; exit 1; fi
+fi
 {TAKE}"#,
         word(text),
         word(old)
@@ -120,9 +123,10 @@ pub async fn look(probe: &Probe) -> Result<Option<Found>, HostError> {
 }
 
 /// Takes it for `$n` where nothing stands, and says whether `$n` stands there now, or what does.
-const TAKE: &str = r#"i=0; while [ $i -lt 4 ]; do i=$((i+1))
-if [ "$(readlink "$l" 2>/dev/null)" = "$n" ]; then echo taken; exit 0; fi
-if [ -L "$l" ] || [ -e "$l" ]; then printf '%s\n%s\n' "$l" "$(who)"; readlink "$l" 2>/dev/null; exit 0; fi
+const TAKE: &str = r#"i=0; while [ $i -lt 20 ]; do i=$((i+1)); t=$(readlink "$l" 2>/dev/null)
+if [ "$t" = "$n" ]; then echo taken; exit 0; fi
+if [ -n "$t" ]; then printf '%s\n%s\n%s\n' "$l" "$(who)" "$t"; exit 0; fi
+if [ -e "$l" ] && [ ! -L "$l" ]; then printf '%s\n%s\n' "$l" "$(who)"; exit 0; fi
 ln -sn "$n" "$l" 2>/dev/null
 done
 ln -sn "$n" "$l""#;
@@ -321,6 +325,28 @@ mod tests {
                 all.filter(|t| *t == Took::Taken).count()
             });
             assert_eq!(took, 1, "{shell:?}");
+        }
+    }
+
+    /// Hosts that are one machine go on at once with a run that was cut off.
+    #[test]
+    fn of_one_run_all_take_it_over() {
+        for shell in shells() {
+            for _ in 0..10 {
+                let dir = tempfile::tempdir().unwrap();
+                let dead = sh(shell, dir.path(), &taking("dead"));
+                assert_eq!(said(&dead, "dead"), Took::Taken);
+                std::thread::scope(|scope| {
+                    for _ in 0..6 {
+                        let dir = dir.path();
+                        scope.spawn(move || {
+                            let took = said(&sh(shell, dir, &taking_over("dead", "on")), "on");
+                            assert_eq!(took, Took::Taken, "{shell:?}");
+                        });
+                    }
+                });
+                assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+            }
         }
     }
 

@@ -76,6 +76,10 @@ pub trait AnyKind: Send + Sync {
     ) -> Result<Vec<Kept>, WriteError>;
     /// See [`Kind::deadline`].
     fn deadline(&self, key: &Ref, want: &Json) -> Duration;
+    /// See [`Kind::is_whole`].
+    fn is_whole(&self, state: &Json) -> bool;
+    /// See [`Kind::is_kept`].
+    async fn is_kept(&self, host: &Probe, kept: &[Kept]) -> Result<Vec<bool>, HostError>;
     /// See [`Kind::discard`].
     async fn discard(&self, host: &Target, kept: &Kept) -> Result<(), HostError>;
 }
@@ -284,6 +288,14 @@ impl<K: Kind> AnyKind for Erased<K> {
             (Ok(k), Ok(w)) => self.0.deadline(&k, &w),
             _ => Duration::ZERO,
         }
+    }
+
+    fn is_whole(&self, state: &Json) -> bool {
+        Self::state(state).is_ok_and(|state| self.0.is_whole(&state))
+    }
+
+    async fn is_kept(&self, host: &Probe, kept: &[Kept]) -> Result<Vec<bool>, HostError> {
+        self.0.is_kept(host, kept).await
     }
 
     async fn discard(&self, host: &Target, kept: &Kept) -> Result<(), HostError> {

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
-use super::choice::{Choice, names};
+use super::aside::{Aside, Whereabouts};
+use super::choice::Choice;
 use crate::journal::ChangeRecord;
 use crate::module::{Footprint, Stop, Wanted, WantedState};
 use crate::registry::{Prepared, Registry};
-use crate::resource::{Kept, Ref, Reversible};
+use crate::resource::{Ref, Reversible};
 use crate::value::Value;
 use crate::world::View;
 
@@ -34,8 +35,8 @@ pub struct Back<'a> {
     pub gone: &'a Mutex<BTreeSet<Ref>>,
     /// Changes before these, of the same resources, that this rollback takes back, too.
     pub earlier: &'a [&'a ChangeRecord],
-    /// What the step had put aside, and is removed.
-    pub closed: &'a [Kept],
+    /// What the step had put aside.
+    pub asides: &'a [Aside],
     /// What this rollback has left so far.
     pub left: &'a BTreeSet<Ref>,
     /// What this step leaves.
@@ -80,7 +81,17 @@ impl Back<'_> {
             };
         };
         match kind.differences(&want, now) {
-            Ok(lines) if lines.is_empty() => return Fate::Already,
+            // While the one that was there lies aside, what looks like it is another one.
+            Ok(lines) if lines.is_empty() => {
+                return match self.aside(key, Whereabouts::There) {
+                    Some(aside) if !kind.is_whole(&record.from) => Fate::Left(format!(
+                        "others have made one of that name since; the one that was there is kept as {}: move the new one \
+                         away and take the run back again",
+                        aside.kept.place
+                    )),
+                    _ => Fate::Already,
+                };
+            }
             Ok(_) => {}
             Err(why) => return Fate::Never(why),
         }
@@ -88,15 +99,17 @@ impl Back<'_> {
         if !still && self.is_before(record, now) {
             return Fate::Already;
         }
-        if self
-            .closed
-            .iter()
-            .any(|kept| kept.kind == key.kind && names(&kept.of, key))
-        {
+        if self.aside(key, Whereabouts::Closed).is_some() {
             return Fate::Left(
                 "the run was closed: what was kept aside to take it back with is removed"
                     .to_owned(),
             );
+        }
+        if let Some(aside) = self.aside(key, Whereabouts::Gone) {
+            return Fate::Left(format!(
+                "what was kept aside to take it back with is gone: {}",
+                aside.kept.place
+            ));
         }
         if !still && self.left.contains(key) && !self.choice.overwrites(key) {
             return Fate::Left("what came after it was left, too".to_owned());
@@ -136,6 +149,11 @@ impl Back<'_> {
 }
 
 impl Back<'_> {
+    /// What the change of a resource had put aside, where that has become of it.
+    fn aside(&self, key: &Ref, is: Whereabouts) -> Option<&Aside> {
+        self.asides.iter().find(|a| a.is == is && a.is_of(key))
+    }
+
     /// Is the resource as it was before a still earlier change of this run? Then it has gone the whole way.
     fn is_before(&self, record: &ChangeRecord, now: &Json) -> bool {
         let Some(kind) = self.registry.find_kind(&record.key.kind) else {

@@ -5,6 +5,7 @@
 //! version before works with) stays, unless it is named. A change that cannot be taken back at all is a point of no
 //! return: it is not crossed unless it is named.
 
+mod aside;
 mod back;
 mod choice;
 mod left;
@@ -13,6 +14,7 @@ mod steps;
 mod wait;
 mod walk;
 
+pub use aside::{Aside, Whereabouts};
 pub use back::{Back, Fate, Within};
 pub use choice::Choice;
 pub use left::{Left, Looked, left, look};

@@ -25,7 +25,9 @@ pub struct Step {
     pub task: String,
     /// What it did.
     pub did: Did,
-    /// What it had put aside on the host, and `runbook close` has removed.
+    /// What it has put aside on the host.
+    pub kept: Vec<Kept>,
+    /// What it had put aside, and `runbook close` has removed.
     pub closed: Vec<Kept>,
 }
 
@@ -84,6 +86,7 @@ impl Told {
                     node: entry.node.clone(),
                     task: task.clone(),
                     did,
+                    kept: Vec::new(),
                     closed: Vec::new(),
                 });
             };
@@ -136,11 +139,10 @@ impl Told {
                     if kept.is_empty() {
                         continue;
                     }
-                    aside.extend(
-                        written
-                            .iter()
-                            .flat_map(|at| kept.iter().map(|k| (*at, k.clone()))),
-                    );
+                    if let Some(at) = written {
+                        aside.extend(kept.iter().map(|k| (at, k.clone())));
+                        told.steps[at].kept.extend(kept.iter().cloned());
+                    }
                     let of_host = told.kept.entry(entry.host.clone()).or_default();
                     of_host.extend(kept.iter().cloned());
                 }
@@ -153,6 +155,7 @@ impl Told {
                             && step.host == entry.host
                             && removed.contains(kept)
                         {
+                            step.kept.retain(|k| k != kept);
                             step.closed.push(kept.clone());
                         }
                     }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use futures::future::join_all;
 use indexmap::IndexMap;
 
+use super::aside::{self, Aside, Whereabouts};
 use super::back::{Back, Within};
 use super::choice::Choice;
 use super::remaining::Remaining;
@@ -78,6 +79,26 @@ enum Before {
     Begun(Option<Pass>),
 }
 
+/// What was read before the first step of a site, by host.
+#[derive(Default)]
+struct Ahead {
+    within: BTreeMap<String, Within>,
+    asides: BTreeMap<String, Vec<Aside>>,
+}
+
+impl Ahead {
+    /// What the step had put aside, and what has become of it.
+    fn asides(&self, step: &Step) -> Vec<Aside> {
+        let found = self.asides.get(acting(step)).into_iter().flatten();
+        let of_step = found.filter(|aside| step.kept.contains(&aside.kept));
+        let closed = step.closed.iter().map(|kept| Aside {
+            kept: kept.clone(),
+            is: Whereabouts::Closed,
+        });
+        of_step.cloned().chain(closed).collect()
+    }
+}
+
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -122,9 +143,9 @@ impl Rollback {
         course.run_handlers().await
     }
 
-    /// Reads, in a few batches, what all steps of a site will ask for, and what lies within things that the run made, by
-    /// host.
-    async fn look_ahead(&self, steps: &[&Step]) -> BTreeMap<String, Within> {
+    /// Reads, in a few batches, what all steps of a site will ask for, what lies within things that the run made, and what
+    /// has become of what it put aside.
+    async fn look_ahead(&self, steps: &[&Step]) -> Ahead {
         let mut keys: BTreeMap<(String, Option<String>), Vec<&crate::journal::ChangeRecord>> =
             BTreeMap::new();
         for step in steps {
@@ -170,11 +191,26 @@ impl Rollback {
             }
             (host, within)
         });
-        let mut found: BTreeMap<String, Within> = BTreeMap::new();
-        for (host, within) in join_all(reads).await {
-            found.entry(host).or_default().extend(within);
+        let mut by_host: BTreeMap<&str, Vec<&Step>> = BTreeMap::new();
+        for step in steps {
+            by_host.entry(acting(step)).or_default().push(step);
         }
-        found
+        let looks = by_host.into_iter().map(|(host, steps)| async move {
+            let asides = match self.shared.fleet.link(host).await {
+                Ok(link) => aside::look(&self.shared.registry, &link, &steps).await,
+                Err(_) => Vec::new(),
+            };
+            (host.to_owned(), asides)
+        });
+        let (read, looked) = tokio::join!(join_all(reads), join_all(looks));
+        let mut ahead = Ahead {
+            asides: looked.into_iter().collect(),
+            ..Ahead::default()
+        };
+        for (host, within) in read {
+            ahead.within.entry(host).or_default().extend(within);
+        }
+        ahead
     }
 }
 
@@ -248,8 +284,8 @@ impl Course<'_> {
         let mut failed: Option<&str> = None;
         // What a command of the run does from now on would be done to what was taken back.
         let mut in_the_way = self.wait(site).await.err();
-        let within = match &in_the_way {
-            Some(_) => BTreeMap::new(),
+        let ahead = match &in_the_way {
+            Some(_) => Ahead::default(),
             None => self.rollback.look_ahead(steps).await,
         };
         for (at, step) in steps.iter().enumerate() {
@@ -267,7 +303,7 @@ impl Course<'_> {
                     Before::Done => continue,
                     Before::Begun(cut) => match in_the_way.take() {
                         Some(settled) => *settled,
-                        None => self.step(&steps[at..], cut, &within).await?,
+                        None => self.step(&steps[at..], cut, &ahead).await?,
                     },
                 },
             };
@@ -304,7 +340,7 @@ impl Course<'_> {
         &self,
         steps: &[&Step],
         cut: Option<Pass>,
-        within: &BTreeMap<String, Within>,
+        ahead: &Ahead,
     ) -> Result<Settled, Stopped> {
         let [step, older @ ..] = steps else {
             return Ok(Settled::default());
@@ -340,6 +376,7 @@ impl Course<'_> {
             })
             .filter(|change| keys.contains(&change.key))
             .collect();
+        let asides = ahead.asides(step);
         let left = lock(&self.left)
             .get(&link.machine)
             .cloned()
@@ -349,10 +386,10 @@ impl Course<'_> {
             registry: &shared.registry,
             changes,
             choice: &self.rollback.choice,
-            within: within.get(acting(step)).unwrap_or(&nothing),
+            within: ahead.within.get(acting(step)).unwrap_or(&nothing),
             gone: &gone,
             earlier: &earlier,
-            closed: &step.closed,
+            asides: &asides,
             left: &left,
             leaves: &leaves,
         };

@@ -6,6 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine as _, alphabet};
+
 use super::forms::forms;
 
 use crate::template::named_like_a_secret;
@@ -129,15 +132,70 @@ impl Redactor {
     #[must_use]
     pub fn clean(&self, text: &str) -> String {
         let known = self.read();
-        let mut clean = text.to_owned();
-        for Longest(secret) in known.forms.keys() {
-            if clean.contains(secret.as_str()) {
-                clean = replace(&clean, secret, secret.len() < SHORT);
-            }
+        if known.forms.is_empty() {
+            return text.to_owned();
         }
+        // First, while what is encoded is still whole.
+        let mut clean = known.without_encoded(text);
+        known.replace_in(&mut clean);
         clean
     }
 }
+
+impl Known {
+    fn replace_in(&self, text: &mut String) {
+        for Longest(secret) in self.forms.keys() {
+            if text.contains(secret.as_str()) {
+                *text = replace(text, secret, secret.len() < SHORT);
+            }
+        }
+    }
+
+    /// The text without its words in base64 that hold a secret: no form of the secret tells where in its group of three
+    /// bytes it begins and ends.
+    fn without_encoded(&self, text: &str) -> String {
+        let mut clean = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(begin) = rest.find(in_base64) {
+            let (before, from) = rest.split_at(begin);
+            let end = from.find(|c| !in_base64(c)).unwrap_or(from.len());
+            let (word, after) = from.split_at(end);
+            clean.push_str(before);
+            let holds = (word.len() >= ENCODED).then(|| decoded(word)).flatten();
+            let holds = holds.is_some_and(|held| {
+                let mut masked = held.clone();
+                self.replace_in(&mut masked);
+                masked != held
+            });
+            clean.push_str(if holds { MASK } else { word });
+            rest = after;
+        }
+        clean.push_str(rest);
+        clean
+    }
+}
+
+/// Shorter words are hardly encoded ones.
+const ENCODED: usize = 8;
+
+fn in_base64(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '-' | '_')
+}
+
+/// What a word in base64 (either alphabet, RFC 4648) holds, if it is a text.
+fn decoded(word: &str) -> Option<String> {
+    let plain = word.replace('-', "+").replace('_', "/");
+    let bytes = BASE64.decode(plain).ok()?;
+    String::from_utf8(bytes).ok()
+}
+
+/// With or without its padding, which is not part of the word here.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
 
 fn replace(text: &str, secret: &str, whole_words: bool) -> String {
     let word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
@@ -183,6 +241,27 @@ mod tests {
         ] {
             assert_eq!(redactor.clean(text), clean);
         }
+    }
+
+    #[test]
+    fn what_is_encoded_with_other_things_is_masked_whole() {
+        use base64::Engine as _;
+        use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+        let redactor = Redactor::default();
+        redactor.add("hunter2hunter2");
+        redactor.add("s3cr.t");
+        for before in ["", "a ", "ab ", "abc "] {
+            for secret in ["hunter2hunter2", "s3cr.t"] {
+                let text = format!("{before}{secret} more\n");
+                for encoded in [STANDARD.encode(&text), URL_SAFE_NO_PAD.encode(&text)] {
+                    let shown = redactor.clean(&format!("{{\"content\": \"{encoded}\"}}"));
+                    assert!(shown.starts_with("{\"content\": \"********"), "{shown}");
+                    assert!(shown.len() < 30, "{shown}");
+                }
+            }
+        }
+        let other = STANDARD.encode("nothing of that kind\n");
+        assert_eq!(redactor.clean(&other), other);
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub async fn read(
     answers(&reply.stdout, queries, &nonce)
 }
 
-/// `t` tells a word and a name. `p` takes number, follow or not, path, largest content, and prints a block of lines.
+/// `t` tells a word and a name. `lr` is what is told of a directory, once for all paths in it. `p` takes number, follow or not, path, largest content, and prints a block of lines.
 const FUNCTIONS: &str = r#"unset IFS; LC_ALL=C; export LC_ALL; n='
 '; ld=; lr=
 t() { case $2 in *[!A-Za-z0-9_./:,@%+=' '-]*) h=$(printf %s "$2" | base64); echo "$1" x $h;; *) echo "$1 =$2";; esac; }
@@ -55,7 +55,8 @@ b() { f=$1; p=$2; m=$3; d=${p%/*}; [ -n "$d" ] || d=/; [ "$p" = / ] && d=/
 if [ "$d" != "$ld" ]; then ld=$d; lr=; no=; e=$d
 while [ ! -d "$e" ] && [ -n "$e" ]; do e=${e%/*}; done; [ -n "$e" ] || e=/
 [ -x "$e" ] || no=1
-if cd -P -- "$e" 2>/dev/null; then lr=${PWD%/}${d#"${e%/}"}; fi; lr=$(t folder "$lr"); fi
+if cd -P -- "$e" 2>/dev/null; then lr=${PWD%/}${d#"${e%/}"}; fi; lr=$(t folder "$lr")
+if [ -g "$e" ]; then lr=$lr$n$(t handed "$(stat -L -c '%g %G' -- "$e")"); fi; fi
 if [ -n "$no" ]; then echo denied; return; fi
 if [ ! -e "$p" ] && [ ! -L "$p" ]; then echo absent; echo "$lr"; return; fi
 if [ $f = 1 ] && [ -e "$p" ]; then L=-L; else L=; fi
@@ -183,6 +184,22 @@ fn entry(block: &[&str], query: &FileQuery) -> Result<FileEntry, HostError> {
         Some(folder) => name(folder, path)?,
         None => String::new(),
     };
+    let handed = match block.get(2).and_then(|l| l.strip_prefix("handed ")) {
+        Some(sent) => {
+            let told = name(sent, path)?;
+            let parts = told.split_once(' ').and_then(|(gid, group)| {
+                let called = if group == "UNKNOWN" { gid } else { group };
+                Some((gid.parse().ok()?, called.to_owned()))
+            });
+            let broken = || {
+                HostError::failed(format!(
+                    "{path}: the group of its directory cannot be understood: {told}"
+                ))
+            };
+            Some(parts.ok_or_else(broken)?)
+        }
+        None => None,
+    };
     if first == "absent" {
         return Ok(FileEntry {
             real_path: real_path(&folder),
@@ -198,6 +215,7 @@ fn entry(block: &[&str], query: &FileQuery) -> Result<FileEntry, HostError> {
             sha256: None,
             content: None,
             inode: String::new(),
+            handed,
         });
     }
     let stat = match first.strip_prefix("found ") {
@@ -247,6 +265,7 @@ fn entry(block: &[&str], query: &FileQuery) -> Result<FileEntry, HostError> {
         sha256: None,
         content: None,
         inode: inode.to_owned(),
+        handed,
     };
     let mut rest = block.iter().skip(2);
     while let Some(line) = rest.next() {

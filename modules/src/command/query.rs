@@ -68,7 +68,9 @@ impl QueryKey {
 
     fn reads_files(&self) -> bool {
         let is_file = |r: &String| mark(r).is_some_and(|m| m.kind == FileKind::NAME);
-        self.reads.as_ref().is_none_or(|reads| reads.iter().any(is_file))
+        self.reads
+            .as_ref()
+            .is_none_or(|reads| reads.iter().any(is_file))
     }
 }
 

@@ -14,7 +14,8 @@ use runbook_engine::world::Predicted;
 
 use super::masking::{masked, secrets};
 use super::state::{
-    CONTENT_LIMIT, Content, Creator, FileKey, FileState, FileWant, join, parent, tidy,
+    CONTENT_LIMIT, Content, Creator, FileKey, FileState, FileWant, Handed, SETGID, join, parent,
+    tidy,
 };
 use super::write;
 
@@ -142,7 +143,7 @@ impl Kind for FileKind {
                 gid: from.gid,
                 group: from.group.clone(),
                 is,
-                mode: Some(default_mode(is)),
+                mode: Some(mode_of_new(is, from.creator.as_ref())),
                 creator: from.creator.clone(),
                 ..FileState::absent(&from.path)
             };
@@ -381,8 +382,12 @@ impl Kind for FileKind {
             if !contains(at, &key.path) {
                 continue;
             }
-            let creator = to.as_ref().and_then(|to| to.creator.clone());
+            let creator = to.as_ref().and_then(|to| {
+                let handed = to.hands_on();
+                to.creator.clone().map(|c| Creator { handed, ..c })
+            });
             let absent = || Shadow::Known(FileState::absent_for(&key.path, creator.as_ref()));
+            let handed_on = from.as_ref().and_then(FileState::hands_on);
             shadow = match (from.map(|f| f.is), to) {
                 (_, None) => Shadow::Unknown(format!("until \"{task}\"")),
                 (_, Some(to))
@@ -391,6 +396,12 @@ impl Kind for FileKind {
                     absent()
                 }
                 (was, Some(to)) if to.is == FileType::Directory => match was {
+                    // Whose what is made in it will be is seen when the directory is as it will be.
+                    Some(FileType::Directory)
+                        if parent(&key.path) == at && to.hands_on() != handed_on =>
+                    {
+                        Shadow::Unknown(format!("until \"{task}\""))
+                    }
                     Some(FileType::Directory) => shadow,
                     _ => absent(),
                 },
@@ -425,6 +436,26 @@ impl Kind for FileKind {
         changes: &[KeyedChange<Self>],
     ) -> Result<Vec<Kept>, WriteError> {
         write::recover(host, changes).await
+    }
+
+    fn is_whole(&self, state: &FileState) -> bool {
+        state.is != FileType::Directory
+    }
+
+    async fn is_kept(&self, host: &Probe, kept: &[Kept]) -> Result<Vec<bool>, HostError> {
+        let look = "for p; do if [ -e \"$p\" ] || [ -L \"$p\" ]; then echo there; else echo gone; fi; done";
+        let words = ["sh", "-c", look, "sh"].into_iter();
+        let words = words.chain(kept.iter().map(|k| k.place.as_str()));
+        let reply = host.command(&ReadCommand::new(words)).await?;
+        let text = String::from_utf8_lossy(&reply.stdout).into_owned();
+        let found: Vec<bool> = text.lines().map(|line| line == "there").collect();
+        if found.len() == kept.len() {
+            return Ok(found);
+        }
+        let said = String::from_utf8_lossy(&reply.stderr).trim().to_owned();
+        Err(HostError::failed(format!(
+            "it cannot be seen what is still kept aside: {said}"
+        )))
     }
 
     async fn discard(&self, host: &Target, kept: &Kept) -> Result<(), HostError> {
@@ -545,6 +576,15 @@ fn text_of(state: &FileState) -> String {
     }
 }
 
+/// The mode of what is made without one being asked for. A directory hands on what it was handed.
+fn mode_of_new(is: FileType, creator: Option<&Creator>) -> u32 {
+    let handed = creator.is_some_and(|c| c.handed.is_some());
+    match is {
+        FileType::Directory if handed => default_mode(is) | SETGID,
+        _ => default_mode(is),
+    }
+}
+
 /// Whose file it would be that the reading user made.
 async fn creator(host: &Probe) -> Result<std::sync::Arc<Creator>, HostError> {
     let name = format!("file creator {:?}", host.user());
@@ -564,15 +604,23 @@ async fn creator(host: &Probe) -> Result<std::sync::Arc<Creator>, HostError> {
             gid: number(&gid)?,
             owner,
             group,
+            handed: None,
         })
     })
     .await
 }
 
 fn state_of(entry: FileEntry, creator: Option<&std::sync::Arc<Creator>>) -> FileState {
-    let creator = creator.map(std::convert::AsRef::as_ref);
+    let handed = entry.handed.map(|(gid, group)| Handed {
+        gid: Some(gid),
+        group: Some(group),
+    });
+    let creator = creator.map(|creator| Creator {
+        handed,
+        ..creator.as_ref().clone()
+    });
     if entry.file_type == FileType::Absent {
-        return FileState::absent_for(&entry.real_path, creator);
+        return FileState::absent_for(&entry.real_path, creator.as_ref());
     }
     FileState {
         path: entry.real_path,
@@ -588,7 +636,7 @@ fn state_of(entry: FileEntry, creator: Option<&std::sync::Arc<Creator>>) -> File
         link: entry.link,
         inode: Some(entry.inode),
         mtime: Some(entry.mtime),
-        creator: creator.cloned(),
+        creator,
     }
 }
 
@@ -616,7 +664,53 @@ mod tests {
             owner: "ops".to_owned(),
             gid: 100,
             group: "users".to_owned(),
+            handed: None,
         }
+    }
+
+    #[test]
+    fn a_setgid_directory_hands_on_its_group_and_that_it_does() {
+        let devs = || Handed {
+            gid: Some(50),
+            group: Some("devs".to_owned()),
+        };
+        let creator = Creator {
+            handed: Some(devs()),
+            ..ops()
+        };
+        let before = FileState::absent_for("/srv/shared/app", Some(&creator));
+        let made = FileKind.predict(&want(FileType::Directory), &before);
+        assert_eq!((made.mode, made.gid), (Some(0o2755), Some(50)));
+        let file = FileKind.predict(&want(FileType::File), &before);
+        assert_eq!(
+            (file.mode, file.group.as_deref()),
+            (Some(0o644), Some("devs"))
+        );
+        // What is made in it is of that group, too; in one whose mode was asked for without the bit it is not.
+        let below = |to: &FileState| {
+            let changes = [foretold::change(&before, to)];
+            let world = Predicted { changes: &changes };
+            match FileKind.predicted(&FileKey::new("/srv/shared/app/conf"), &world) {
+                Shadow::Known(state) => state.gid,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(below(&made), Some(50));
+        let plain = FileWant {
+            mode: Some(0o755),
+            ..want(FileType::Directory)
+        };
+        assert_eq!(below(&FileKind.predict(&plain, &before)), Some(100));
+        // Where a directory that is there begins to hand it on, what is in it is read again.
+        let begins = FileWant {
+            mode: Some(0o2775),
+            ..want(FileType::Directory)
+        };
+        let changes = [change(FileState::directory("/srv"), begins)];
+        let world = Predicted { changes: &changes };
+        let at = |path: &str| FileKind.predicted(&FileKey::new(path), &world);
+        assert!(matches!(at("/srv/new"), Shadow::Unknown(_)));
+        assert_eq!(at("/srv/deep/new"), Shadow::AsRead);
     }
 
     #[test]

@@ -187,6 +187,9 @@ pub struct FileState {
     pub creator: Option<Creator>,
 }
 
+/// The bit of a mode with which a directory hands on its group (inode(7)).
+pub const SETGID: u32 = 0o2000;
+
 /// A user with a group, as the owner of files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Creator {
@@ -198,17 +201,41 @@ pub struct Creator {
     pub gid: u32,
     /// The name of that group.
     pub group: String,
+    /// The group that the directory hands on in its stead (setgid, inode(7)), if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handed: Option<Handed>,
+}
+
+/// The group of a setgid directory, which all that is made in it has; a directory that is made in it hands it on, too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handed {
+    /// Its number, where it is known.
+    pub gid: Option<u32>,
+    /// Its name, where it is known.
+    pub group: Option<String>,
+}
+
+impl Creator {
+    /// The group of what it makes, number and name.
+    #[must_use]
+    pub fn gives(&self) -> (Option<u32>, Option<String>) {
+        match &self.handed {
+            Some(handed) => (handed.gid, handed.group.clone()),
+            None => (Some(self.gid), Some(self.group.clone())),
+        }
+    }
 }
 
 impl FileState {
     /// Nothing stands at `path`; who would make something there is known.
     #[must_use]
     pub fn absent_for(path: &str, creator: Option<&Creator>) -> Self {
+        let (gid, group) = creator.map(Creator::gives).unwrap_or_default();
         Self {
             uid: creator.map(|c| c.uid),
             owner: creator.map(|c| c.owner.clone()),
-            gid: creator.map(|c| c.gid),
-            group: creator.map(|c| c.group.clone()),
+            gid,
+            group,
             creator: creator.cloned(),
             ..Self::absent(path)
         }
@@ -288,6 +315,17 @@ impl FileState {
             owner: self.owner.clone()?,
             gid: self.gid?,
             group: self.group.clone()?,
+            handed: None,
+        })
+    }
+
+    /// What it hands on to what is made in it, where it is a directory that does.
+    #[must_use]
+    pub fn hands_on(&self) -> Option<Handed> {
+        let setgid = self.is == FileType::Directory && self.mode.is_some_and(|m| m & SETGID != 0);
+        setgid.then(|| Handed {
+            gid: self.gid,
+            group: self.group.clone(),
         })
     }
 

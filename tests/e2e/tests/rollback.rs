@@ -209,7 +209,7 @@ fn what_others_have_changed_is_named_and_left() -> Result<()> {
     fs::write(scene.path("t/conf"), "a=3\nb=theirs\n")?;
     fs::set_permissions(scene.path("t/many-2"), fs::Permissions::from_mode(0o600))?;
     scene.write("t/new/theirs", "of somebody else\n")?;
-    let run = call(&scene, &["rollback"], 0)?;
+    let run = call(&scene, &["rollback"], 5)?;
     let conf = format!("file:{}", scene.path("t/conf").display());
     let new = format!("file:{}", scene.path("t/new").display());
     for said in [
@@ -250,6 +250,75 @@ fn what_others_have_changed_is_named_and_left() -> Result<()> {
         0,
     )?;
     assert_eq!(tree(&scene)?, before);
+    Ok(())
+}
+
+#[test]
+fn a_closed_run_says_beforehand_what_can_no_longer_go_back() -> Result<()> {
+    let scene = scene()?;
+    change(&scene)?;
+    call(&scene, &["close", "-y"], 0)?;
+    for (args, code) in [(&["rollback", "--check"][..], 0), (&["rollback"], 5)] {
+        let run = call(&scene, args, code)?;
+        for what in ["t/large", "t/old"] {
+            let said = format!(
+                "file:{}: left: the run was closed",
+                scene.path(what).display()
+            );
+            assert!(run.out.contains(&said), "no `{said}` in\n{}", run.out);
+        }
+    }
+    assert!(!scene.path("t/old").exists() && !scene.path("t/new").exists());
+    assert_eq!(fs::read_to_string(scene.path("t/conf"))?, "a=1\nb=1\n");
+    Ok(())
+}
+
+/// Where the directory that the playbook removes is kept.
+fn kept(scene: &Scene) -> Result<std::path::PathBuf> {
+    for entry in fs::read_dir(scene.path("t"))?.flatten() {
+        if entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with(".old.runbook-")
+        {
+            return Ok(entry.path());
+        }
+    }
+    anyhow::bail!("the directory is not kept")
+}
+
+#[test]
+fn a_directory_that_others_have_made_is_not_the_one_that_was_there() -> Result<()> {
+    let scene = scene()?;
+    let before = tree(&scene)?;
+    change(&scene)?;
+    let kept = kept(&scene)?;
+    let theirs = scene.write("t/old/theirs", "theirs\n")?;
+    let run = call(&scene, &["rollback"], 5)?;
+    let said = format!("the one that was there is kept as {}", kept.display());
+    assert!(run.out.contains(&said), "no `{said}` in\n{}", run.out);
+    assert!(theirs.exists() && kept.join("deep/inside").exists());
+    // As it is told to.
+    fs::rename(scene.path("t/old"), scene.path("theirs"))?;
+    let runs = call(&scene, &["runs", "--output", "json"], 0)?.events()?;
+    let first = runs[0]["run"].as_str().unwrap_or_default();
+    call(&scene, &["rollback", first], 0)?;
+    assert_eq!(tree(&scene)?, before);
+    Ok(())
+}
+
+#[test]
+fn a_directory_whose_kept_one_is_gone_is_not_made_anew() -> Result<()> {
+    let scene = scene()?;
+    change(&scene)?;
+    let kept = kept(&scene)?;
+    fs::remove_dir_all(&kept)?;
+    for (args, code) in [(&["rollback", "--check"][..], 0), (&["rollback"], 5)] {
+        let run = call(&scene, args, code)?;
+        let said = format!("is gone: {}", kept.display());
+        assert!(run.out.contains(&said), "no `{said}` in\n{}", run.out);
+    }
+    assert!(!scene.path("t/old").exists());
     Ok(())
 }
 

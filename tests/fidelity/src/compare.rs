@@ -57,11 +57,11 @@ impl AddAssign for Figures {
 }
 
 impl Figures {
-    /// Unknown and conditional ones of a hundred tasks.
+    /// Unknown and conditional ones of a hundred tasks that were compared.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
     pub fn open_percent(&self) -> f64 {
-        (self.unknown + self.conditional) as f64 * 100.0 / self.tasks.max(1) as f64
+        (self.unknown + self.conditional) as f64 * 100.0 / (self.tasks - self.beyond).max(1) as f64
     }
 }
 

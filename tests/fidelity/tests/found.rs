@@ -107,6 +107,35 @@ fn owners_of_what_will_be_made() -> Result<()> {
 }
 
 #[test]
+fn owners_that_a_directory_or_a_number_gives() -> Result<()> {
+    tried(
+        "a directory that hands on its group (another's as root)",
+        &["mkdir shared; [ \"$(id -u)\" != 0 ] || chgrp 1 shared; chmod 2775 shared"],
+        json!([
+            {"copy": {"dest": "@AT@/shared/a", "content": "a\n"}},
+            {"file": {"path": "@AT@/shared/deep/er", "state": "directory"}},
+            {"copy": {"dest": "@AT@/shared/deep/b", "content": "b\n"}},
+            {"file": {"path": "@AT@/shared/plain", "state": "directory", "mode": "0755"}},
+            {"copy": {"dest": "@AT@/shared/plain/c", "content": "c\n"}},
+            {"file": {"path": "@AT@/shared/a", "state": "absent"}},
+            {"file": {"path": "@AT@/shared/a", "src": "plain", "state": "link"}},
+            {"stat": {"path": "@AT@/shared/deep/b"}, "register": "b"},
+            {"copy": {"dest": "@AT@/said", "content": "{{ b.stat.gr_name }} {{ b.stat.gid }}\n"}},
+        ]),
+    )?;
+    tried(
+        "a number that has a name",
+        &["touch a; [ \"$(id -u)\" != 0 ] || chown 1:1 a"],
+        json!([
+            {"copy": {"dest": "@AT@/a", "content": "a\n", "owner": "{{ ansible_facts.user_uid }}"}},
+            {"copy": {"dest": "@AT@/a", "content": "b\n", "group": "{{ ansible_facts.user_gid }}"}},
+            {"copy": {"dest": "@AT@/a", "content": "b\n", "owner": "{{ ansible_facts.user_id }}"}},
+        ]),
+    )?;
+    Ok(())
+}
+
+#[test]
 fn what_may_be_there_is_not_known() -> Result<()> {
     let known = tried(
         "a command changes a directory",
