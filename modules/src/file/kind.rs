@@ -181,8 +181,11 @@ impl Kind for FileKind {
         if let (Some(mode), true) = (want.mode, is != FileType::Link) {
             to.mode = Some(mode);
         }
-        set_name(&want.owner, &mut to.owner, &mut to.uid);
-        set_name(&want.group, &mut to.group, &mut to.gid);
+        let creator = from.creator.as_ref();
+        let user = creator.map(|c| (c.owner.as_str(), c.uid));
+        let group = creator.map(|c| (c.group.as_str(), c.gid));
+        set_name(&want.owner, user, &mut to.owner, &mut to.uid);
+        set_name(&want.group, group, &mut to.group, &mut to.gid);
         to
     }
 
@@ -506,10 +509,21 @@ fn folded(path: &str, world: &Predicted<'_>) -> Option<String> {
     None
 }
 
-/// A name or number that is set where one is wanted; the other half is unknown then: only the host can tell.
-fn set_name(want: &Option<String>, name: &mut Option<String>, number: &mut Option<u32>) {
+/// A name or number that is set where one is wanted. The other half is unknown then, only the host can tell; but that of
+/// the user or group that reads is known.
+fn set_name(
+    want: &Option<String>,
+    known: Option<(&str, u32)>,
+    name: &mut Option<String>,
+    number: &mut Option<u32>,
+) {
     let Some(want) = want else { return };
+    let is = |name: &str, number: u32| name == want || number.to_string() == *want;
     if name.as_ref() == Some(want) || number.is_some_and(|n| n.to_string() == *want) {
+        return;
+    }
+    if let Some((called, numbered)) = known.filter(|(name, number)| is(name, *number)) {
+        (*name, *number) = (Some(called.to_owned()), Some(numbered));
         return;
     }
     *number = want.parse().ok();

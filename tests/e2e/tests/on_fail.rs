@@ -285,7 +285,7 @@ fn a_way_back_that_fails_says_what_is_where() -> Result<()> {
     - name: After
       copy: {dest: "{{ root }}/after", content: "x\n"}
     - name: Somebody tidies up
-      shell: rm -rf {{ root }}/.*.runbook-*
+      shell: for f in {{ root }}/.*.runbook-*; do rm -f $f; mkdir $f; done
       changed_when: false
 "#;
     let scene = scene(&play("  on_fail: rollback\n", &format!("{tasks}{FAILS}")))?;
