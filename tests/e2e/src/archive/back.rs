@@ -72,12 +72,12 @@ impl Archive {
             damage::lasting(&damage::directory(self)?),
         );
 
-        let check = self.runbook(&["rollback", &id, "--check", "--diff"], 0)?;
+        let check = self.rollback(&id, &["--check", "--diff"])?;
         ensure!(
             damage::lasting(&damage::directory(self)?) == theirs,
             "the check of the rollback has changed the directory"
         );
-        let back = self.runbook(&["rollback", &id], 0)?;
+        let back = self.rollback(&id, &[])?;
         super::equal(&check, &back)?;
         self.confirm("arc", VERSION, r#"{"version":"5.31.2"}"#)?;
 

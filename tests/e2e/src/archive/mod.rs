@@ -83,6 +83,36 @@ impl Archive {
     /// # Errors
     /// It ends with another exit code, or prints what is no event.
     pub fn runbook(&self, args: &[&str], code: i32) -> Result<Played> {
+        let played = self.call(args)?;
+        ensure!(
+            played.code == code,
+            "exit code {}, not {code}: {}\n{}",
+            played.code,
+            played.said,
+            played.lines().join("\n")
+        );
+        Ok(played)
+    }
+
+    /// Takes back a run: its exit code is 5 where something was left, and only there.
+    ///
+    /// # Errors
+    /// It ends with another exit code, or prints what is no event.
+    pub fn rollback(&self, run: &str, more: &[&str]) -> Result<Played> {
+        let played = self.call(&[&["rollback", run], more].concat())?;
+        let left = played.notes().iter().any(|note| note.contains(": left: "));
+        let code = if left { 5 } else { 0 };
+        ensure!(
+            played.code == code,
+            "exit code {}, not {code}: {}\n{}",
+            played.code,
+            played.said,
+            played.lines().join("\n")
+        );
+        Ok(played)
+    }
+
+    fn call(&self, args: &[&str]) -> Result<Played> {
         self.say(&format!(
             "$ runbook {} -i {}",
             args.join(" "),
@@ -106,13 +136,6 @@ impl Archive {
         for line in played.lines() {
             self.say(&line);
         }
-        ensure!(
-            played.code == code,
-            "exit code {}, not {code}: {}\n{}",
-            played.code,
-            played.said,
-            played.lines().join("\n")
-        );
         Ok(played)
     }
 

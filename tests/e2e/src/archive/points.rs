@@ -98,7 +98,7 @@ impl Archive {
         let work = self.work(number)?;
 
         // The schema stays, and the old archive runs on it.
-        let back = self.runbook(&["rollback", &id], 0)?;
+        let back = self.rollback(&id, &[])?;
         self.confirm("arc", VERSION, r#"{"version":"5.31.2"}"#)?;
         self.is_as_before(&before, &work, &id)?;
         let now = self.studies()?;
@@ -123,9 +123,8 @@ impl Archive {
             "parts of the schema: {keys:?}"
         );
         if !keys.is_empty() {
-            let mut args = vec!["rollback", id.as_str()];
-            args.extend(keys.iter().flat_map(|key| ["--also", *key]));
-            self.runbook(&args, 0)?;
+            let also: Vec<&str> = keys.iter().flat_map(|key| ["--also", *key]).collect();
+            self.rollback(&id, &also)?;
             self.confirm("arc", VERSION, r#"{"version":"5.31.2"}"#)?;
             self.is_as_before(&before, &work, &id)?;
         }
@@ -167,9 +166,9 @@ impl Archive {
             self.delete_value(&work.value)?;
         }
         if !keys.is_empty() {
-            let mut args = vec!["rollback", run];
-            args.extend(keys.iter().flat_map(|key| ["--overwrite", *key]));
-            self.runbook(&args, 0)?;
+            let all: Vec<&str> = keys.iter().flat_map(|key| ["--overwrite", *key]).collect();
+            let all = self.rollback(run, &all)?;
+            ensure!(all.code == 0, "something was left: {:#?}", all.notes());
         }
         let differs = self.differences(before, run)?;
         ensure!(
