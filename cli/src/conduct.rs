@@ -160,6 +160,8 @@ pub struct Origin {
     pub takes_back: Option<String>,
     /// The request, for going on with it.
     pub asked: serde_json::Value,
+    /// The plan that was approved when the run began, which goes on now.
+    pub held: Option<Plan>,
 }
 
 impl Origin {
@@ -174,6 +176,7 @@ impl Origin {
             call: request.hosts.limit.iter().cloned().collect(),
             takes_back: None,
             asked: serde_json::to_value(request)?,
+            held: None,
         })
     }
 }
@@ -261,6 +264,12 @@ pub async fn conduct(
     Ok(code)
 }
 
+/// Is a person shown what will be done, and asked?
+pub fn asks(run: &RunArgs) -> bool {
+    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    terminal && !run.yes && !run.check && run.output == Output::Text
+}
+
 async fn apply(
     job: &dyn Job,
     run: &RunArgs,
@@ -269,13 +278,12 @@ async fn apply(
     interrupts: &Interrupts,
 ) -> anyhow::Result<u8> {
     let shared = job.shared();
-    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     can_record()?;
     if let Some(code) = needed(job, &origin)?.look()? {
         return Ok(code);
     }
     let mut approved = None;
-    if terminal && !run.yes && run.output == Output::Text {
+    if asks(run) {
         let plan = job.plan().await?;
         if shared.interrupted() {
             report::note("Nothing has been changed.");
@@ -412,6 +420,9 @@ async fn under_locks(
         if let Some(code) = (approval.also)() {
             return Ok(Err(code));
         }
+    } else if let Some(plan) = &origin.held {
+        // The hosts are in the midst of it: each task is held to it when it comes.
+        shared.approve(plan);
     }
     let journal = Arc::new(journal()?);
     let files = shared.files();

@@ -107,6 +107,21 @@ pub fn open(path: &Path) -> anyhow::Result<SavedPlan> {
     Ok(SavedPlan::read(path, &sealer, &key)?)
 }
 
+/// The plan that a run was applied from, for going on with it.
+///
+/// # Errors
+/// It is not there any more, or is another one.
+pub fn of_run(path: &Path, run: Option<&str>) -> anyhow::Result<Plan> {
+    let saved = open(path)?;
+    anyhow::ensure!(
+        run.is_none_or(|run| run == saved.head.id),
+        "{} is not the plan of the run any more, but {}",
+        path.display(),
+        saved.head.id
+    );
+    Ok(saved.plan)
+}
+
 /// Seals and writes a plan.
 ///
 /// # Errors

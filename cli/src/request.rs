@@ -23,6 +23,9 @@ pub struct Request {
     pub choice: ChoiceArgs,
     /// What.
     pub what: What,
+    /// The plan that it is held to, where it was applied from one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PathBuf>,
 }
 
 /// What is to be done.
@@ -58,6 +61,7 @@ impl Request {
             hosts: hosts.clone(),
             choice,
             what,
+            plan: None,
         }
     }
 

@@ -54,6 +54,8 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
             args.file.display()
         )
     })?;
+    // Whoever goes on with the run is held to it, too.
+    request.plan = Some(std::path::absolute(&args.file)?);
     let private_key = args.private_key.map(std::path::absolute).transpose()?;
     // Names in the call are meant from where it was made.
     request.go_there().with_context(|| {

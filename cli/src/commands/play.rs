@@ -10,7 +10,7 @@ use crate::call::{ChoiceArgs, HostArgs, Ready};
 use crate::conduct::{self, Going, Origin, RunArgs, Setting, conduct};
 use crate::interrupt::Interrupts;
 use crate::request::{Request, What};
-use crate::{prompts, report};
+use crate::{planned, prompts, report};
 
 /// Carry out a playbook, or with --check show what it would do.
 ///
@@ -71,13 +71,35 @@ pub async fn carry_out(
         Ok(ready) => ready,
         Err(code) => return Ok(code),
     };
+    let held = match &request.plan {
+        Some(file) => match planned::of_run(file, going.as_ref().map(|g| g.run.as_str())) {
+            Ok(plan) => Some(plan),
+            Err(why) if conduct::asks(run) || run.check => {
+                report::note(&format!(
+                    "{why:#}: what is left is not held to it, but to what is shown now"
+                ));
+                None
+            }
+            Err(why) => {
+                report::say_error(&format!(
+                    "{why:#}. The run is held to that plan: put it back; or go on from a terminal, where what is left is \
+                     shown and asked about"
+                ));
+                return Ok(exit::WRONG);
+            }
+        },
+        None => None,
+    };
     let setting = Setting {
         check: run.check,
         going,
         ..Setting::default()
     };
     let (runner, interrupts) = runner(ready, &mut request.hosts, setting)?;
-    let origin = Origin::of(&request)?;
+    let origin = Origin {
+        held,
+        ..Origin::of(&request)?
+    };
     let code = conduct(&runner, run, request.hosts.verbose, origin, &interrupts).await?;
     runner.shared.fleet.close().await;
     Ok(code)

@@ -126,6 +126,61 @@ fn a_command_in_flight_is_waited_for_and_never_started_twice() -> Result<()> {
 }
 
 #[test]
+fn who_goes_on_with_an_applied_plan_is_held_to_it() -> Result<()> {
+    let scene = Scene::new()?;
+    scene.write("last", "theirs\n")?;
+    scene.write("wait", "")?;
+    scene.write(
+        "up.yaml",
+        "- hosts: all
+  gather_facts: false
+  vars: {here: \"{{ playbook_dir }}\"}
+  tasks:
+    - name: Conf
+      copy: {dest: \"{{ here }}/conf\", content: \"new\\n\"}
+    - name: Long
+      shell:
+        cmd: echo begun >> {{ here }}/begun; while [ -e {{ here }}/wait ]; do sleep 0.1; done
+        changes: [\"{{ here }}/begun\"]
+    - name: Last
+      lineinfile: {path: \"{{ here }}/last\", line: ours}
+",
+    )?;
+    call(
+        &scene,
+        &["plan", "up.yaml", "-i", "localhost,", "-o", "up.plan"],
+        0,
+    )?;
+    let mut child = start(&scene, &["apply", "up.plan"])?;
+    appears(&scene.path("begun"))?;
+    child.kill()?;
+    child.wait()?;
+    fs::remove_file(scene.path("wait"))?;
+    // Without the plan nothing is done; nor where the host is another than the plan found it.
+    fs::rename(scene.path("up.plan"), scene.path("away"))?;
+    let refused = call(&scene, &["resume", "-y"], 1)?;
+    ensure!(
+        refused.err.contains("The run is held to that plan"),
+        "{}",
+        refused.err
+    );
+    fs::rename(scene.path("away"), scene.path("up.plan"))?;
+    scene.write("last", "of others\n")?;
+    for _ in 0..2 {
+        let stopped = call(&scene, &["resume", "-y"], 5)?;
+        ensure!(stopped.out.contains("Last"), "{}", stopped.out);
+        ensure!(text(&scene, "last")? == "of others\n");
+    }
+    // Once it is as the plan found it, it goes on to its end.
+    scene.write("last", "theirs\n")?;
+    call(&scene, &["resume", "-y"], 0)?;
+    ensure!(text(&scene, "last")? == "theirs\nours\n");
+    ensure!(text(&scene, "begun")? == "begun\n");
+    ensure!(text(&scene, "conf")? == "new\n");
+    Ok(())
+}
+
+#[test]
 fn after_a_failure_the_failed_task_is_tried_again_and_what_is_done_is_not() -> Result<()> {
     let scene = Scene::new()?;
     scene.write(
