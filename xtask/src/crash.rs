@@ -32,6 +32,11 @@ pub fn run(args: &Args) -> Result<()> {
     needs::install()?;
     command("cargo", &["build", "--package", "runbook", "--quiet"])?;
     if let Err(why) = Lab::up(true) {
+        // A part of it needs no lab, where that is asked for.
+        ensure!(
+            !args.only.is_empty(),
+            "the lab cannot be had here: {why:#}; --only here,back,disk tries what needs none"
+        );
         say(&format!("the lab cannot be had here: {why:#}"));
     }
     let choice = Choice {

@@ -10,6 +10,7 @@ use super::trial::{Miss, Outcome};
 struct Line {
     stage: String,
     disturbed: usize,
+    late: usize,
     resumed: usize,
     calls: usize,
     states: usize,
@@ -36,7 +37,8 @@ impl Table {
         let Some(line) = self.lines.last_mut() else {
             return;
         };
-        line.disturbed += 1;
+        line.disturbed += usize::from(outcome.disturbed);
+        line.late += usize::from(!outcome.disturbed);
         line.resumed += usize::from(outcome.records.is_some());
         let has = |of: fn(&Miss) -> bool| usize::from(outcome.misses.iter().any(of));
         line.calls += has(|m| matches!(m, Miss::Call(_)));
@@ -92,15 +94,22 @@ impl Table {
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = format!(
-            "{:<28} {:>9} {:>8} {:>10} {:>11} {:>9} {:>9}\n",
-            "stage", "disturbed", "resumed", "call wrong", "state other", "ran twice", "left over"
+            "{:<28} {:>9} {:>8} {:>8} {:>10} {:>11} {:>9} {:>9}\n",
+            "stage",
+            "disturbed",
+            "too late",
+            "resumed",
+            "call wrong",
+            "state other",
+            "ran twice",
+            "left over"
         );
         let stages: BTreeSet<&str> = self.lines.iter().map(|l| l.stage.as_str()).collect();
         for l in &self.lines {
             let _ = writeln!(
                 text,
-                "{:<28} {:>9} {:>8} {:>10} {:>11} {:>9} {:>9}",
-                l.stage, l.disturbed, l.resumed, l.calls, l.states, l.counts, l.left
+                "{:<28} {:>9} {:>8} {:>8} {:>10} {:>11} {:>9} {:>9}",
+                l.stage, l.disturbed, l.late, l.resumed, l.calls, l.states, l.counts, l.left
             );
         }
         let _ = write!(

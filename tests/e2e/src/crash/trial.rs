@@ -99,6 +99,8 @@ pub struct Reference {
 pub struct Outcome {
     /// What was done to it.
     pub harm: String,
+    /// It was not over by then.
+    pub disturbed: bool,
     /// How many records the journal had when it was resumed; none where it was not.
     pub records: Option<usize>,
     /// What is not as it should be.
@@ -308,6 +310,9 @@ pub fn one(stage: &dyn Stage, reference: &Reference, harm: &Harm) -> Result<Outc
     };
     let mut outcome = Outcome {
         harm: harm.to_string(),
+        // Of a line that was cut and of a server that was killed a run may get over by itself.
+        disturbed: matches!(harm, Harm::Byte(..) | Harm::Own(_))
+            || ended.code != Some(reference.code),
         records: None,
         misses: Vec::new(),
         said: ended.code.map(|code| {
