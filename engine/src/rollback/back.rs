@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use super::aside::{Aside, Whereabouts};
 use super::choice::Choice;
 use crate::journal::ChangeRecord;
-use crate::module::{Footprint, Stop, Wanted, WantedState};
+use crate::module::{Footprint, Mark, Stop, Wanted, WantedState};
 use crate::registry::{Prepared, Registry};
 use crate::resource::{Ref, Reversible};
 use crate::value::Value;
@@ -33,6 +33,8 @@ pub struct Back<'a> {
     pub within: &'a Within,
     /// What this rollback has taken back so far: it does not hold the thing that it lay in.
     pub gone: &'a Mutex<BTreeSet<Ref>>,
+    /// What commands of the run have made, which stays.
+    pub made: &'a [Mark],
     /// Changes before these, of the same resources, that this rollback takes back, too.
     pub earlier: &'a [&'a ChangeRecord],
     /// What the step had put aside.
@@ -126,13 +128,20 @@ impl Back<'_> {
                     .iter()
                     .filter(|k| !gone.contains(k) && !going.contains(k))
                     .collect();
-                if let Some(first) = others.first()
+                let theirs = others.iter().find(|other| !self.is_made(other));
+                if let Some(first) = theirs.or(others.first())
                     && !self.choice.overwrites(key)
                 {
                     let more = match others.len() {
                         1 => String::new(),
                         n => format!(" and {} more", n - 1),
                     };
+                    if theirs.is_none() {
+                        return Fate::Stays(format!(
+                            "it holds what commands of the run have made: {}{more}",
+                            first.id
+                        ));
+                    }
                     return Fate::Left(format!(
                         "it still holds {}{more}; `--overwrite {key}` takes all of it away",
                         first.id
@@ -149,6 +158,15 @@ impl Back<'_> {
 }
 
 impl Back<'_> {
+    /// Has a command of the run made it, or something in it?
+    fn is_made(&self, other: &Ref) -> bool {
+        let other = Mark {
+            kind: other.kind.clone(),
+            id: other.id.clone(),
+        };
+        self.made.iter().any(|mark| mark.overlaps(&other))
+    }
+
     /// What the change of a resource had put aside, where that has become of it.
     fn aside(&self, key: &Ref, is: Whereabouts) -> Option<&Aside> {
         self.asides.iter().find(|a| a.is == is && a.is_of(key))

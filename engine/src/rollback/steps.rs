@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::action::{ActionCall, Effects};
 use crate::journal::{ChangeRecord, Entry, Record};
+use crate::module::Mark;
 use crate::resource::Kept;
 use crate::run::flight::{self, Begun};
 
@@ -29,6 +30,22 @@ pub struct Step {
     pub kept: Vec<Kept>,
     /// What it had put aside, and `runbook close` has removed.
     pub closed: Vec<Kept>,
+}
+
+impl Step {
+    /// What it has made by an action, as far as that was declared.
+    #[must_use]
+    pub fn made(&self) -> Vec<Mark> {
+        match &self.did {
+            Did::Action(call) => match &call.effects {
+                Effects::Changes(marks) | Effects::Creates(marks) => {
+                    marks.iter().map(Mark::from).collect()
+                }
+                Effects::Nothing | Effects::Opaque => Vec::new(),
+            },
+            Did::Changes(_) => Vec::new(),
+        }
+    }
 }
 
 /// What a step did.

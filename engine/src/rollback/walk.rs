@@ -16,7 +16,7 @@ use super::wait::Found;
 use crate::compile::program::Program;
 use crate::host::HostError;
 use crate::journal::{ChangeRecord, Journal, NodeStatus, Record};
-use crate::module::LocalFiles;
+use crate::module::{LocalFiles, Mark};
 use crate::registry::ErasedChange;
 use crate::resource::Ref;
 use crate::run::Job;
@@ -377,6 +377,9 @@ impl Course<'_> {
             .filter(|change| keys.contains(&change.key))
             .collect();
         let asides = ahead.asides(step);
+        let steps_here = self.rollback.steps.iter();
+        let steps_here = steps_here.filter(|other| acting(other) == acting(step));
+        let made: Vec<Mark> = steps_here.flat_map(Step::made).collect();
         let left = lock(&self.left)
             .get(&link.machine)
             .cloned()
@@ -388,6 +391,7 @@ impl Course<'_> {
             choice: &self.rollback.choice,
             within: ahead.within.get(acting(step)).unwrap_or(&nothing),
             gone: &gone,
+            made: &made,
             earlier: &earlier,
             asides: &asides,
             left: &left,

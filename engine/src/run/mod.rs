@@ -24,6 +24,7 @@ mod rescue;
 pub mod runner;
 pub mod settle;
 pub mod shared;
+mod standin;
 pub mod state;
 pub mod task;
 pub mod walk;

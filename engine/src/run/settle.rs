@@ -622,9 +622,14 @@ impl Settle<'_> {
     /// Of a task whose outcome is not known: only what it may touch.
     #[must_use]
     pub fn open_bound(&self, prepared: &dyn Prepared) -> Option<Arc<Bound>> {
+        self.bound_by(prepared.touches())
+    }
+
+    /// The same, of what it may touch.
+    pub fn bound_by(&self, footprint: Footprint) -> Option<Arc<Bound>> {
         self.shared.binds().then(|| {
             Arc::new(Bound {
-                footprint: Some(prepared.touches()),
+                footprint: Some(footprint),
                 ..Bound::default()
             })
         })

@@ -10,6 +10,7 @@ use super::frame::{Frame, Trouble};
 use super::machine::Seer;
 use super::past::Pass;
 use super::settle::{Reach, Settle, Settled, Stopped, Way as SettleWay, host_failure};
+use super::standin;
 use super::walk::{Here, Walk, Way};
 use crate::compile::program::{Loop, Task};
 use crate::host::{HostError, User};
@@ -332,10 +333,37 @@ impl Walk {
                         drop(reach);
                     }
                 }
-                Err(_) => self.opaque_here(node.host, &why).await,
+                Err(_) => {
+                    self.spread_unknown(node, frame, &why, &mut settled).await;
+                }
             }
         }
         self.finish(node, settled, start).await
+    }
+
+    /// In a prediction: what a task may touch of which not all arguments are known is unknown after it; where that is not
+    /// known either, everything is.
+    async fn spread_unknown(
+        &self,
+        node: &Node<'_>,
+        frame: &Frame,
+        why: &str,
+        settled: &mut Settled,
+    ) {
+        if !matches!(self.way, Way::Predict) {
+            return;
+        }
+        let args = frame.arguments(node.task).ok();
+        let touched = args.and_then(|args| standin::footprint(node.task.module.as_ref(), &args));
+        let place = self.reach(node, frame).await;
+        let (Some(footprint), Ok((_, machine))) = (touched, place) else {
+            return self.opaque_here(node.host, why).await;
+        };
+        let way = SettleWay::Predict(self.overlays.of(&machine));
+        let (no_files, name) = (LocalFiles::new(), self.task_name(node));
+        let settle = self.settle_of(node, &name, &no_files);
+        settle.spread(&way, &footprint, why);
+        settled.bound = settle.bound_by(footprint);
     }
 
     /// Settles the node, again and again where `until` asks for it.
@@ -466,14 +494,15 @@ impl Walk {
             Ok(found) => found,
             Err(Trouble::Error(message)) => return Ok(Settled::failed(message)),
             Err(Trouble::Unknown(why)) => {
-                if node.task.module.needs_host() {
-                    self.opaque_here(node.host, &why).await;
-                }
-                return Ok(Settled {
+                let mut settled = Settled {
                     status: Some(NodeStatus::Unknown),
-                    message: Some(why),
+                    message: Some(why.clone()),
                     ..Settled::default()
-                });
+                };
+                if node.task.module.needs_host() {
+                    self.spread_unknown(node, frame, &why, &mut settled).await;
+                }
+                return Ok(settled);
             }
         };
         let (reach, machine) = if node.task.module.needs_host() {

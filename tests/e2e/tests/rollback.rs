@@ -308,6 +308,31 @@ fn a_directory_that_others_have_made_is_not_the_one_that_was_there() -> Result<(
     Ok(())
 }
 
+/// The folder of the backups stays with them, and that is nothing that was left.
+#[test]
+fn what_commands_have_made_keeps_its_folder() -> Result<()> {
+    let scene = Scene::new()?;
+    let root = scene.path("t").display().to_string();
+    scene.write(
+        "change.yaml",
+        &format!(
+            "- hosts: all\n  gather_facts: false\n  tasks:\n    - name: Folder\n      file: {{path: {root}/backups/a, state: directory}}\n    - name: Backup\n      command: {{cmd: touch {root}/backups/a/dump, creates: {root}/backups/a/dump}}\n"
+        ),
+    )?;
+    change(&scene)?;
+    let run = call(&scene, &["rollback"], 0)?;
+    let said = "stays: it holds what commands of the run have made";
+    assert!(run.out.contains(said), "no `{said}` in\n{}", run.out);
+    // With something of others in it, it is left, and says whose sake.
+    let theirs = scene.write("t/backups/a/theirs", "x\n")?;
+    let runs = call(&scene, &["runs", "--output", "json"], 0)?.events()?;
+    let first = runs[0]["run"].as_str().unwrap_or_default();
+    let run = call(&scene, &["rollback", first], 5)?;
+    let said = format!("it still holds {}", theirs.display());
+    assert!(run.out.contains(&said), "no `{said}` in\n{}", run.out);
+    Ok(())
+}
+
 #[test]
 fn a_directory_whose_kept_one_is_gone_is_not_made_anew() -> Result<()> {
     let scene = scene()?;

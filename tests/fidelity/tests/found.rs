@@ -161,6 +161,19 @@ fn what_may_be_there_is_not_known() -> Result<()> {
     )?;
     assert_eq!(known, 2, "the command and the last");
     let known = tried(
+        "a content that only the run can tell",
+        &["echo a > a; echo b > b"],
+        json!([
+            {"command": {"cmd": "echo x", "changes": []}, "register": "said"},
+            {"copy": {"dest": "@AT@/a", "content": "{{ said.stdout }}\n"}},
+            {"lineinfile": {"path": "@AT@/b", "line": "c"}},
+            {"lineinfile": {"path": "@AT@/a", "line": "c"}},
+            {"copy": {"dest": "{{ said.stdout is defined | ternary('@AT@/b', '') }}", "content": "{{ said.stdout }}"}},
+            {"lineinfile": {"path": "@AT@/b", "line": "d"}},
+        ]),
+    )?;
+    assert_eq!(known, 2, "the command and the line of another file");
+    let known = tried(
         "what is unknown does not become known by `changed_when`",
         &["echo a > a"],
         json!([
