@@ -15,7 +15,7 @@ use runbook_lab::{Lab, Site};
 
 const HOSTS: usize = 10;
 /// How long a part is under way between program and host.
-const DELAY: Duration = Duration::from_millis(25);
+const DELAY: Duration = Duration::from_millis(150);
 /// How long sshd's log is given to tell of a login before the answer to it is handed on.
 const LOG: Duration = Duration::from_millis(80);
 
