@@ -66,12 +66,15 @@ pub fn show(plan: &Plan, diff: bool) -> String {
         opaque,
         assumptions.len()
     ));
-    for (status, word) in [
-        (NodeStatus::Failed, "would fail"),
-        (NodeStatus::Unreachable, "unreachable"),
+    let ignored = plan.tasks.iter().filter(|t| t.ignored).count();
+    for (amount, word) in [
+        (count(NodeStatus::Failed).saturating_sub(ignored), "would fail"),
+        (ignored, "would fail, which is ignored"),
+        (count(NodeStatus::Unreachable), "unreachable"),
+        (count(NodeStatus::Left), "would be left"),
     ] {
-        if count(status) > 0 {
-            text.push_str(&format!(" {} {word}.", count(status)));
+        if amount > 0 {
+            text.push_str(&format!(" {amount} {word}."));
         }
     }
     text.push('\n');
