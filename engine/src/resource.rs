@@ -203,6 +203,18 @@ pub trait Kind: Send + Sync + 'static {
         changes.iter().map(|_| Ok(Vec::new())).collect()
     }
 
+    /// Why the change cannot be made, as far as what was read tells: a directory that this user may not write to. `world`
+    /// is what is predicted before it and may have changed that. Such a task fails before it writes anything, in a check
+    /// as in a run. `None`: nothing is known that hinders it.
+    fn hinders(
+        &self,
+        _key: &Self::Key,
+        _change: &Change<Self::State, Self::Want>,
+        _world: &Predicted<'_>,
+    ) -> Option<String> {
+        None
+    }
+
     /// Named when the prediction rests on something that only the run can show.
     fn assumes(&self, _key: &Self::Key, _change: &Change<Self::State, Self::Want>) -> Vec<String> {
         Vec::new()

@@ -68,7 +68,10 @@ pub fn show(plan: &Plan, diff: bool) -> String {
     ));
     let ignored = plan.tasks.iter().filter(|t| t.ignored).count();
     for (amount, word) in [
-        (count(NodeStatus::Failed).saturating_sub(ignored), "would fail"),
+        (
+            count(NodeStatus::Failed).saturating_sub(ignored),
+            "would fail",
+        ),
         (ignored, "would fail, which is ignored"),
         (count(NodeStatus::Unreachable), "unreachable"),
         (count(NodeStatus::Left), "would be left"),

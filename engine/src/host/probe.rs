@@ -192,6 +192,8 @@ pub struct FileEntry {
     /// Number and name of the group that its directory hands on to what is made in it (setgid, inode(7)), if it does. Of a
     /// directory that is missing, the nearest one above that is there.
     pub handed: Option<(u32, String)>,
+    /// The user may make and remove things in its directory (in the nearest one above that is there).
+    pub writable: bool,
 }
 
 /// The type of what stands at a path.

@@ -57,6 +57,8 @@ pub trait AnyKind: Send + Sync {
         host: &Probe,
         changes: &[ErasedChange],
     ) -> Vec<Result<Vec<Ref>, HostError>>;
+    /// See [`Kind::hinders`].
+    fn hinders(&self, change: &ErasedChange, world: &Predicted<'_>) -> Option<String>;
     /// See [`Kind::assumes`].
     fn assumes(&self, change: &ErasedChange) -> Vec<String>;
     /// See [`Kind::touched_by`].
@@ -230,6 +232,11 @@ impl<K: Kind> AnyKind for Erased<K> {
                 .map(|_| Err(HostError::failed(e.clone())))
                 .collect(),
         }
+    }
+
+    fn hinders(&self, change: &ErasedChange, world: &Predicted<'_>) -> Option<String> {
+        let (key, change) = Self::change(change).ok()?;
+        self.0.hinders(&key, &change, world)
     }
 
     fn assumes(&self, change: &ErasedChange) -> Vec<String> {

@@ -189,6 +189,12 @@ impl Overlay {
         comes_on_the_way(registry, key, known).then(|| until(task))
     }
 
+    /// What was predicted, in the order of the tasks.
+    #[must_use]
+    pub fn changes(&self) -> &[PredictedChange] {
+        &self.changes
+    }
+
     /// Nothing was predicted so far: what is read now is what the run will find.
     #[must_use]
     pub fn is_untouched(&self) -> bool {

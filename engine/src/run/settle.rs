@@ -17,7 +17,7 @@ use crate::module::{Footprint, LocalFile, LocalFiles, Mark, Stop, Wanted};
 use crate::registry::{ErasedChange, Prepared};
 use crate::resource::{Change, Kept, Ref, Reversible, contains};
 use crate::value::Value;
-use crate::world::{Known, Lookup, View};
+use crate::world::{Known, Lookup, Predicted, PredictedChange, View};
 
 /// How often a task may ask for more states before it is taken for endless.
 const ROUNDS: usize = 100;
@@ -403,6 +403,21 @@ impl Settle<'_> {
         }
     }
 
+    /// Why one of the changes cannot be made, where that is known.
+    fn hindered(&self, way: &Way, changes: &[ErasedChange]) -> Option<String> {
+        let among = |predicted: &[PredictedChange]| {
+            let world = Predicted { changes: predicted };
+            changes.iter().find_map(|change| {
+                let kind = self.shared.registry.find_kind(&change.key.kind)?;
+                kind.hinders(change, &world)
+            })
+        };
+        match way {
+            Way::Gather(_, overlay) | Way::Predict(overlay) => among(lock(overlay).changes()),
+            Way::Apply(_) => among(&[]),
+        }
+    }
+
     /// In a prediction, what a task of unknown outcome may write is unknown after it.
     pub fn spread(&self, way: &Way, footprint: &Footprint, why: &str) {
         let Way::Predict(overlay) = way else { return };
@@ -484,6 +499,12 @@ impl Settle<'_> {
         }
         if let Some(diff) = &wanted.diff {
             settled.diff = (!whole.is_empty() || wanted.action.is_some()).then(|| diff.clone());
+        }
+        if let (Some(why), None) = (self.hindered(way, changes), begun.cut) {
+            let mut failed = Settled::failed(why);
+            failed.output = wanted.facts;
+            failed.assumptions.extend(sight.assumptions());
+            return Ok(Done::settled(failed));
         }
         if !whole.is_empty() {
             settled.status = Some(NodeStatus::Changed);

@@ -56,6 +56,7 @@ if [ "$d" != "$ld" ]; then ld=$d; lr=; no=; e=$d
 while [ ! -d "$e" ] && [ -n "$e" ]; do e=${e%/*}; done; [ -n "$e" ] || e=/
 [ -x "$e" ] || no=1
 if cd -P -- "$e" 2>/dev/null; then lr=${PWD%/}${d#"${e%/}"}; fi; lr=$(t folder "$lr")
+[ -w "$e" ] || lr="$lr${n}closed"
 if [ -g "$e" ]; then lr=$lr$n$(t handed "$(stat -L -c '%g %G' -- "$e")"); fi; fi
 if [ -n "$no" ]; then echo denied; return; fi
 if [ ! -e "$p" ] && [ ! -L "$p" ]; then echo absent; echo "$lr"; return; fi
@@ -184,7 +185,10 @@ fn entry(block: &[&str], query: &FileQuery) -> Result<FileEntry, HostError> {
         Some(folder) => name(folder, path)?,
         None => String::new(),
     };
-    let handed = match block.get(2).and_then(|l| l.strip_prefix("handed ")) {
+    // What is told of the directory stands between the name of its folder and what is told of the path itself.
+    let of_directory = || block.iter().skip(2).take(2);
+    let writable = !of_directory().any(|line| *line == "closed");
+    let handed = match of_directory().find_map(|l| l.strip_prefix("handed ")) {
         Some(sent) => {
             let told = name(sent, path)?;
             let parts = told.split_once(' ').and_then(|(gid, group)| {
@@ -216,6 +220,7 @@ fn entry(block: &[&str], query: &FileQuery) -> Result<FileEntry, HostError> {
             content: None,
             inode: String::new(),
             handed,
+            writable,
         });
     }
     let stat = match first.strip_prefix("found ") {
@@ -266,6 +271,7 @@ fn entry(block: &[&str], query: &FileQuery) -> Result<FileEntry, HostError> {
         content: None,
         inode: inode.to_owned(),
         handed,
+        writable,
     };
     let mut rest = block.iter().skip(2);
     while let Some(line) = rest.next() {

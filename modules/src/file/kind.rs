@@ -213,6 +213,45 @@ impl Kind for FileKind {
         }
     }
 
+    /// What takes the place of another thing, or goes, is a matter of the directory; owner and mode are the owner's.
+    fn hinders(
+        &self,
+        key: &FileKey,
+        change: &Change<FileState, FileWant>,
+        world: &Predicted<'_>,
+    ) -> Option<String> {
+        let (from, to) = (&change.from, &change.to);
+        let user = from.creator.as_ref()?;
+        let path = key.path.as_str();
+        // A task before it may give it away, or open the directory.
+        let touched = |id: &str| id == path || contains(id, path);
+        if world.of::<Self>().any(|(at, ..)| touched(&at.path)) {
+            return None;
+        }
+        let only_attributes = from.is == to.is
+            && from.sha256 == to.sha256
+            && from.link == to.link
+            && from.inode == to.inode;
+        let named = &user.owner;
+        if !only_attributes {
+            let above = parent(path);
+            return match (from.closed, user.uid) {
+                (false, _) => None,
+                (true, 0) => Some(format!(
+                    "{path} cannot be written: {above} is read-only, even for {named}"
+                )),
+                (true, _) => Some(format!(
+                    "{path} cannot be written: {named} may not write to {above}; use `become`"
+                )),
+            };
+        }
+        let theirs = from.uid.filter(|uid| user.uid != 0 && *uid != user.uid)?;
+        let owner = from.owner.clone().unwrap_or_else(|| theirs.to_string());
+        Some(format!(
+            "{path} cannot be changed: it belongs to {owner}, and {named} may not; use `become`"
+        ))
+    }
+
     fn assumes(&self, key: &FileKey, change: &Change<FileState, FileWant>) -> Vec<String> {
         let content = change.from.sha256 != change.to.sha256;
         let validator = change.want.validate.as_ref().filter(|_| content);
@@ -633,8 +672,12 @@ fn state_of(entry: FileEntry, creator: Option<&std::sync::Arc<Creator>>) -> File
         handed,
         ..creator.as_ref().clone()
     });
+    let closed = !entry.writable;
     if entry.file_type == FileType::Absent {
-        return FileState::absent_for(&entry.real_path, creator.as_ref());
+        return FileState {
+            closed,
+            ..FileState::absent_for(&entry.real_path, creator.as_ref())
+        };
     }
     FileState {
         path: entry.real_path,
@@ -650,6 +693,7 @@ fn state_of(entry: FileEntry, creator: Option<&std::sync::Arc<Creator>>) -> File
         link: entry.link,
         inode: Some(entry.inode),
         mtime: Some(entry.mtime),
+        closed,
         creator,
     }
 }

@@ -182,6 +182,9 @@ pub struct FileState {
     pub inode: Option<String>,
     /// Last modification, seconds since 1970.
     pub mtime: Option<i64>,
+    /// The reading user may not make or remove things in its directory.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub closed: bool,
     /// Whose a file would be that the reading user made there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub creator: Option<Creator>,
@@ -258,6 +261,7 @@ impl FileState {
             link: None,
             inode: None,
             mtime: None,
+            closed: false,
             creator: None,
         }
     }

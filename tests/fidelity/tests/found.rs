@@ -135,6 +135,35 @@ fn owners_that_a_directory_or_a_number_gives() -> Result<()> {
     Ok(())
 }
 
+/// Nothing of this is written: who may not do it is told so beforehand.
+#[test]
+fn a_user_who_may_not_write() -> Result<()> {
+    if !is_root()? {
+        runbook_e2e::skip("a_user_who_may_not_write", "only root becomes another");
+        return Ok(());
+    }
+    let nobody = |module: &str, args: Value| json!({module: args, "become": true, "become_user": "nobody", "ignore_errors": true});
+    let known = tried(
+        "another user's directory, file and mode",
+        &[],
+        json!([
+            nobody("copy", json!({"dest": "/etc/runbook-of-nobody", "content": "x\n"})),
+            nobody("file", json!({"path": "/etc/passwd", "mode": "0600"})),
+            nobody("file", json!({"path": "/etc/passwd", "owner": "nobody"})),
+            nobody("lineinfile", json!({"path": "/etc/passwd", "line": "x"})),
+            nobody("file", json!({"path": "/etc/passwd", "state": "absent"})),
+            {"copy": {"dest": "@AT@/a", "content": "x\n"}},
+        ]),
+    )?;
+    assert_eq!(known, 6);
+    Ok(())
+}
+
+fn is_root() -> Result<bool> {
+    let id = std::process::Command::new("id").arg("-u").output()?;
+    Ok(id.stdout == b"0\n")
+}
+
 #[test]
 fn what_may_be_there_is_not_known() -> Result<()> {
     let known = tried(
