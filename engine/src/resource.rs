@@ -14,6 +14,8 @@
 //!
 //! Each law has one test that runs over every registered kind and module.
 
+mod names;
+
 use std::fmt::{Debug, Display};
 use std::time::Duration;
 
@@ -22,6 +24,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::host::{HostError, Probe, Target};
 use crate::world::Predicted;
+
+pub use names::Names;
 
 /// The identity of a resource on one machine, with the type of its kind erased.
 ///
@@ -101,6 +105,9 @@ pub trait Kind: Send + Sync + 'static {
     /// A change that was planned with a look at it is not made where what was seen is no longer so. Not for a kind that
     /// shows what moves by itself (rows, entries that are exported, answers): of that counts only what follows from it.
     const BINDS: bool = true;
+
+    /// Two keys may be names of one thing, and this is how its states tell.
+    const NAMES: Option<Names> = None;
 
     /// Reads the states of all `keys`, in their order, with as few round trips as can be.
     /// One key's failure is that key's alone.

@@ -16,6 +16,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("psql", "postgresql-client"),
     ("busybox", "busybox-static"),
     ("dash", "dash"),
+    ("fish", "fish"),
+    ("tcsh", "tcsh"),
     ("dockerd", "docker.io"),
     ("debootstrap", "debootstrap"),
     ("iptables", "iptables"),

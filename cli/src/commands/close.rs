@@ -132,8 +132,7 @@ async fn sweep(
             code = exit::LOCKED;
             continue;
         }
-        let folders: Vec<String> = list.iter().map(|b| b.folder.clone()).collect();
-        let stages = match gate.fleet.sweep(&host, user.as_deref(), &folders).await {
+        let stages = match gate.fleet.sweep(&host, user.as_deref(), &list).await {
             Ok(stages) => stages,
             Err(error) => {
                 report::say_error(&error.to_string());

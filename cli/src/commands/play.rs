@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use runbook_engine::compile::program::Item;
-use runbook_engine::run::{Runner, exit};
+use runbook_engine::run::{Plan, Runner, exit};
 use runbook_engine::source::truth_of;
 
 use crate::call::{ChoiceArgs, HostArgs, Ready};
@@ -71,24 +71,12 @@ pub async fn carry_out(
         Ok(ready) => ready,
         Err(code) => return Ok(code),
     };
-    let held = match &request.plan {
-        Some(file) => match planned::of_run(file, going.as_ref().map(|g| g.run.as_str())) {
-            Ok(plan) => Some(plan),
-            Err(why) if conduct::asks(run) || run.check => {
-                report::note(&format!(
-                    "{why:#}: what is left is not held to it, but to what is shown now"
-                ));
-                None
-            }
-            Err(why) => {
-                report::say_error(&format!(
-                    "{why:#}. The run is held to that plan: put it back; or go on from a terminal, where what is left is \
-                     shown and asked about"
-                ));
-                return Ok(exit::WRONG);
-            }
-        },
-        None => None,
+    let held = match held(&request, run, going.as_ref()) {
+        Ok(held) => held,
+        Err(why) => {
+            report::say_error(&why);
+            return Ok(exit::WRONG);
+        }
     };
     let setting = Setting {
         check: run.check,
@@ -103,6 +91,27 @@ pub async fn carry_out(
     let code = conduct(&runner, run, request.hosts.verbose, origin, &interrupts).await?;
     runner.shared.fleet.close().await;
     Ok(code)
+}
+
+/// The plan that a run is held to, if it was applied from one. Where its file is gone or has changed, a person who is asked
+/// about what is left may go on without it. `Err`: what is to be said to everybody else.
+fn held(request: &Request, run: &RunArgs, going: Option<&Going>) -> Result<Option<Plan>, String> {
+    let Some(file) = &request.plan else {
+        return Ok(None);
+    };
+    match planned::of_run(file, going.map(|g| g.run.as_str())) {
+        Ok(plan) => Ok(Some(plan)),
+        Err(why) if conduct::asks(run) || run.check => {
+            report::note(&format!(
+                "{why:#}: what is left is not held to it, but to what is shown now"
+            ));
+            Ok(None)
+        }
+        Err(why) => Err(format!(
+            "{why:#}. The run is held to that plan: put it back; or go on from a terminal, where what is left is shown and \
+             asked about"
+        )),
+    }
 }
 
 /// A runner of what was compiled; nobody is connected yet. What its plays want to be asked for is asked here, and kept in

@@ -1,6 +1,5 @@
 //! Take a run back.
 
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -155,9 +154,8 @@ pub async fn carry_out(
 /// older run unless a person sees which: `None`, and it was said.
 fn last_forward(journal: &Journal, run: &RunArgs) -> anyhow::Result<Option<String>> {
     let history = History::of(journal)?;
-    let asks = std::io::stdin().is_terminal() && std::io::stdout().is_terminal() && !run.yes;
     match history.to_take_back() {
-        (Some(open), Some(back)) if !run.check && !asks => {
+        (Some(open), Some(back)) if !run.check && !conduct::asks(run) => {
             report::note(&format!(
                 "run {}, the last that changed something, has been taken back. Of those before it {} could be: `runbook \
                  rollback {}`",

@@ -90,7 +90,7 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
         })
         .collect();
     let unreachable = look(&fleet, &units, &mut found).await;
-    let still = still_running(&fleet, &units, &found, hosts.become_).await?;
+    let still = still_running(&fleet, &units, &found, hosts.become_).await;
     let stops = decide(&found, &still, args.yes, args.force);
     let mut code = stops.unwrap_or(exit::DONE);
     if stops.is_none() {
@@ -217,12 +217,19 @@ async fn still_running(
     units: &BTreeMap<String, BTreeSet<String>>,
     found: &[Lock],
     become_root: bool,
-) -> anyhow::Result<Vec<String>> {
+) -> Vec<String> {
     if found.iter().all(|lock| lock.holder.is_err()) {
-        return Ok(Vec::new());
+        return Vec::new();
     }
-    let journal = conduct::journal()?;
-    let known: BTreeSet<String> = journal.runs()?.into_iter().map(|line| line.run).collect();
+    let journal = match conduct::journal() {
+        Ok(journal) => Some(journal),
+        Err(error) => {
+            report::note(&format!(
+                "the journal cannot be asked which commands still run: {error:#}"
+            ));
+            None
+        }
+    };
     let hosts: BTreeSet<&String> = units.values().flatten().collect();
     let mut lines = Vec::new();
     let mut seen = BTreeSet::new();
@@ -233,17 +240,18 @@ async fn still_running(
             continue;
         }
         let mut still = Vec::new();
-        if known.contains(run) {
+        // A run that is not in it, or cannot be read, is asked after like one of another controller.
+        let entries = journal.as_ref().and_then(|j| j.read(run).ok());
+        if let Some(entries) = entries {
             if !seen.insert((run, "")) {
                 continue;
             }
-            let mut told = Told::from_entries(&journal.read(run)?);
+            let mut told = Told::from_entries(&entries);
             told.begun.retain(|b| !b.known && hosts.contains(&b.host));
             let redactor = Redactor::default();
             told.secrets.iter().for_each(|s| redactor.add_lines(s));
             for ((host, user), list) in by_user(&told.begun) {
-                let folders: Vec<String> = list.iter().map(|b| b.folder.clone()).collect();
-                match fleet.stages(&host, user.as_deref(), &folders).await {
+                match fleet.stages(&host, user.as_deref(), &list).await {
                     Ok(stages) => {
                         let running = list.iter().zip(stages);
                         let running = running.filter(|(_, stage)| *stage == Stage::Running);
@@ -280,7 +288,7 @@ async fn still_running(
             )
         }));
     }
-    Ok(lines)
+    lines
 }
 
 /// Shows what there is, and asks. Gives the exit code where nothing is to be removed.

@@ -154,7 +154,7 @@ impl ReadCommand {
 pub struct FileQuery {
     /// Absolute path on the host.
     pub path: String,
-    /// Look at what a link points to instead of the link.
+    /// Look at what a link points to instead of the link, be there something or not.
     pub follow: bool,
     /// Content is returned for regular files up to this many bytes (0: never); the hash always is.
     pub content_up_to: u64,
@@ -189,6 +189,8 @@ pub struct FileEntry {
     pub content: Option<Bytes>,
     /// Device and inode, which together identify it on the host.
     pub inode: String,
+    /// How many names it has (hard links).
+    pub links: u64,
     /// Number and name of the group that its directory hands on to what is made in it (setgid, inode(7)), if it does. Of a
     /// directory that is missing, the nearest one above that is there.
     pub handed: Option<(u32, String)>,

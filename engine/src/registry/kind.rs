@@ -8,7 +8,9 @@ use serde_json::Value as Json;
 
 use crate::host::{HostError, Probe, Target};
 use crate::module::reference;
-use crate::resource::{Change, Kept, KeyedChange, Kind, Ref, Reversible, Shadow, WriteError};
+use crate::resource::{
+    Change, Kept, KeyedChange, Kind, Names, Ref, Reversible, Shadow, WriteError,
+};
 use crate::world::Predicted;
 
 /// A change with its types erased.
@@ -29,6 +31,8 @@ pub trait AnyKind: Send + Sync {
     fn stirs(&self) -> bool;
     /// See [`Kind::BINDS`].
     fn binds(&self) -> bool;
+    /// See [`Kind::NAMES`].
+    fn names(&self) -> Option<Names>;
     /// See [`Kind::read`].
     async fn read(&self, host: &Probe, keys: &[Ref]) -> Vec<Result<Json, HostError>>;
     /// See [`Kind::canonical`].
@@ -130,6 +134,10 @@ impl<K: Kind> AnyKind for Erased<K> {
 
     fn binds(&self) -> bool {
         K::BINDS
+    }
+
+    fn names(&self) -> Option<Names> {
+        K::NAMES
     }
 
     async fn read(&self, host: &Probe, keys: &[Ref]) -> Vec<Result<Json, HostError>> {

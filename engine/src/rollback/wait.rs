@@ -45,7 +45,7 @@ impl Course<'_> {
         for ((host, user), mut list) in by_user(&here) {
             let user = user.as_deref();
             let failure = |error: HostError| Box::new(host_failure(&error));
-            let stages = shared.fleet.stages(&host, user, &folders(&list)).await;
+            let stages = shared.fleet.stages(&host, user, &list).await;
             let stages = stages.map_err(failure)?;
             self.note(&list, &stages);
             if !matches!(self.way, Way::Apply(_)) || stages.iter().all(|s| *s == Stage::Absent) {
@@ -54,7 +54,7 @@ impl Course<'_> {
             self.pass(&list).await?;
             let mut waits = stages.contains(&Stage::Running);
             while !shared.interrupted() {
-                let stages = shared.fleet.sweep(&host, user, &folders(&list)).await;
+                let stages = shared.fleet.sweep(&host, user, &list).await;
                 let stages = stages.map_err(failure)?;
                 self.note(&list, &stages);
                 let mut stages = stages.into_iter();
@@ -131,8 +131,4 @@ impl Course<'_> {
             }
         }
     }
-}
-
-fn folders(list: &[Begun]) -> Vec<String> {
-    list.iter().map(|begun| begun.folder.clone()).collect()
 }

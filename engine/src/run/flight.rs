@@ -114,12 +114,12 @@ if [ -e "$d/pid" ] && kill -0 "$(cat "$d/pid")" 2>/dev/null; then w=running
 elif [ -e "$d/status" ]; then w=ended; else w=lost; fi
 }"#;
 
-/// Folders as words of a shell, below `$b`.
-fn below(folders: &[String]) -> String {
+/// The folders of commands as words of a shell, below `$b`.
+fn below(begun: &[Begun]) -> String {
     let mut words = String::new();
-    for folder in folders {
+    for one in begun {
         words.push_str(" \"$b\"/");
-        words.push_str(&word(folder));
+        words.push_str(&word(&one.folder));
     }
     words
 }
@@ -136,7 +136,7 @@ pub fn by_user(begun: &[Begun]) -> BTreeMap<(String, Option<String>), Vec<Begun>
 }
 
 impl Fleet {
-    /// How the commands in these folders stand, in their order. Nothing is changed on the host.
+    /// How these commands stand, in their order. Nothing is changed on the host.
     ///
     /// # Errors
     /// The host cannot be reached, or the user cannot be become.
@@ -144,21 +144,17 @@ impl Fleet {
         &self,
         host: &str,
         user: Option<&str>,
-        folders: &[String],
+        begun: &[Begun],
     ) -> Result<Vec<Stage>, HostError> {
         let script = format!(
             "{PLACE}; {STAGE}\nfor d in{}; do if [ -O \"$b\" ]; then stage; else w=absent; fi; echo $w; done",
-            below(folders)
+            below(begun)
         );
-        let link = self.link(host).await?;
-        let probe = link.probe.with_user(link.user(user));
-        let reply = probe
-            .command(&ReadCommand::new(["sh", "-c", &script]))
-            .await?;
-        understood(host, &reply, folders.len())
+        let reply = self.ask(host, user, &script).await?;
+        understood(host, &reply, begun.len())
     }
 
-    /// Are there commands of a run on a host, of which its journal is not at hand, that run still?
+    /// How many commands of a run still run on a host, where its journal is not at hand.
     ///
     /// # Errors
     /// The host cannot be reached, or the user cannot be become.
@@ -173,11 +169,7 @@ impl Fleet {
              done; fi",
             word(run)
         );
-        let link = self.link(host).await?;
-        let probe = link.probe.with_user(link.user(user));
-        let reply = probe
-            .command(&ReadCommand::new(["sh", "-c", &script]))
-            .await?;
+        let reply = self.ask(host, user, &script).await?;
         let text = String::from_utf8_lossy(&reply.stdout).into_owned();
         Ok(text.lines().filter(|line| *line == "running").count())
     }
@@ -191,7 +183,7 @@ impl Fleet {
         &self,
         host: &str,
         user: Option<&str>,
-        folders: &[String],
+        begun: &[Begun],
     ) -> Result<Vec<Stage>, HostError> {
         // Of two that make `go` one succeeds: it has not begun, or it runs.
         let script = format!(
@@ -199,12 +191,19 @@ impl Fleet {
              [ $w != unbegun ] || mkdir \"$d/go\" 2>/dev/null || w=running\n\
              case $w in ended|lost|unbegun) rm -rf \"$d\" \"$d.in\";; absent) rm -f \"$d.in\";; esac\n\
              rmdir \"${{d%/*}}\" 2>/dev/null; echo $w; done; rmdir \"$b\" 2>/dev/null; true",
-            below(folders)
+            below(begun)
         );
         let link = self.link(host).await?;
         let target = Target::new(link.probe.with_user(link.user(user)));
         let reply = target.repeatable(&script, None).await?;
-        understood(host, &reply, folders.len())
+        understood(host, &reply, begun.len())
+    }
+
+    /// What a script of the shell says that changes nothing.
+    async fn ask(&self, host: &str, user: Option<&str>, script: &str) -> Result<Reply, HostError> {
+        let link = self.link(host).await?;
+        let probe = link.probe.with_user(link.user(user));
+        probe.command(&ReadCommand::new(["sh", "-c", script])).await
     }
 }
 

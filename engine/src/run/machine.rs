@@ -1,236 +1,21 @@
 //! What is known of one machine: states read from it, and, in a prediction, what will be.
 
+mod base;
+mod overlay;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::Value as Json;
 
+pub use base::Base;
+pub use overlay::Overlay;
+
 use crate::host::{HostError, Probe, User};
-use crate::module::Mark;
 use crate::registry::Registry;
-use crate::resource::{Ref, Shadow, contains};
-use crate::world::{Known, Lookup, Predicted, PredictedChange};
-
-/// The states read from a machine, each as one user sees it. Inventory hosts that are one machine share it.
-///
-/// A state counts until something that overlaps it is written; an action may end it for the whole machine.
-#[derive(Default)]
-pub struct Base {
-    states: HashMap<(String, Ref), Read>,
-    /// Other names of a resource: key as asked for → its one true form.
-    aliases: HashMap<(String, Ref), Ref>,
-}
-
-/// A state that was read.
-struct Read {
-    known: Known,
-    at: Instant,
-}
-
-/// How long a run takes a state that was read early for true. Nothing tells of what others do meanwhile, so what a task
-/// calls ok is never older than this when the task begins; a write looks again in any case.
-const FRESH: Duration = Duration::from_secs(20);
-
-impl Base {
-    /// What was read at `since` or later.
-    fn get(&self, user: &str, key: &Ref, since: Option<Instant>) -> Option<&Known> {
-        let asked = (user.to_owned(), key.clone());
-        let read = match self.aliases.get(&asked) {
-            Some(form) => self.states.get(&(user.to_owned(), form.clone())),
-            None => self.states.get(&asked),
-        }?;
-        since
-            .is_none_or(|since| read.at >= since)
-            .then_some(&read.known)
-    }
-
-    fn put(&mut self, user: &str, key: Ref, known: Known) {
-        let at = Instant::now();
-        self.states
-            .insert((user.to_owned(), key), Read { known, at });
-    }
-
-    /// The true form of a key, where reading has shown it.
-    fn true_form(&self, user: &str, key: &Ref) -> Ref {
-        self.aliases
-            .get(&(user.to_owned(), key.clone()))
-            .cloned()
-            .unwrap_or_else(|| key.clone())
-    }
-
-    /// Ends the validity of everything that writing `written` may have changed.
-    pub fn written(&mut self, registry: &Registry, written: &Ref) {
-        let touched = |key: &Ref| {
-            key == written
-                || registry
-                    .find_kind(&key.kind)
-                    .is_none_or(|kind| kind.touched_by(key, written))
-        };
-        self.states.retain(|(_, key), _| !touched(key));
-        self.aliases
-            .retain(|(_, asked), form| !touched(asked) && !touched(form));
-    }
-
-    /// Ends the validity of everything.
-    pub fn forget_all(&mut self) {
-        self.states.clear();
-        self.aliases.clear();
-    }
-}
-
-/// What a prediction has put over the states that were read.
-#[derive(Default, Clone)]
-pub struct Overlay {
-    states: HashMap<Ref, Known>,
-    changes: Vec<PredictedChange>,
-    /// Everything that is not in `states` is unknown since this.
-    opaque: Option<String>,
-}
-
-impl Overlay {
-    /// A predicted change.
-    pub fn change(
-        &mut self,
-        registry: &Registry,
-        key: &Ref,
-        from: Option<Json>,
-        to: Known,
-        task: &str,
-    ) {
-        if !registry.predicts(&key.kind) {
-            return;
-        }
-        let kind_of = |k: &Ref| registry.find_kind(&k.kind).cloned();
-        let known_to = match &to {
-            Known::State(state) => Some(state.clone()),
-            _ => None,
-        };
-        self.changes.push(PredictedChange {
-            key: key.clone(),
-            from,
-            to: known_to,
-            task: task.to_owned(),
-        });
-        // What was predicted of a directory, or of an entry, holds though something below it changes; and what was
-        // predicted of a network holds though a container leaves it. To look at the host again would show what was.
-        let world = Predicted {
-            changes: &self.changes,
-        };
-        self.states.retain(|k, _| {
-            let Some(kind) = kind_of(k) else {
-                return true;
-            };
-            let stays = || match k.kind == key.kind {
-                true => contains(&k.id, &key.id),
-                false => matches!(
-                    kind.predicted(k, &world),
-                    Shadow::AsRead | Shadow::Assuming(_)
-                ),
-            };
-            k == key || !kind.touched_by(k, key) || stays()
-        });
-        self.states.insert(key.clone(), to);
-    }
-
-    /// Something that this walk may or may not write: the resources of a mark.
-    pub fn unknown(&mut self, registry: &Registry, mark: &Mark, why: &str, task: &str) {
-        if !registry.predicts(&mark.kind) {
-            return;
-        }
-        let key = Ref {
-            kind: mark.kind.clone(),
-            id: mark.id.clone(),
-            data: Json::Null,
-        };
-        // What stands above it stays known, but where it is only made for the sake of what comes below.
-        let touched = |k: &Ref, known: &Known| {
-            is_marked(mark, k)
-                || (contains(&k.id, &mark.id) && comes_on_the_way(registry, k, known))
-        };
-        self.states
-            .iter_mut()
-            .filter(|(k, known)| k.kind == mark.kind && touched(k, known))
-            .for_each(|(_, known)| *known = Known::Unknown(why.to_owned()));
-        self.changes.push(PredictedChange {
-            key: key.clone(),
-            from: None,
-            to: None,
-            task: task.to_owned(),
-        });
-        self.states.insert(key, Known::Unknown(why.to_owned()));
-    }
-
-    /// The changes of which only the place is known.
-    fn marks(&self) -> impl Iterator<Item = (Mark, &str)> {
-        let unknown = self
-            .changes
-            .iter()
-            .filter(|c| c.from.is_none() && c.to.is_none());
-        unknown.map(|c| {
-            let mark = Mark {
-                kind: c.key.kind.clone(),
-                id: c.key.id.clone(),
-            };
-            (mark, c.task.as_str())
-        })
-    }
-
-    /// The task that may write the key, or something that the key lies in.
-    fn marked(&self, key: &Ref) -> Option<Known> {
-        let (_, task) = self.marks().find(|(mark, _)| is_marked(mark, key))?;
-        Some(until(task))
-    }
-
-    /// The task that may write something below the key and make the key on the way.
-    fn on_the_way(&self, registry: &Registry, key: &Ref, known: &Known) -> Option<Known> {
-        let below = |(mark, _): &(Mark, &str)| mark.kind == key.kind && contains(&key.id, &mark.id);
-        let (_, task) = self.marks().find(below)?;
-        comes_on_the_way(registry, key, known).then(|| until(task))
-    }
-
-    /// What was predicted, in the order of the tasks.
-    #[must_use]
-    pub fn changes(&self) -> &[PredictedChange] {
-        &self.changes
-    }
-
-    /// Nothing was predicted so far: what is read now is what the run will find.
-    #[must_use]
-    pub fn is_untouched(&self) -> bool {
-        self.changes.is_empty() && self.opaque.is_none()
-    }
-
-    /// From here on nothing is known that is not predicted after it.
-    pub fn opaque(&mut self, why: &str) {
-        self.states.clear();
-        self.opaque = Some(why.to_owned());
-    }
-}
-
-fn until(task: &str) -> Known {
-    Known::Unknown(format!("until \"{task}\""))
-}
-
-/// Is the key what the mark names, or does it lie in it?
-fn is_marked(mark: &Mark, key: &Ref) -> bool {
-    let id = match key.id.len() {
-        0 | 1 => key.id.as_str(),
-        _ => key.id.trim_end_matches('/'),
-    };
-    let key = Mark {
-        kind: key.kind.clone(),
-        id: id.to_owned(),
-    };
-    mark.overlaps(&key) && !contains(&key.id, &mark.id)
-}
-
-fn comes_on_the_way(registry: &Registry, key: &Ref, known: &Known) -> bool {
-    let (Known::State(state), Some(kind)) = (known, registry.find_kind(&key.kind)) else {
-        return false;
-    };
-    kind.comes_on_the_way(state)
-}
+use crate::resource::{Ref, Shadow};
+use crate::world::{Known, Lookup, Predicted};
 
 /// How many predicted links are gone along before they are taken for a circle.
 const LINKS: usize = 40;
@@ -298,7 +83,7 @@ impl Sight {
     /// Takes only what was read a short while ago.
     #[must_use]
     pub fn fresh(mut self) -> Self {
-        self.since = Instant::now().checked_sub(FRESH);
+        self.since = Instant::now().checked_sub(base::FRESH);
         self
     }
 
@@ -363,6 +148,14 @@ impl Sight {
         }
     }
 
+    /// What the predicted world says of what was read under this key, where a change was predicted under another name.
+    fn under_other_name(&self, at: &Ref, read: &Known) -> Option<Known> {
+        let (Known::State(read), Some(overlay)) = (read, &self.overlay) else {
+            return None;
+        };
+        lock(overlay).under_other_name(&self.registry, at, read)
+    }
+
     /// What has to be read from the host so that these keys are known.
     #[must_use]
     pub fn to_read(&self, keys: &[Ref]) -> Vec<Ref> {
@@ -414,7 +207,7 @@ impl Sight {
                             .as_ref()
                             .map_or_else(|| key.clone(), |kind| kind.canonical(&key, &state));
                         if form != key {
-                            base.aliases.insert((self.name.clone(), key), form.clone());
+                            base.is_form_of(&self.name, key, &form);
                         }
                         base.put(&self.name, form, Known::State(state));
                     }
@@ -477,9 +270,13 @@ impl Lookup for Sight {
                 {
                     self.assume(what);
                 }
-                if known.is_some() {
+                let told = known
+                    .as_ref()
+                    .and_then(|known| self.under_other_name(&at, known));
+                if known.is_some() && told.is_none() {
                     lock(&self.from_host).insert(key.clone());
                 }
+                let known = told.or(known);
                 let unknown = known.as_ref().zip(self.overlay.as_ref());
                 let unknown =
                     unknown.and_then(|(known, o)| lock(o).on_the_way(&self.registry, &at, known));
@@ -507,6 +304,9 @@ impl Lookup for Seen {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::base::FRESH;
     use super::*;
 
     #[test]
@@ -530,49 +330,6 @@ mod tests {
     }
 
     #[test]
-    fn what_is_predicted_holds_though_something_below_it_changes() {
-        let key = |id: &str| Ref {
-            kind: "entry".to_owned(),
-            id: id.to_owned(),
-            data: Json::Null,
-        };
-        let registry = Registry::default();
-        let mut overlay = Overlay::default();
-        let here = Known::State(Json::Bool(true));
-        for id in ["dc=org/ou=ours", "dc=org/ou=ours/cn=a"] {
-            overlay.change(&registry, &key(id), Some(Json::Null), here.clone(), "T");
-        }
-        assert_eq!(overlay.states.get(&key("dc=org/ou=ours")), Some(&here));
-    }
-
-    #[test]
-    fn what_may_be_written_is_unknown_with_all_below_it_and_nothing_above() {
-        let key = |id: &str| Ref {
-            kind: "file".to_owned(),
-            id: id.to_owned(),
-            data: Json::Null,
-        };
-        let registry = Registry::default();
-        let mut overlay = Overlay::default();
-        let here = Known::State(Json::Bool(true));
-        for id in ["/etc", "/etc/app", "/etc/app/conf", "/srv"] {
-            overlay.change(&registry, &key(id), Some(Json::Null), here.clone(), "T");
-        }
-        let mark = Mark {
-            kind: "file".to_owned(),
-            id: "/etc/app".to_owned(),
-        };
-        overlay.unknown(&registry, &mark, "until \"U\"", "U");
-        let known = |id: &str| overlay.states.get(&key(id)) == Some(&here);
-        let all = ["/etc", "/etc/app", "/etc/app/conf", "/srv"].map(known);
-        assert_eq!(all, [true, false, false, true]);
-        // What nobody has looked at so far, too.
-        assert_eq!(overlay.marked(&key("/etc/app/new")), Some(until("U")));
-        assert_eq!(overlay.marked(&key("/etc/application")), None);
-        assert_eq!(overlay.marked(&key("/etc")), None);
-    }
-
-    #[test]
     fn what_was_read_long_ago_is_read_again_in_a_run() {
         let key = Ref {
             kind: "file".to_owned(),
@@ -590,10 +347,7 @@ mod tests {
         };
         let base = Arc::new(Mutex::new(old));
         assert!(sight(&base).fresh().lookup(&key).is_some());
-        if let Some(read) = lock(&base).states.values_mut().next() {
-            let before = Instant::now().checked_sub(FRESH + Duration::from_secs(1));
-            read.at = before.unwrap_or(read.at);
-        }
+        lock(&base).age(FRESH + Duration::from_secs(1));
         assert!(sight(&base).fresh().lookup(&key).is_none());
         assert!(sight(&base).lookup(&key).is_some(), "a check takes it");
     }

@@ -217,7 +217,7 @@ impl Settle<'_> {
                     let mut base = lock(&reach.base);
                     changes
                         .iter()
-                        .for_each(|c| base.written(&self.shared.registry, &c.key));
+                        .for_each(|c| base.changed(&self.shared.registry, c));
                 }
                 Done::Cut(write, failure) => {
                     lost += 1;

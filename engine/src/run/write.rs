@@ -67,7 +67,7 @@ impl Settle<'_> {
                 }
             }
         }
-        self.ends_what_was_read(reach, changes.iter().map(|c| &c.key));
+        self.ends_what_was_read(reach, changes);
         if let Some(WriteError::Host(e @ (HostError::Lost(_) | HostError::Unreachable(_)))) =
             &failed
         {
@@ -180,7 +180,7 @@ impl Settle<'_> {
                 Err(error) => return Err(Box::new(Settled::failed(error.to_string()))),
             }
         }
-        self.ends_what_was_read(reach, write.changes.iter().map(|c| &c.key));
+        self.ends_what_was_read(reach, &changes);
         Ok(kept)
     }
 
@@ -217,14 +217,14 @@ impl Settle<'_> {
         })
     }
 
-    fn ends_what_was_read<'k>(&self, reach: &Reach, keys: impl Iterator<Item = &'k Ref>) {
+    fn ends_what_was_read(&self, reach: &Reach, changes: &[ErasedChange]) {
         let mut base = lock(&reach.base);
-        for key in keys {
-            let kind = self.shared.registry.find_kind(&key.kind);
+        for change in changes {
+            let kind = self.shared.registry.find_kind(&change.key.kind);
             if kind.is_none_or(|kind| kind.stirs()) {
                 base.forget_all();
             }
-            base.written(&self.shared.registry, key);
+            base.changed(&self.shared.registry, change);
         }
     }
 

@@ -19,7 +19,7 @@ use super::quote::word;
 use crate::host::{Connection, FileEntry, FileQuery, FileType, HostError, User};
 
 /// What `stat` prints of a path: raw mode, numbers, size, time, identity, names.
-const FORMAT: &str = "%f %u %g %s %Y %d:%i %U:%G";
+const FORMAT: &str = "%f %u %g %s %Y %d:%i %h %U:%G";
 
 /// Reads all queried paths with one snippet.
 pub async fn read(
@@ -45,13 +45,20 @@ pub async fn read(
     answers(&reply.stdout, queries, &nonce)
 }
 
-/// `t` tells a word and a name. `lr` is what is told of a directory, once for all paths in it. `p` takes number, follow or not, path, largest content, and prints a block of lines.
+/// `t` tells a word and a name. `lr` is what is told of a directory, once for all paths in it. `p` takes number, follow or
+/// not, path, largest content, and prints a block of lines. Of a link that is followed and leads to nothing is told where
+/// that would be; `k` counts links, so that none are followed in a circle.
 const FUNCTIONS: &str = r#"unset IFS; LC_ALL=C; export LC_ALL; n='
 '; ld=; lr=
 t() { case $2 in *[!A-Za-z0-9_./:,@%+=' '-]*) h=$(printf %s "$2" | base64); echo "$1" x $h;; *) echo "$1 =$2";; esac; }
 w() { L=$(readlink "$@"; echo x); L=${L%x}; L=${L%"$n"}; }
-p() { echo "$N $1"; b "$2" "$3" "$4"; echo "$N $1 ."; }
-b() { f=$1; p=$2; m=$3; d=${p%/*}; [ -n "$d" ] || d=/; [ "$p" = / ] && d=/
+p() { echo "$N $1"; k=0; b "$2" "$3" "$4"; echo "$N $1 ."; }
+b() { f=$1; p=$2; m=$3
+if [ $f = 1 ] && [ -L "$p" ] && [ ! -e "$p" ] && [ $k -lt 40 ]; then k=$((k + 1)); w -- "$p"
+case $L in /*) r=$L;; *) r=${p%/*}/$L;; esac
+while :; do case $r in ?*/) r=${r%/};; *) break;; esac; done
+b 1 "$r" "$m"; return; fi
+d=${p%/*}; [ -n "$d" ] || d=/; [ "$p" = / ] && d=/
 if [ "$d" != "$ld" ]; then ld=$d; lr=; no=; e=$d
 while [ ! -d "$e" ] && [ -n "$e" ]; do e=${e%/*}; done; [ -n "$e" ] || e=/
 [ -x "$e" ] || no=1
@@ -59,7 +66,7 @@ if cd -P -- "$e" 2>/dev/null; then lr=${PWD%/}${d#"${e%/}"}; fi; lr=$(t folder "
 [ -w "$e" ] || lr="$lr${n}closed"
 if [ -g "$e" ]; then lr=$lr$n$(t handed "$(stat -L -c '%g %G' -- "$e")"); fi; fi
 if [ -n "$no" ]; then echo denied; return; fi
-if [ ! -e "$p" ] && [ ! -L "$p" ]; then echo absent; echo "$lr"; return; fi
+if [ ! -e "$p" ] && [ ! -L "$p" ]; then echo absent; echo "$lr"; [ $k = 0 ] || t end "${p##*/}"; return; fi
 if [ $f = 1 ] && [ -e "$p" ]; then L=-L; else L=; fi
 s=$(stat $L -c 'FORMAT' -- "$p" 2>&1) || { t failed "$s"; return; }
 t found "$s"; echo "$lr"
@@ -205,8 +212,13 @@ fn entry(block: &[&str], query: &FileQuery) -> Result<FileEntry, HostError> {
         None => None,
     };
     if first == "absent" {
+        // What a link leads to that was followed has a name of its own in its folder.
+        let end = block.iter().find_map(|line| line.strip_prefix("end "));
         return Ok(FileEntry {
-            real_path: real_path(&folder),
+            real_path: match end {
+                Some(end) => format!("{}/{}", folder.trim_end_matches('/'), name(end, path)?),
+                None => real_path(&folder),
+            },
             file_type: FileType::Absent,
             mode: 0,
             uid: 0,
@@ -219,6 +231,7 @@ fn entry(block: &[&str], query: &FileQuery) -> Result<FileEntry, HostError> {
             sha256: None,
             content: None,
             inode: String::new(),
+            links: 0,
             handed,
             writable,
         });
@@ -237,8 +250,8 @@ fn entry(block: &[&str], query: &FileQuery) -> Result<FileEntry, HostError> {
         ))
     };
     // Names from a directory server may hold blanks, but no colon.
-    let fields: Vec<&str> = stat.splitn(7, ' ').collect();
-    let [mode, uid, gid, size, mtime, inode, names] = fields[..] else {
+    let fields: Vec<&str> = stat.splitn(8, ' ').collect();
+    let [mode, uid, gid, size, mtime, inode, links, names] = fields[..] else {
         return Err(broken());
     };
     let (owner, group) = names.split_once(':').ok_or_else(broken)?;
@@ -270,6 +283,7 @@ fn entry(block: &[&str], query: &FileQuery) -> Result<FileEntry, HostError> {
         sha256: None,
         content: None,
         inode: inode.to_owned(),
+        links: links.parse().map_err(|_| broken())?,
         handed,
         writable,
     };

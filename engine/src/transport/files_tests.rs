@@ -201,6 +201,50 @@ fn a_link_cannot_answer_for_the_next_path() {
     }
 }
 
+#[test]
+fn of_a_link_that_is_followed_to_nothing_is_told_where_that_would_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().canonicalize().unwrap();
+    std::fs::create_dir(at.join("d")).unwrap();
+    symlink("d", at.join("way")).unwrap();
+    let links = [
+        ("plain", "nowhere", "nowhere"),
+        ("slash", "nowhere//", "nowhere"),
+        ("chain", "way/on", "d/end"),
+        ("below", "no/such/thing", "no/such/thing"),
+        ("up", "d/../gone", "gone"),
+        ("ends", "with\n", "with\n"),
+        ("hostile", "'$(x)\n.\nabsent", "'$(x)\n.\nabsent"),
+    ];
+    for (name, to, _) in links {
+        symlink(to, at.join(name)).unwrap();
+    }
+    symlink("../d/end", at.join("d/on")).unwrap();
+    symlink("circle", at.join("circle")).unwrap();
+    std::fs::write(at.join("file"), "plain").unwrap();
+    let names = links.iter().map(|(name, ..)| *name);
+    let asked: Vec<FileQuery> = names
+        .chain(["circle", "file"])
+        .map(|name| query(&at.join(name), true))
+        .collect();
+    for shell in shells() {
+        let found = ask(&shell, &asked);
+        for ((name, _, end), entry) in links.iter().zip(&found) {
+            let entry = entry.as_ref().unwrap();
+            assert_eq!(entry.file_type, FileType::Absent, "{name} in {}", shell.0);
+            assert_eq!(entry.real_path, at.join(end).to_str().unwrap(), "{name}");
+        }
+        let [.., circle, file] = &found[..] else {
+            panic!("{found:?}")
+        };
+        assert_eq!(circle.as_ref().unwrap().file_type, FileType::Link);
+        assert_eq!(
+            file.as_ref().unwrap().content.as_deref(),
+            Some(&b"plain"[..])
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_link_cannot_answer_for_the_next_path_of_a_connection() {
     let host = crate::transport::local::connect("here", None);

@@ -15,7 +15,7 @@ use super::listing::ListingKind;
 use super::state::{Content, FileKey, FileState, FileWant, Source, join, parent, sha256, tidy};
 use super::target::{
     absolute, back_up, backups, check_validator, facts_of, missing_parents, need_parent,
-    set_attributes, source,
+    need_parent_of_end, set_attributes, source,
 };
 use super::{FileKind, Mode};
 
@@ -307,6 +307,9 @@ fn put(
         return Err(Stop::refuse(format!(
             "{dest} is a directory; a file is not put into its place"
         )));
+    }
+    if args.follow {
+        need_parent_of_end(world, dest, &now)?;
     }
     let at = FileKey::new(if now.path.is_empty() { dest } else { &now.path });
     let mut want = FileWant {

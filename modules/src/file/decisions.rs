@@ -254,6 +254,13 @@ fn file_sets_what_stands_at_a_path() {
             r#"{"dest": "/etc/h", "src": "/etc/f", "state": "hard"}"#,
             &["/etc/h: absent → file, content 1 bytes, hard link to /etc/f, mode 0644"],
         ),
+        (
+            r#"{"dest": "/etc/h", "src": "/etc/f", "state": "hard", "mode": "0600"}"#,
+            &[
+                "/etc/f: mode 0644 → 0600",
+                "/etc/h: absent → file, content 1 bytes, hard link to /etc/f, mode 0600",
+            ],
+        ),
     ];
     for (args, expected) in cases {
         check::<File>(&etc, args, expected);

@@ -9,7 +9,9 @@ use runbook_engine::world::View;
 use super::contents::{ContentKind, bytes_of};
 use super::kind::type_name;
 use super::state::{Content, FileKey, FileWant, Source, parent, tidy};
-use super::target::{absolute, back_up, backups, missing_parents, set_attributes};
+use super::target::{
+    absolute, back_up, backups, missing_parents, need_parent_of_end, set_attributes,
+};
 use super::{FileKind, Mode};
 
 /// The arguments around an edit.
@@ -86,7 +88,11 @@ impl Frame<'_> {
         let old = match now.is {
             FileType::File => bytes_of(&now, world)?,
             FileType::Absent if self.create => {
-                for (key, _) in missing_parents(world, &path, &FileKey::following(&path))? {
+                let missing = missing_parents(world, &path, &FileKey::following(&path))?;
+                if missing.is_empty() {
+                    need_parent_of_end(world, &path, &now)?;
+                }
+                for (key, _) in missing {
                     wanted.set::<FileKind>(
                         &key,
                         &FileWant {

@@ -13,7 +13,10 @@ use serde::Deserialize;
 use super::kind::type_name;
 use super::listing::ListingKind;
 use super::state::{FileKey, FileState, FileWant, Hard, join, parent, tidy};
-use super::target::{absolute, facts_of, missing_parents, need_parent, set_attributes};
+use super::target::{
+    absolute, facts_of, leads_to_nothing, missing_parents, need_parent, need_parent_of_end,
+    set_attributes,
+};
 use super::{FileKind, Mode};
 use crate::command::exec::{Exec, ExecCall};
 
@@ -128,6 +131,9 @@ impl Module for File {
             footprint = footprint.reads(ListingKind::NAME, &path);
         }
         match (&args.src, args.state) {
+            (Some(src), Some(FileStateArg::Hard)) if gives_rights(args) => footprint
+                .reads(FileKind::NAME, src)
+                .writes(FileKind::NAME, tidy(src)),
             (Some(src), Some(FileStateArg::Hard)) => footprint.reads(FileKind::NAME, src),
             (Some(src), _) => {
                 let end = join(parent(&path), src);
@@ -186,6 +192,11 @@ fn key(args: &FileArgs, path: &str) -> FileKey {
 /// The key that is written, behind the links that were followed.
 fn written(now: &FileState, path: &str) -> FileKey {
     FileKey::new(if now.path.is_empty() { path } else { &now.path })
+}
+
+/// Is a mode, an owner or a group asked for?
+fn gives_rights(args: &FileArgs) -> bool {
+    args.mode.is_some() || args.owner.is_some() || args.group.is_some()
 }
 
 fn attributes(args: &FileArgs, now: &FileState, is: FileType) -> Result<FileWant, Stop> {
@@ -248,8 +259,11 @@ fn absent(path: &str, world: &View<'_>) -> Result<Wanted, Stop> {
 }
 
 fn directory(args: &FileArgs, path: &str, world: &View<'_>) -> Result<Wanted, Stop> {
-    let missing = missing_parents(world, path, &key(args, path))?;
+    let mut missing = missing_parents(world, path, &key(args, path))?;
     let now = world.get::<FileKind>(&key(args, path))?;
+    if missing.is_empty() && leads_to_nothing(world, path, &now)? {
+        missing = missing_parents(world, &now.path, &FileKey::new(&now.path))?;
+    }
     if !matches!(now.is, FileType::Absent | FileType::Directory) {
         return Err(Stop::refuse(format!(
             "{path} is already there as a {}",
@@ -335,10 +349,7 @@ fn link(args: &FileArgs, path: &str, world: &View<'_>) -> Result<Wanted, Stop> {
             ..FileWant::default()
         },
     );
-    if args.follow
-        && !end.is_absent()
-        && (args.mode.is_some() || args.owner.is_some() || args.group.is_some())
-    {
+    if args.follow && !end.is_absent() && gives_rights(args) {
         wanted.set::<FileKind>(&written(&end, &end_path), &attributes(args, &end, end.is)?);
     }
     Ok(wanted)
@@ -370,6 +381,11 @@ fn hard(args: &FileArgs, path: &str, world: &View<'_>) -> Result<Wanted, Stop> {
     }
     need_parent(world, path)?;
     let mut want = attributes(args, other, FileType::File)?;
+    let mut wanted = Wanted::nothing();
+    if now.inode != other.inode && gives_rights(args) {
+        // They are those of the file, under each of its names.
+        wanted.set::<FileKind>(&written(other, &src), &want);
+    }
     want.hard = Some(Hard {
         path: other.path.clone(),
         inode: other.inode.clone(),
@@ -384,7 +400,8 @@ fn hard(args: &FileArgs, path: &str, world: &View<'_>) -> Result<Wanted, Stop> {
     if want.mode.is_none() {
         want.mode = other.mode;
     }
-    Ok(Wanted::one::<FileKind>(&at, &want))
+    wanted.set::<FileKind>(&at, &want);
+    Ok(wanted)
 }
 
 fn touch(args: &FileArgs, path: &str, world: &View<'_>) -> Result<Wanted, Stop> {
@@ -392,6 +409,7 @@ fn touch(args: &FileArgs, path: &str, world: &View<'_>) -> Result<Wanted, Stop> 
     let at = written(&now, path);
     if now.is_absent() {
         need_parent(world, path)?;
+        need_parent_of_end(world, path, &now)?;
         return Ok(Wanted::one::<FileKind>(
             &at,
             &attributes(args, &now, FileType::File)?,

@@ -7,7 +7,7 @@
 use async_trait::async_trait;
 use runbook_engine::host::{FileEntry, FileQuery, FileType, HostError, Probe, ReadCommand, Target};
 use runbook_engine::resource::{
-    Change, Kept, KeyedChange, Kind, Ref, Reversible, Shadow, WriteError, contains,
+    Change, Kept, KeyedChange, Kind, Names, Ref, Reversible, Shadow, WriteError, contains,
 };
 use runbook_engine::transport::quote::word;
 use runbook_engine::world::Predicted;
@@ -33,6 +33,11 @@ impl Kind for FileKind {
     type Want = FileWant;
 
     const NAME: &'static str = "file";
+    const NAMES: Option<Names> = Some(Names {
+        thing: "inode",
+        shared: "shared",
+        own: &["path", "closed", "creator"],
+    });
 
     async fn read(&self, host: &Probe, keys: &[FileKey]) -> Vec<Result<FileState, HostError>> {
         let queries: Vec<FileQuery> = keys
@@ -158,6 +163,7 @@ impl Kind for FileKind {
             let sha = source.sha256();
             if to.sha256.as_ref() != Some(&sha) {
                 to.inode = Some(another(from, &sha));
+                to.shared = false;
                 to.mtime = None;
             }
             to.sha256 = Some(sha);
@@ -173,6 +179,7 @@ impl Kind for FileKind {
         }
         if let Some(hard) = &want.hard {
             to.inode.clone_from(&hard.inode);
+            to.shared = true;
             if let Some(theirs) = hard.owner.clone() {
                 (to.uid, to.owner) = (Some(theirs.uid), Some(theirs.owner));
                 (to.gid, to.group) = (Some(theirs.gid), Some(theirs.group));
@@ -691,6 +698,7 @@ fn state_of(entry: FileEntry, creator: Option<&std::sync::Arc<Creator>>) -> File
         sha256: entry.sha256,
         content: entry.content.map(|c| Content(c.to_vec())),
         link: entry.link,
+        shared: entry.file_type == FileType::File && entry.links > 1,
         inode: Some(entry.inode),
         mtime: Some(entry.mtime),
         closed,

@@ -180,6 +180,9 @@ pub struct FileState {
     pub link: Option<String>,
     /// Device and inode.
     pub inode: Option<String>,
+    /// A file with other names, too (hard links).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shared: bool,
     /// Last modification, seconds since 1970.
     pub mtime: Option<i64>,
     /// The reading user may not make or remove things in its directory.
@@ -260,6 +263,7 @@ impl FileState {
             content: None,
             link: None,
             inode: None,
+            shared: false,
             mtime: None,
             closed: false,
             creator: None,

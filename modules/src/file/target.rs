@@ -9,7 +9,7 @@ use runbook_engine::world::View;
 
 use super::kind::type_name;
 use super::state::{
-    CONTENT_LIMIT, Content, FileKey, FileState, FileWant, Source, parent, sha256, tidy,
+    CONTENT_LIMIT, Content, FileKey, FileState, FileWant, Source, join, parent, sha256, tidy,
 };
 use super::{FileKind, Mode, words};
 
@@ -130,7 +130,16 @@ pub fn missing_parents(
     for (key, state) in keys.into_iter().zip(states) {
         match state.is {
             FileType::Directory => {}
-            FileType::Absent => missing.push((FileKey::new(&key.path), state)),
+            FileType::Absent => {
+                let plain = FileKey::new(&key.path);
+                if world.get::<FileKind>(&plain)?.is == FileType::Link {
+                    return Err(Stop::refuse(format!(
+                        "{path} cannot be made: {} is a link that leads to {}, which does not exist",
+                        key.path, state.path
+                    )));
+                }
+                missing.push((plain, state));
+            }
             other => {
                 return Err(Stop::refuse(format!(
                     "{} cannot be made: {} is a {}",
@@ -156,6 +165,25 @@ pub fn need_parent(world: &View<'_>, path: &str) -> Result<(), Stop> {
             "{dir} is a {}, not a directory",
             type_name(other)
         ))),
+    }
+}
+
+/// Was a link followed from `path` to where nothing stands, `now`?
+pub fn leads_to_nothing(world: &View<'_>, path: &str, now: &FileState) -> Result<bool, Stop> {
+    if !now.is_absent() || now.path.is_empty() || now.path == path {
+        return Ok(false);
+    }
+    // The directories above `path` may be links too.
+    let dir = world.get::<FileKind>(&FileKey::following(parent(path)))?;
+    let name = path.rsplit('/').next().unwrap_or_default();
+    Ok(!dir.path.is_empty() && join(&dir.path, name) != now.path)
+}
+
+/// Refuses where a link that was followed from `path` leads to nothing, `now`, in a directory that does not exist either.
+pub fn need_parent_of_end(world: &View<'_>, path: &str, now: &FileState) -> Result<(), Stop> {
+    match leads_to_nothing(world, path, now)? {
+        true => need_parent(world, &now.path),
+        false => Ok(()),
     }
 }
 

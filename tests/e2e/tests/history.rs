@@ -101,6 +101,20 @@ fn another_key_is_refused_before_anything_and_harms_nothing() -> Result<()> {
 }
 
 #[test]
+fn who_has_not_the_key_removes_locks_all_the_same() -> Result<()> {
+    for key in ["other.key", "missing.key"] {
+        let (scene, run) = killed()?;
+        scene.write("other.key", &"ab".repeat(32))?;
+        let (code, text) = with_key(&scene, key, &["unlock", "-y"])?;
+        ensure!(code == Some(0), "{key}: {code:?} {text}");
+        ensure!(text.contains("journal") && text.contains(&run), "{text}");
+        let args = ["call", "localhost", "command", "true", "-i", "localhost,"];
+        call(&scene, &args, 0)?;
+    }
+    Ok(())
+}
+
+#[test]
 fn without_a_name_what_can_be_resumed_and_taken_back_is_meant() -> Result<()> {
     let (scene, run) = killed()?;
     // It is refused: the run that was killed holds the lock.

@@ -56,6 +56,43 @@ fn links_and_directories_that_will_be_there() -> Result<()> {
             {"file": {"path": "@AT@/b", "src": "@AT@/a", "state": "hard"}},
         ]),
     )?;
+    tried(
+        "a line behind a link that leads nowhere, when a link like it was changed before",
+        &["mkdir etc; ln -s nowhere etc/x"],
+        json!([
+            {"lineinfile": {"path": "@AT@/etc/{{ item }}", "line": "of={{ item }}", "create": true}, "loop": ["a", "x"]},
+            {"file": {"path": "@AT@/etc/y", "src": "nowhere", "state": "link"}},
+            {"lineinfile": {"path": "@AT@/etc/y", "line": "of=y"}},
+        ]),
+    )?;
+    Ok(())
+}
+
+#[test]
+fn rights_of_a_file_with_two_names() -> Result<()> {
+    let known = tried(
+        "set under one, looked at under the other",
+        &["touch a; chmod 600 a; ln a b"],
+        json!([
+            {"copy": {"dest": "@AT@/b", "content": "", "mode": "a+r"}},
+            {"file": {"path": "@AT@/a", "mode": "0644"}},
+            {"lineinfile": {"path": "@AT@/a", "line": "", "mode": "0600"}},
+            {"file": {"path": "@AT@/c", "src": "@AT@/b", "state": "hard"}},
+            {"file": {"path": "@AT@/c", "mode": "0640"}},
+            {"stat": {"path": "@AT@/b"}, "register": "b"},
+            {"copy": {"dest": "@AT@/out", "content": "{{ b.stat.mode }}"}},
+        ]),
+    )?;
+    assert_eq!(known, 7);
+    tried(
+        "set under one if a command says so",
+        &["touch a; ln a b"],
+        json!([
+            {"command": {"cmd": "cat a", "chdir": "@AT@", "changes": []}, "register": "said"},
+            {"file": {"path": "@AT@/a", "mode": "0600"}, "when": "said.stdout == ''"},
+            {"file": {"path": "@AT@/b", "mode": "0600"}},
+        ]),
+    )?;
     Ok(())
 }
 

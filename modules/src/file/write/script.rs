@@ -17,7 +17,8 @@ use crate::file::words;
 const NAME_ROOM: usize = 180;
 
 /// The functions that every script rests on. POSIX sh; `stat`, `sha256sum`, `mv -T` in their GNU and BusyBox forms,
-/// with those of BSD as the second choice.
+/// with those of BSD as the second choice. Where `mv` has no way to take the place of a link to a directory (BusyBox's
+/// own), the link goes first, and for a moment nothing is there.
 pub(super) const PRELUDE: &str = r#"umask 077
 LC_ALL=C; export LC_ALL
 undo= ; left=
@@ -49,7 +50,8 @@ try() { i=$1; shift; e=$("$@" 2>&1) || failed "$i" "$e"; }
 fresh() { ( set -C; : >"$2" ) 2>/dev/null || { e=$( ( set -C; : >"$2" ) 2>&1 ); failed "$1" "no temporary file could be made: $e"; }; }
 stale() { for f in "$1"*."$2"; do case $f in *"$3"*) ;; *) [ ! -f "$f" ] && [ ! -L "$f" ] || rm -f -- "$f" 2>/dev/null ;; esac; done; }
 over() {
-  if [ -L "$2" ] && [ -d "$2" ]; then mv -fT -- "$1" "$2" 2>/dev/null || mv -fh -- "$1" "$2"; else mv -f -- "$1" "$2"; fi
+  if [ -L "$2" ] && [ -d "$2" ]; then mv -fT -- "$1" "$2" 2>/dev/null || mv -fh -- "$1" "$2" 2>/dev/null || { rm -f -- "$2" && mv -f -- "$1" "$2"; }
+  else mv -f -- "$1" "$2"; fi
 }
 keep() { ln -f -- "$1" "$2" 2>/dev/null || { [ ! -e "$2" ] && cp -p -- "$1" "$2"; }; }
 away() { [ ! -e "$2" ] && [ ! -L "$2" ] || { echo "$2 is in the way"; return 1; }; mv -f -- "$1" "$2"; }
