@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use runbook_engine::action::Effects;
+use runbook_engine::action::{ActionCall, Effects};
 use runbook_engine::journal::{ChangeRecord, Entry, Journal, JournalError, NodeStatus, Record};
 use runbook_engine::registry::Registry;
 use runbook_engine::resource::Reversible;
 use runbook_engine::rollback::Told;
 use runbook_engine::run::exit;
 use runbook_engine::run::redact::Redactor;
+use runbook_engine::value::MASK;
 use serde::Serialize;
 
 use crate::conduct::{self, Output};
@@ -127,10 +128,15 @@ pub fn show(args: &ShowArgs) -> anyhow::Result<u8> {
     }
     for entry in &entries {
         match &entry.record {
-            Record::ChangesIntended { task, changes, .. } => {
+            Record::ChangesIntended {
+                task,
+                changes,
+                hidden,
+                ..
+            } => {
                 report::say(&format!("  {}: {}", entry.host, reader.clean(task)));
                 for change in changes {
-                    for line in reader.lines(change) {
+                    for line in reader.lines(change, *hidden) {
                         report::say(&format!("    {}: {line}", change.key));
                     }
                     match &change.reversible {
@@ -147,9 +153,14 @@ pub fn show(args: &ShowArgs) -> anyhow::Result<u8> {
                     }
                 }
             }
-            Record::ActionIntended { task, action, .. } if action.effects != Effects::Nothing => {
+            Record::ActionIntended {
+                task,
+                action,
+                hidden,
+                ..
+            } if action.effects != Effects::Nothing => {
                 report::say(&format!("  {}: {}", entry.host, reader.clean(task)));
-                report::say(&format!("    {}", reader.clean(&action.summary)));
+                report::say(&format!("    {}", reader.summary(action, *hidden)));
             }
             Record::NodeFinished { task, status, .. }
                 if matches!(status, NodeStatus::Failed | NodeStatus::Unreachable) =>
@@ -303,7 +314,19 @@ impl Reader {
         self.redactor.clean(text)
     }
 
-    fn lines(&self, change: &ChangeRecord) -> Vec<String> {
+    /// What an action was, unless its task has `no_log`.
+    fn summary(&self, action: &ActionCall, hidden: bool) -> String {
+        match hidden {
+            true => MASK.to_owned(),
+            false => self.clean(&action.summary),
+        }
+    }
+
+    /// What a change did, a line each; of a task with `no_log` only that it did something.
+    fn lines(&self, change: &ChangeRecord, hidden: bool) -> Vec<String> {
+        if hidden {
+            return vec![MASK.to_owned()];
+        }
         let kind = self.registry.find_kind(&change.key.kind);
         let lines = kind.and_then(|k| k.differences(&change.want, &change.from).ok());
         let lines = lines.unwrap_or_else(|| vec!["of a kind that is not known here".to_owned()]);
@@ -335,9 +358,14 @@ impl Reader {
                 vec![format!("runbook {version} goes on with it")]
             }
             Record::Secrets { texts } => vec![format!("{} secrets", texts.len())],
-            Record::ChangesIntended { task, changes, .. } => {
+            Record::ChangesIntended {
+                task,
+                changes,
+                hidden,
+                ..
+            } => {
                 let lines = changes.iter().flat_map(|change| {
-                    let lines = self.lines(change);
+                    let lines = self.lines(change, *hidden);
                     lines
                         .into_iter()
                         .map(|line| format!("{}: {line}", change.key))
@@ -351,9 +379,12 @@ impl Reader {
                 kept.chain(failed.iter().map(|why| format!("failed: {why}")))
                     .collect()
             }
-            Record::ActionIntended { task, action, .. } => {
-                vec![task.clone(), action.summary.clone()]
-            }
+            Record::ActionIntended {
+                task,
+                action,
+                hidden,
+                ..
+            } => vec![task.clone(), self.summary(action, *hidden)],
             Record::ActionFinished {
                 changed, failed, ..
             } => match failed {

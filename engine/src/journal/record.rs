@@ -64,6 +64,9 @@ pub enum Record {
         user: Option<String>,
         /// All of them.
         changes: Vec<ChangeRecord>,
+        /// Nothing of what the task does is shown (`no_log`).
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        hidden: bool,
     },
     /// The changes are written, or were not.
     ChangesWritten {
@@ -86,6 +89,9 @@ pub enum Record {
         /// As in `ChangesIntended`.
         #[serde(default)]
         user: Option<String>,
+        /// As in `ChangesIntended`.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        hidden: bool,
     },
     /// The action ended.
     ActionFinished {

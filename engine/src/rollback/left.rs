@@ -10,7 +10,7 @@ use crate::journal::{ChangeRecord, Entry, Record};
 use crate::resource::Ref;
 use crate::run::diff;
 use crate::run::machine::Sight;
-use crate::run::plan::Drift;
+use crate::run::plan::{Drift, NOT_SHOWN};
 use crate::run::shared::Shared;
 use crate::world::{Known, Lookup};
 
@@ -25,6 +25,8 @@ pub struct Left {
     pub task: String,
     /// What it wrote.
     pub change: ChangeRecord,
+    /// Nothing of what the task did is shown (`no_log`).
+    pub hidden: bool,
 }
 
 /// What came of looking at what a run left.
@@ -53,13 +55,14 @@ pub fn left(entries: &[Entry]) -> Vec<Left> {
                 on,
                 user,
                 changes,
-                ..
+                hidden,
             } => {
                 let made = |change: &ChangeRecord| Left {
                     host: on.clone().unwrap_or_else(|| entry.host.clone()),
                     user: user.clone(),
                     task: task.clone(),
                     change: change.clone(),
+                    hidden: *hidden,
                 };
                 begun.insert(node, changes.iter().map(made).collect());
             }
@@ -152,6 +155,15 @@ fn compare(shared: &Shared, left: &Left, now: &Json) -> Option<Drift> {
     let lines = kind.drifted(key, Some(want), to, now);
     if lines.is_empty() {
         return None;
+    }
+    if left.hidden {
+        return Some(Drift {
+            host: left.host.clone(),
+            task: shared.redactor.clean(&left.task),
+            resource: Some(key.to_string()),
+            lines: vec![NOT_SHOWN.to_owned()],
+            diff: None,
+        });
     }
     let texts = (kind.text(key, to), kind.text(key, now));
     let shown = match texts {

@@ -26,6 +26,8 @@ pub struct Step {
     pub task: String,
     /// What it did.
     pub did: Did,
+    /// Nothing of what the task did is shown (`no_log`).
+    pub hidden: bool,
     /// What it has put aside on the host.
     pub kept: Vec<Kept>,
     /// What it had put aside, and `runbook close` has removed.
@@ -95,18 +97,20 @@ impl Told {
         let mut aside: Vec<(usize, Kept)> = Vec::new();
         for entry in entries {
             let place = || (entry.host.clone(), entry.node.clone());
-            let mut step = |task: &String, on: &Option<String>, user: &Option<String>, did| {
-                told.steps.push(Step {
-                    host: entry.host.clone(),
-                    on: on.clone(),
-                    user: user.clone(),
-                    node: entry.node.clone(),
-                    task: task.clone(),
-                    did,
-                    kept: Vec::new(),
-                    closed: Vec::new(),
-                });
-            };
+            let mut step =
+                |task: &String, on: &Option<String>, user: &Option<String>, hidden, did| {
+                    told.steps.push(Step {
+                        host: entry.host.clone(),
+                        on: on.clone(),
+                        user: user.clone(),
+                        node: entry.node.clone(),
+                        task: task.clone(),
+                        did,
+                        hidden,
+                        kept: Vec::new(),
+                        closed: Vec::new(),
+                    });
+                };
             match &entry.record {
                 Record::RunStarted {
                     playbooks,
@@ -126,17 +130,21 @@ impl Told {
                     on,
                     user,
                     changes,
+                    hidden,
                 } => {
-                    step(task, on, user, Did::Changes(changes.clone()));
+                    step(task, on, user, *hidden, Did::Changes(changes.clone()));
                     let this = told.steps.len() - 1;
                     if let Some(cut) = unwritten.insert(place(), this) {
                         told.carried_on(cut, changes);
                     }
                 }
-                Record::ActionIntended { task, action, .. }
-                    if action.effects != Effects::Nothing =>
-                {
-                    step(task, &None, &None, Did::Action(action.clone()));
+                Record::ActionIntended {
+                    task,
+                    action,
+                    hidden,
+                    ..
+                } if action.effects != Effects::Nothing => {
+                    step(task, &None, &None, *hidden, Did::Action(action.clone()));
                 }
                 Record::NodeFinished {
                     status, notified, ..

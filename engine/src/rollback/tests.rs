@@ -40,6 +40,7 @@ fn intended(task: &str, id: &str, reversible: Reversible) -> Record {
         on: None,
         user: None,
         changes: vec![change(id, reversible)],
+        hidden: false,
     }
 }
 
@@ -67,6 +68,7 @@ fn action(task: &str, effects: Effects) -> Record {
         folder: String::new(),
         on: None,
         user: None,
+        hidden: false,
     }
 }
 

@@ -29,7 +29,7 @@ use crate::run::settle::{Reach, Settle, Settled, Stopped, Way as SettleWay, host
 use crate::run::shared::Shared;
 use crate::run::state::States;
 use crate::run::walk::{Walk, Way};
-use crate::value::Value;
+use crate::value::{MASK, Value};
 
 /// The handlers that are run once what notified them has been taken back.
 pub struct Handlers {
@@ -416,7 +416,7 @@ impl Course<'_> {
             node: &step.node,
             task: &step.task,
             local: &local,
-            hidden: false,
+            hidden: step.hidden,
         };
         let mut settled = settle.settle(&back, &reach, &way).await?;
         let leaves = std::mem::take(&mut *lock(&leaves));
@@ -513,7 +513,10 @@ impl Course<'_> {
             shared.kept(&settled.kept);
             shared.running(acting(step), &step.task, &settled.running);
         }
-        let clean = |text: &str| shared.told(text);
+        let clean = |text: &str| match step.hidden {
+            true => MASK.to_owned(),
+            false => shared.told(text),
+        };
         let all = |texts: &[String]| texts.iter().map(|t| clean(t)).collect::<Vec<_>>();
         let already = settled.output.get("already");
         let summary = match (status, already) {
@@ -526,7 +529,7 @@ impl Course<'_> {
             host: step.host.clone(),
             site: shared.hosts.sites.get(&step.host).cloned(),
             play: format!("Rollback of {}", self.rollback.of),
-            task: clean(&step.task),
+            task: shared.told(&step.task),
             node: step.node.clone(),
             module: "rollback".to_owned(),
             item: None,
@@ -537,7 +540,8 @@ impl Course<'_> {
             diff: settled.diff.as_deref().map(clean),
             summary,
             message: settled.message.as_deref().map(clean),
-            notes: all(&settled.notes),
+            // They name resources and say what becomes of them, never what is in them.
+            notes: settled.notes.iter().map(|n| shared.told(n)).collect(),
             assumptions: all(&settled.assumptions),
             irreversible: all(&settled.irreversible),
             stays: Vec::new(),

@@ -58,6 +58,7 @@ impl Settle<'_> {
                 folder: folder.clone(),
                 on: reach.on.clone(),
                 user: become_name(&reach.user.user),
+                hidden: self.hidden,
             };
             self.journal(journal, &intended)?;
             if let Some(failure) = self.copied(reach, journal, settled).await? {

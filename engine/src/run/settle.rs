@@ -483,7 +483,10 @@ impl Settle<'_> {
         }
         if self.shared.binds() && matches!(way, Way::Predict(_)) {
             let footprint = prepared.touches();
-            let bound = Bound::of(sight, &wanted, changes, &asked, footprint);
+            let bound = Bound {
+                hidden: self.hidden,
+                ..Bound::of(sight, &wanted, changes, &asked, footprint)
+            };
             settled.bound = Some(Arc::new(bound));
         }
         let whole = self.whole(begun.cut, changes);
@@ -651,6 +654,7 @@ impl Settle<'_> {
         self.shared.binds().then(|| {
             Arc::new(Bound {
                 footprint: Some(footprint),
+                hidden: self.hidden,
                 ..Bound::default()
             })
         })
@@ -674,9 +678,8 @@ impl Settle<'_> {
             kind.text(&change.key, &change.change.to),
         );
         if self.hidden {
-            let both = [&texts.0, &texts.1];
-            let lines = lines.iter().chain(both.into_iter().flatten());
-            lines.for_each(|text| self.shared.redactor.add(text));
+            let both = [&texts.0, &texts.1].into_iter().flatten();
+            both.for_each(|text| self.shared.redactor.add(text));
         }
         let part = match texts {
             _ if self.local.values().any(LocalFile::holds_secrets) => {

@@ -47,6 +47,7 @@ impl Settle<'_> {
             on: reach.on.clone(),
             user: become_name(&reach.user.user),
             changes: writing.records.clone(),
+            hidden: self.hidden,
         };
         self.journal(journal, &intended)?;
         if let Some(failure) = self.copied(reach, journal, settled).await? {

@@ -53,6 +53,7 @@ fn writes(id: &str, from: &str) -> Record {
             want: json!("after"),
             reversible: Reversible::Yes,
         }],
+        hidden: false,
     }
 }
 
@@ -76,6 +77,7 @@ fn acts(folder: &str) -> Record {
         folder: folder.to_owned(),
         on: None,
         user: Some("root".to_owned()),
+        hidden: false,
     }
 }
 

@@ -24,6 +24,9 @@ pub struct Bound {
     pub action: Option<ActionCall>,
     /// The bound of what it may touch, where its arguments are known.
     pub footprint: Option<Footprint>,
+    /// Nothing of what it does is shown (`no_log`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hidden: bool,
 }
 
 /// A resource of which a task wants something.
@@ -70,6 +73,7 @@ impl Bound {
             seen: sight.read_states(),
             action: wanted.action.clone(),
             footprint: Some(footprint),
+            hidden: false,
         }
     }
 

@@ -27,6 +27,9 @@ pub struct Drift {
     pub diff: Option<String>,
 }
 
+/// What is said of a resource of a task with `no_log` in place of what has become of it.
+pub(crate) const NOT_SHOWN: &str = "is not what it was; `no_log` keeps from showing more";
+
 /// A comparison of what two predictions rest on.
 struct Comparison<'a> {
     registry: &'a Registry,
@@ -155,6 +158,10 @@ impl Comparison<'_> {
         was: &Json,
         now: &Json,
     ) {
+        if task.bound.as_ref().is_some_and(|bound| bound.hidden) {
+            let lines = vec![NOT_SHOWN.to_owned()];
+            return self.push(task, Some(key.to_string()), lines, None);
+        }
         let mut shown = None;
         if let Some(kind) = self.registry.find_kind(&key.kind) {
             for state in [was, now] {

@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 pub use approved::{Approved, Intent};
 pub use bound::{Bound, BoundState};
 pub use drift::Drift;
+pub(crate) use drift::NOT_SHOWN;
 pub use saved::{Head, PlanError, SavedPlan};
 
 use super::event::{Event, Sink, TaskReport};
