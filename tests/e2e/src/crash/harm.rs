@@ -18,8 +18,8 @@ const DEADLINE: Duration = Duration::from_secs(300);
 pub enum Harm {
     /// The program gets SIGKILL when it has written to its journal for the n-th time, from 1, and is about to flush it.
     Flush(u32),
-    /// The same, and again when the program that resumes the run has written so often.
-    Twice(u32, u32),
+    /// The same, and again whenever a program that resumes the run has written so often, until one comes to the end.
+    Every(u32, u32),
     /// The program gets SIGKILL after this time.
     Instant(Duration),
     /// The connection breaks when this many bytes have gone over it, in both directions together; for a while nobody can
@@ -33,7 +33,7 @@ impl fmt::Display for Harm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flush(n) => write!(f, "flush:{n}"),
-            Self::Twice(n, m) => write!(f, "flush:{n}+{m}"),
+            Self::Every(n, m) => write!(f, "flush:{n}-every-{m}"),
             Self::Instant(after) => write!(f, "instant:{}us", after.as_micros()),
             Self::Byte(n, gone) => write!(f, "byte:{n}:gone-{}ms", gone.as_millis()),
             Self::Own(what) => f.write_str(what),

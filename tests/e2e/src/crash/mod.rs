@@ -14,6 +14,7 @@ mod generate;
 mod harm;
 mod long;
 mod place;
+mod progress;
 mod services;
 mod table;
 mod trial;
@@ -22,7 +23,7 @@ mod upgrade;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use runbook_lab::{Hosts, Lab};
 
 use chance::Chance;
@@ -63,6 +64,9 @@ impl Choice {
         if self.all { all } else { sample }
     }
 }
+
+/// Of a run that is killed again and again every so many records are passed over.
+const STRIDE: u32 = 8;
 
 /// Trials in course.
 struct Course<'a> {
@@ -266,56 +270,87 @@ impl Course<'_> {
         (self.tell)(&format!(
             "{name}: undisturbed in {:.1} s, {} records, {} flushes",
             reference.took.as_secs_f64(),
-            reference.records,
+            reference.records.len(),
             reference.flushes.map_or("?".to_owned(), |f| f.to_string())
         ));
         let mut chance = Chance::new(self.choice.seed, &name);
-        let mut harms = self.flushes(&reference, flushes, &mut chance);
-        let every = harms.len();
+        let all_points = self.choice.all && flushes.1 == usize::MAX && reference.flushes.is_some();
+        let mut harms = match all_points {
+            true => (1..=STRIDE).map(|n| Harm::Every(n, STRIDE + 1)).collect(),
+            false => self.flushes(&reference, flushes, &mut chance),
+        };
         for _ in 0..self.choice.count(instants.0, instants.1) {
             let most = u64::try_from(reference.took.as_micros())?;
             harms.push(Harm::Instant(Duration::from_micros(chance.below(most))));
         }
         harms.extend(own.iter().cloned());
-        if let (Some(most), true) = (reference.flushes, every > 0) {
-            for _ in 0..self.choice.count(2, 30) {
-                let first = 1 + chance.below(u64::from(most));
-                let second = 1 + chance.below(u64::from(most).saturating_sub(first).max(6));
-                harms.push(Harm::Twice(u32::try_from(first)?, u32::try_from(second)?));
+        if let (Some(_), true, false) = (reference.flushes, flushes.1 > 0, all_points) {
+            for _ in 0..2 {
+                let first = 1 + chance.below(u64::from(STRIDE));
+                let then = u64::from(STRIDE) + 1 + chance.below(20);
+                harms.push(Harm::Every(u32::try_from(first)?, u32::try_from(then)?));
             }
         }
         let mut seen = BTreeSet::new();
         for harm in &harms {
-            if self
-                .choice
-                .case
-                .as_ref()
-                .is_some_and(|case| *case != harm.to_string())
-            {
-                continue;
-            }
-            let outcome = trial::one(stage, &reference, harm)?;
-            seen.extend(outcome.records);
-            let again = format!(
-                "cargo xtask crash --seed {}{} --only {name} --case {harm}",
-                self.choice.seed,
-                if self.choice.all { " --all" } else { "" },
-            );
-            let failed = self.table.failed();
-            self.table.add(&name, &outcome, &again);
-            if self.table.failed() > failed {
-                (self.tell)(self.table.last_failure().unwrap_or_default());
+            self.try_one(stage, &reference, harm, &mut seen)?;
+        }
+        if all_points && self.choice.case.is_none() {
+            self.those_missed(stage, &reference, &mut seen)?;
+        }
+        Ok(())
+    }
+
+    /// One case, if it was chosen. `seen` gets the last record of the journal at each time that it was resumed.
+    fn try_one(
+        &mut self,
+        stage: &dyn Stage,
+        reference: &Reference,
+        harm: &Harm,
+        seen: &mut BTreeSet<String>,
+    ) -> Result<()> {
+        let case = self.choice.case.as_ref();
+        if case.is_some_and(|case| *case != harm.to_string()) {
+            return Ok(());
+        }
+        let outcome = trial::one(stage, reference, harm)?;
+        seen.extend(outcome.seen.iter().cloned());
+        let name = stage.name();
+        let again = format!(
+            "cargo xtask crash --seed {}{} --only {name} --case {harm}",
+            self.choice.seed,
+            if self.choice.all { " --all" } else { "" },
+        );
+        let failed = self.table.failed();
+        self.table.add(&name, &outcome, &again);
+        if self.table.failed() > failed {
+            (self.tell)(self.table.last_failure().unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    /// Whoever claims to have killed it after every record has to have seen each as the last one: those that were not are
+    /// tried once more, alone.
+    fn those_missed(
+        &mut self,
+        stage: &dyn Stage,
+        reference: &Reference,
+        seen: &mut BTreeSet<String>,
+    ) -> Result<()> {
+        for _ in 0..3 {
+            for (at, record) in (1..).zip(&reference.records) {
+                if !seen.contains(record) {
+                    self.try_one(stage, reference, &Harm::Flush(at), seen)?;
+                }
             }
         }
-        // Whoever claims to have killed it after every record has to have seen every number of records.
-        if self.choice.all && self.choice.case.is_none() && every > 0 && flushes.1 == usize::MAX {
-            let missed: Vec<usize> = (1..=reference.records)
-                .filter(|n| !seen.contains(n))
-                .collect();
-            ensure!(
-                missed.is_empty(),
-                "{name}: never killed after record {missed:?}"
-            );
+        let mut missed = reference.records.iter().filter(|r| !seen.contains(*r));
+        if let Some(first) = missed.next() {
+            let name = stage.name();
+            let more = missed.count();
+            let why = format!("never killed after the record {first}, and {more} more");
+            (self.tell)(&format!("{name}: {why}"));
+            self.table.cannot(&name, &why);
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ struct Line {
     stage: String,
     disturbed: usize,
     late: usize,
-    resumed: usize,
+    ends: usize,
     calls: usize,
     states: usize,
     counts: usize,
@@ -39,7 +39,7 @@ impl Table {
         };
         line.disturbed += usize::from(outcome.disturbed);
         line.late += usize::from(!outcome.disturbed);
-        line.resumed += usize::from(outcome.records.is_some());
+        line.ends += outcome.ends;
         let has = |of: fn(&Miss) -> bool| usize::from(outcome.misses.iter().any(of));
         line.calls += has(|m| matches!(m, Miss::Call(_)));
         line.states += has(|m| matches!(m, Miss::State(_)));
@@ -109,14 +109,15 @@ impl Table {
             let _ = writeln!(
                 text,
                 "{:<28} {:>9} {:>8} {:>8} {:>10} {:>11} {:>9} {:>9}",
-                l.stage, l.disturbed, l.late, l.resumed, l.calls, l.states, l.counts, l.left
+                l.stage, l.disturbed, l.late, l.ends, l.calls, l.states, l.counts, l.left
             );
         }
         let _ = write!(
             text,
-            "{} runs disturbed in {} stages; {} not as they should be",
+            "{} runs disturbed in {} stages, and resumed {} times; {} not as they should be",
             self.disturbed(),
             stages.len(),
+            self.lines.iter().map(|l| l.ends).sum::<usize>(),
             self.failed()
         );
         text

@@ -8,7 +8,11 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 use super::harm::{self, Ended, Going, Harm};
+use super::progress;
 use crate::Scene;
+
+/// No run is killed more often than this.
+const MOST: usize = 200;
 
 /// What a stage is after a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -87,8 +91,8 @@ pub struct Reference {
     pub took: Duration,
     /// How often the journal is flushed; none where that cannot be seen here.
     pub flushes: Option<u32>,
-    /// How many records the journal has then.
-    pub records: usize,
+    /// The records of its journal, as [`progress`] names them.
+    pub records: Vec<String>,
     before_close: State,
     after_close: State,
     kept_of: BTreeSet<String>,
@@ -101,8 +105,10 @@ pub struct Outcome {
     pub harm: String,
     /// It was not over by then.
     pub disturbed: bool,
-    /// How many records the journal had when it was resumed; none where it was not.
-    pub records: Option<usize>,
+    /// How often the program was ended before its time.
+    pub ends: usize,
+    /// The last record of the journal each time that it was resumed.
+    pub seen: Vec<String>,
     /// What is not as it should be.
     pub misses: Vec<Miss>,
     /// How the disturbed call itself ended, where it was not killed.
@@ -137,7 +143,7 @@ fn words(args: &[String]) -> Vec<&str> {
 }
 
 /// A call that has to end with this code.
-fn call(scene: &Scene, args: &[&str], code: i32) -> Result<Ended> {
+pub(super) fn call(scene: &Scene, args: &[&str], code: i32) -> Result<Ended> {
     let ended = Going::start(scene, &[], args)?.end()?;
     ensure!(
         ended.code == Some(code),
@@ -159,15 +165,6 @@ fn runs(scene: &Scene) -> Result<Vec<String>> {
         Ok(id.to_owned())
     });
     ids.collect()
-}
-
-fn records(scene: &Scene, runs: &[String]) -> Result<usize> {
-    let mut count = 0;
-    for run in runs {
-        let log = call(scene, &["log", run, "--output", "json"], 0)?;
-        count += log.out.lines().count();
-    }
-    Ok(count)
 }
 
 /// What runs say that they keep aside: place and what it is of.
@@ -236,7 +233,7 @@ pub fn reference(stage: &dyn Stage) -> Result<Reference> {
         for one in &before_close.aside {
             ensure!(kept.contains_key(one), "undisturbed, it leaves {one}");
         }
-        let records = records(&scene, &runs)?;
+        let records = progress::of(&scene, &runs)?;
         let runs = taken_back(stage, &scene, runs)?;
         close(&scene, &runs)?;
         let after_close = stage.look(&runs)?;
@@ -287,6 +284,32 @@ fn compared(expected: &State, found: &State) -> Vec<Miss> {
     misses
 }
 
+/// Kills a call at the first of these flushes, and whatever resumes it at the second, until a resumed run comes to its
+/// end. `seen` gets the last record of the journal after each kill. Gives how the last call ended: killed, where it was
+/// before the run had begun.
+fn every(
+    scene: &Scene,
+    args: &[&str],
+    (first, then): (u32, u32),
+    seen: &mut Vec<String>,
+) -> Result<Ended> {
+    let mut ended = harm::killed_at_flush(scene, args, first)?;
+    while ended.code.is_none() {
+        let begun = runs(scene)?;
+        if begun.is_empty() {
+            break;
+        }
+        ensure!(
+            seen.len() < MOST,
+            "killed {MOST} times, the run has come no further than {:?}",
+            seen.last()
+        );
+        seen.extend(progress::of(scene, &begun)?.pop());
+        ended = harm::killed_at_flush(scene, &["resume", "-y"], then)?;
+    }
+    Ok(ended)
+}
+
 /// Disturbs one run, resumes it, and looks at what came of it.
 ///
 /// # Errors
@@ -295,16 +318,10 @@ pub fn one(stage: &dyn Stage, reference: &Reference, harm: &Harm) -> Result<Outc
     let scene = stage.fresh()?;
     let args = stage.play();
     let args = words(&args);
+    let mut seen = Vec::new();
     let ended = match harm {
         Harm::Flush(n) => harm::killed_at_flush(&scene, &args, *n)?,
-        Harm::Twice(n, m) => {
-            let first = harm::killed_at_flush(&scene, &args, *n)?;
-            if first.code.is_none() && !runs(&scene)?.is_empty() {
-                harm::killed_at_flush(&scene, &["resume", "-y"], *m)?
-            } else {
-                first
-            }
-        }
+        Harm::Every(n, m) => every(&scene, &args, (*n, *m), &mut seen)?,
         Harm::Instant(after) => harm::killed_after(&scene, &args, *after)?,
         Harm::Byte(..) | Harm::Own(_) => stage.disturb(&scene, harm)?,
     };
@@ -312,8 +329,10 @@ pub fn one(stage: &dyn Stage, reference: &Reference, harm: &Harm) -> Result<Outc
         harm: harm.to_string(),
         // Of a line that was cut and of a server that was killed a run may get over by itself.
         disturbed: matches!(harm, Harm::Byte(..) | Harm::Own(_))
+            || !seen.is_empty()
             || ended.code != Some(reference.code),
-        records: None,
+        ends: seen.len(),
+        seen,
         misses: Vec::new(),
         said: ended.code.map(|code| {
             let mut last: Vec<&str> = ended.out.lines().rev().take(12).collect();
@@ -325,6 +344,14 @@ pub fn one(stage: &dyn Stage, reference: &Reference, harm: &Harm) -> Result<Outc
             )
         }),
     };
+    if let (Harm::Every(..), Some(code)) = (harm, ended.code)
+        && code != reference.code
+    {
+        outcome.misses.push(Miss::Call(format!(
+            "after {} kills `resume -y` ended with {code}, not {}",
+            outcome.ends, reference.code
+        )));
+    }
     if let Err(wrong) = stage.heard(harm, &ended) {
         outcome.misses.push(Miss::Call(format!("{wrong:#}")));
     }
@@ -346,7 +373,8 @@ fn finish(
     let mut by = scene;
     if ended.code != Some(reference.code) {
         let begun = runs(scene)?;
-        outcome.records = Some(records(scene, &begun)?);
+        outcome.ends += 1;
+        outcome.seen.extend(progress::of(scene, &begun)?.pop());
         if let Some((other, more)) = &elsewhere {
             by = other;
             let mut args = vec!["resume", "-y"];
