@@ -670,7 +670,12 @@ async fn files_of_any_kind_are_read_as_they_are() {
             "plain",
             Some(b"text\n"),
         ),
-        (query(at("dangling"), true), FileType::Absent, "nowhere", None),
+        (
+            query(at("dangling"), true),
+            FileType::Absent,
+            "nowhere",
+            None,
+        ),
         (
             query(at("way/new/file"), true),
             FileType::Absent,

@@ -21,7 +21,7 @@ mod trial;
 mod upgrade;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use runbook_lab::{Hosts, Lab};
@@ -313,9 +313,17 @@ impl Course<'_> {
         if case.is_some_and(|case| *case != harm.to_string()) {
             return Ok(());
         }
+        let begin = Instant::now();
         let outcome = trial::one(stage, reference, harm)?;
         seen.extend(outcome.seen.iter().cloned());
         let name = stage.name();
+        if self.choice.all {
+            let took = begin.elapsed().as_secs_f64();
+            (self.tell)(&format!(
+                "{name}, {harm}: resumed {} times, {took:.1} s",
+                outcome.ends
+            ));
+        }
         let again = format!(
             "cargo xtask crash --seed {}{} --only {name} --case {harm}",
             self.choice.seed,
