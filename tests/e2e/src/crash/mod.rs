@@ -276,7 +276,12 @@ impl Course<'_> {
         let mut chance = Chance::new(self.choice.seed, &name);
         let all_points = self.choice.all && flushes.1 == usize::MAX && reference.flushes.is_some();
         let mut harms = match all_points {
-            true => (1..=STRIDE).map(|n| Harm::Every(n, STRIDE + 1)).collect(),
+            true => {
+                let before = reference.before_its_records();
+                let again = |n| Harm::Every(before + n, STRIDE + 1);
+                let alone = (1..=before).map(Harm::Flush);
+                alone.chain((1..=STRIDE).map(again)).collect()
+            }
             false => self.flushes(&reference, flushes, &mut chance),
         };
         for _ in 0..self.choice.count(instants.0, instants.1) {
@@ -345,8 +350,10 @@ impl Course<'_> {
         reference: &Reference,
         seen: &mut BTreeSet<String>,
     ) -> Result<()> {
-        for _ in 0..3 {
-            for (at, record) in (1..).zip(&reference.records) {
+        // What is flushed without being such a record may lie anywhere between them.
+        for fewer in 0..3 {
+            let before = reference.before_its_records().saturating_sub(fewer);
+            for (at, record) in (before + 1..).zip(&reference.records) {
                 if !seen.contains(record) {
                     self.try_one(stage, reference, &Harm::Flush(at), seen)?;
                 }

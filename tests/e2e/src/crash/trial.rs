@@ -98,6 +98,15 @@ pub struct Reference {
     kept_of: BTreeSet<String>,
 }
 
+impl Reference {
+    /// How often the journal is flushed for something else than its records, most of it while the journal is made.
+    #[must_use]
+    pub fn before_its_records(&self) -> u32 {
+        let records = u32::try_from(self.records.len()).unwrap_or(u32::MAX);
+        self.flushes.unwrap_or(0).saturating_sub(records)
+    }
+}
+
 /// What came of one disturbed run.
 #[derive(Debug, Clone)]
 pub struct Outcome {
