@@ -585,8 +585,8 @@ fn an_editor_sees_a_private_file_that_goes_whatever_happens() -> Result<()> {
     for (mood, code, says) in [
         ("keep", 0, "v is as it was"),
         ("change", 0, "v is changed and encrypted"),
-        ("fail", 1, "v is as it was"),
-        ("lose", 1, "the encrypted file is as it was"),
+        ("fail", 1, "nothing was written"),
+        ("lose", 1, "nothing was written"),
         ("race", 1, "somebody else has changed v"),
     ] {
         vault(&scene, "v", &format!("{SECRET}\n"), "site@other")?;
@@ -630,6 +630,52 @@ fn an_editor_sees_a_private_file_that_goes_whatever_happens() -> Result<()> {
     let noted = fs::read_to_string(scene.path("seen"))?;
     let place = noted.lines().nth(2).context("the editor saw nothing")?;
     assert!(!scratches().iter().any(|s| place.starts_with(s)), "{place}");
+    Ok(())
+}
+
+#[test]
+fn a_new_file_is_written_in_the_editor_and_lies_there_only_encrypted() -> Result<()> {
+    let scene = scene()?;
+    executable(
+        &scene,
+        "editor",
+        "#!/bin/sh\necho \"$1\" > seen\ncase $MOOD in\nwrite) echo new-secret >> \"$1\";;\nnothing) ;;\nfail) echo x >> \
+         \"$1\"; exit 7;;\nrace) echo new-secret >> \"$1\"; echo raced > v;;\nesac\n",
+    )?;
+    let create = "EDITOR=./editor runbook vault create v --vault-id site@other";
+    for (mood, code, says) in [
+        ("nothing", 0, "v was not made"),
+        ("fail", 1, "nothing was written"),
+        ("write", 0, "v is made and encrypted"),
+        ("write", 1, "v is there already"),
+        ("race", 1, "v is there already"),
+    ] {
+        if mood == "race" {
+            fs::remove_file(scene.path("v"))?;
+        }
+        let (ended, seen) = Terminal::start(&scene, &format!("MOOD={mood} {create}"))?.end()?;
+        assert_eq!(ended, code, "{mood}: {seen}");
+        assert!(seen.contains(says), "{mood}: {seen}");
+        assert!(!seen.contains("new-secret"), "{mood}: {seen}");
+        let there = fs::read_to_string(scene.path("v")).unwrap_or_default();
+        match mood {
+            "write" => {
+                let view = scene.runbook(&["vault", "view", "v", "--vault-id", "other"])?;
+                assert_eq!(view.out, "new-secret\n");
+                assert!(there.starts_with("$ANSIBLE_VAULT;1.2;AES256;site\n"));
+            }
+            "race" => {
+                assert_eq!(there, "raced\n");
+                assert!(seen.contains("encrypted in "), "{seen}");
+                let aside = seen.split_once("encrypted in ").context("no place")?.1;
+                let aside = aside.lines().next().unwrap_or_default();
+                fs::remove_file(aside.split(':').next().unwrap_or_default().trim())?;
+            }
+            _ => assert_eq!(there, "", "{mood}"),
+        }
+        let noted = fs::read_to_string(scene.path("seen"))?;
+        assert!(!Path::new(noted.trim()).exists(), "{mood}");
+    }
     Ok(())
 }
 

@@ -1,7 +1,9 @@
 //! Ansible Vault: `runbook vault`, one file for each of its commands.
 
+mod create;
 mod decrypt;
 mod edit;
+mod editor;
 mod encrypt;
 mod encrypt_string;
 mod file;
@@ -21,6 +23,8 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Write a new file in your editor and encrypt it.
+    Create(create::Args),
     /// Encrypt files in place, or from standard input to standard output.
     Encrypt(encrypt::Args),
     /// Decrypt files in place, or from standard input to standard output.
@@ -38,6 +42,7 @@ enum Command {
 
 pub async fn run(args: Args) -> anyhow::Result<u8> {
     match args.command {
+        Command::Create(args) => create::run(args).await,
         Command::Encrypt(args) => encrypt::run(&args),
         Command::Decrypt(args) => decrypt::run(&args),
         Command::View(args) => view::run(&args),
