@@ -3,6 +3,7 @@
 
 use serde_json::Value as Json;
 
+use super::flight::{Begun, Stage};
 use super::past::{Called, Pass};
 use super::settle::{LOST, Reach, Settle, Settled, Stopped, host_failure, lock, take_outcome};
 use super::write::become_name;
@@ -35,6 +36,9 @@ pub struct CutOff<'a> {
     /// What is known of it.
     pub why: &'a str,
 }
+
+/// What becomes of an action of which nobody can see whether it was done.
+const DECIDES: &str = "going on asks, or does as `--on-interrupted` says";
 
 impl Settle<'_> {
     /// Does the action, once.
@@ -137,6 +141,43 @@ impl Settle<'_> {
                 .await?;
         }
         Ok(settled)
+    }
+
+    /// In a prediction of a run that goes on: what has become meanwhile of an action that was begun before the cut, as far
+    /// as that can be seen.
+    pub(super) async fn in_flight(&self, reach: &Reach) -> Option<String> {
+        let called = self.cut.as_ref()?.calls.last()?;
+        if called.outcome.is_some() {
+            return Some("it has ended; going on takes what came of it".to_owned());
+        }
+        let kind = self.shared.registry.find_action(&called.action.kind)?;
+        if kind.after_cut(&called.action.call) == AfterCut::Undecided {
+            return Some(format!("whether it was done cannot be seen; {DECIDES}"));
+        }
+        let begun = Begun {
+            host: self.host.to_owned(),
+            on: reach.on.clone(),
+            user: become_name(&reach.user.user),
+            node: self.node.to_owned(),
+            task: self.task.to_owned(),
+            folder: called.folder.clone(),
+            known: false,
+        };
+        let user = begun.user.as_deref();
+        let one = std::slice::from_ref(&begun);
+        let stages = self.shared.fleet.stages(begun.acting(), user, one).await;
+        match stages.ok()?.first()? {
+            Stage::Running => {
+                Some("it still runs on the host; going on waits for its end".to_owned())
+            }
+            Stage::Ended => {
+                Some("it has ended on the host; going on takes what came of it".to_owned())
+            }
+            Stage::Lost => Some(format!(
+                "it was cut off on the host, and how far it came cannot be seen; {DECIDES}"
+            )),
+            Stage::Absent | Stage::Unbegun => None,
+        }
     }
 
     /// Does what stands in the journal, or collects what was begun in this folder.

@@ -584,6 +584,9 @@ impl Walk {
             ..self.settle_of(node, &name, &local)
         };
         let mut settled = settle.settle(prepared.as_ref(), &reach, &way).await?;
+        if matches!(self.way, Way::Predict) {
+            settled.notes.extend(settle.in_flight(&reach).await);
+        }
         if settle.hidden {
             self.hide(&mut settled);
         }

@@ -97,6 +97,8 @@ fn a_command_in_flight_is_waited_for_and_never_started_twice() -> Result<()> {
     let run = last_run(&scene)?;
     let check = call(&scene, &["resume", "--check"], 0)?;
     ensure!(!check.out.contains("Before"), "{}", check.out);
+    let waits = "it still runs on the host; going on waits for its end";
+    ensure!(check.out.contains(waits), "{}", check.out);
     let resumed = call(&scene, &["resume", "-y"], 0)?;
     ensure!(
         resumed.out.contains(&format!("run {run} goes on")),
@@ -281,6 +283,12 @@ fn a_command_that_its_host_lost_is_decided_by_a_person() -> Result<()> {
             .args(["-c", &session])
             .status()?;
         ensure!(ended.success());
+        let check = call(&scene, &["resume", "--check"], 0)?;
+        ensure!(
+            check.out.contains("how far it came cannot be seen"),
+            "{}",
+            check.out
+        );
         scene.write("quick", "")?;
         let run = scene.runbook(&["resume", "-y", "--on-interrupted", how])?;
         Ok((scene, run))
