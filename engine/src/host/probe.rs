@@ -196,6 +196,8 @@ pub struct FileEntry {
     pub handed: Option<(u32, String)>,
     /// The user may make and remove things in its directory (in the nearest one above that is there).
     pub writable: bool,
+    /// Its directory is sticky and another's: only its owner may replace or remove it (inode(7)).
+    pub sticky: bool,
 }
 
 /// The type of what stands at a path.

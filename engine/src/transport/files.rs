@@ -64,6 +64,7 @@ while [ ! -d "$e" ] && [ -n "$e" ]; do e=${e%/*}; done; [ -n "$e" ] || e=/
 [ -x "$e" ] || no=1
 if cd -P -- "$e" 2>/dev/null; then lr=${PWD%/}${d#"${e%/}"}; fi; lr=$(t folder "$lr")
 [ -w "$e" ] || lr="$lr${n}closed"
+[ ! -k "$e" ] || [ -O "$e" ] || lr="$lr${n}sticky"
 if [ -g "$e" ]; then lr=$lr$n$(t handed "$(stat -L -c '%g %G' -- "$e")"); fi; fi
 if [ -n "$no" ]; then echo denied; return; fi
 if [ ! -e "$p" ] && [ ! -L "$p" ]; then echo absent; echo "$lr"; [ $k = 0 ] || t end "${p##*/}"; return; fi
@@ -193,8 +194,9 @@ fn entry(block: &[&str], query: &FileQuery) -> Result<FileEntry, HostError> {
         None => String::new(),
     };
     // What is told of the directory stands between the name of its folder and what is told of the path itself.
-    let of_directory = || block.iter().skip(2).take(2);
+    let of_directory = || block.iter().skip(2).take(3);
     let writable = !of_directory().any(|line| *line == "closed");
+    let sticky = of_directory().any(|line| *line == "sticky");
     let handed = match of_directory().find_map(|l| l.strip_prefix("handed ")) {
         Some(sent) => {
             let told = name(sent, path)?;
@@ -234,6 +236,7 @@ fn entry(block: &[&str], query: &FileQuery) -> Result<FileEntry, HostError> {
             links: 0,
             handed,
             writable,
+            sticky,
         });
     }
     let stat = match first.strip_prefix("found ") {
@@ -286,6 +289,7 @@ fn entry(block: &[&str], query: &FileQuery) -> Result<FileEntry, HostError> {
         links: links.parse().map_err(|_| broken())?,
         handed,
         writable,
+        sticky,
     };
     let mut rest = block.iter().skip(2);
     while let Some(line) = rest.next() {

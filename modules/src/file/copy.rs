@@ -10,7 +10,7 @@ use runbook_engine::world::View;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::kind::type_name;
+use super::compare::type_name;
 use super::listing::ListingKind;
 use super::state::{Content, FileKey, FileState, FileWant, Source, join, parent, sha256, tidy};
 use super::target::{

@@ -6,8 +6,8 @@ use runbook_engine::resource::Kind as _;
 use runbook_engine::value::Value;
 use runbook_engine::world::View;
 
+use super::compare::type_name;
 use super::contents::{ContentKind, bytes_of};
-use super::kind::type_name;
 use super::state::{Content, FileKey, FileWant, Source, parent, tidy};
 use super::target::{
     absolute, back_up, backups, missing_parents, need_parent_of_end, set_attributes,

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod as_ansible;
 pub mod blockinfile;
+mod compare;
 pub mod contents;
 pub mod copy;
 #[cfg(test)]
@@ -13,6 +14,7 @@ pub mod edit;
     reason = "the file of the module `file` is named after it"
 )]
 pub mod file;
+mod foresee;
 #[cfg(test)]
 mod foretold;
 pub mod kind;
@@ -22,6 +24,7 @@ mod masking;
 pub mod mode;
 pub mod pattern;
 pub mod replace;
+mod rights;
 pub mod slurp;
 pub mod stat;
 pub mod state;

@@ -11,8 +11,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::FileKind;
+use super::compare::type_name;
 use super::contents::{ContentKind, bytes_of};
-use super::kind::type_name;
 use super::state::{FileKey, tidy};
 use super::target::absolute;
 

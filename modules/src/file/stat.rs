@@ -13,7 +13,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 
 use super::FileKind;
-use super::kind::is_predicted;
+use super::foresee::is_predicted;
 use super::state::{FileKey, FileState, join, parent, tidy};
 use super::target::absolute;
 use crate::command::query::{CommandOutput, QueryKey};

@@ -185,7 +185,7 @@ pub struct FileState {
     pub shared: bool,
     /// Last modification, seconds since 1970.
     pub mtime: Option<i64>,
-    /// The reading user may not make or remove things in its directory.
+    /// The reading user may not make things in its directory, or not replace or remove this one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub closed: bool,
     /// Whose a file would be that the reading user made there.
@@ -207,6 +207,9 @@ pub struct Creator {
     pub gid: u32,
     /// The name of that group.
     pub group: String,
+    /// Its further groups, number and name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<(u32, String)>,
     /// The group that the directory hands on in its stead (setgid, inode(7)), if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handed: Option<Handed>,
@@ -222,6 +225,23 @@ pub struct Handed {
 }
 
 impl Creator {
+    /// May it make a file of this group, or give a file of its own to it? As far as number or name are known.
+    #[must_use]
+    pub fn is_in(&self, gid: Option<u32>, group: Option<&str>) -> bool {
+        let handed = self.handed.iter().map(|h| (h.gid, h.group.as_deref()));
+        let own = std::iter::once((Some(self.gid), Some(self.group.as_str())));
+        let further = self
+            .groups
+            .iter()
+            .map(|(gid, name)| (Some(*gid), Some(name.as_str())));
+        let mut all = own.chain(further).chain(handed);
+        (gid.is_none() && group.is_none())
+            || all.any(|(number, name)| match (gid, number) {
+                (Some(wanted), Some(number)) => wanted == number,
+                _ => group.is_some() && group == name,
+            })
+    }
+
     /// The group of what it makes, number and name.
     #[must_use]
     pub fn gives(&self) -> (Option<u32>, Option<String>) {
@@ -323,6 +343,7 @@ impl FileState {
             owner: self.owner.clone()?,
             gid: self.gid?,
             group: self.group.clone()?,
+            groups: Vec::new(),
             handed: None,
         })
     }

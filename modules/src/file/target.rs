@@ -7,7 +7,7 @@ use runbook_engine::resource::Kind as _;
 use runbook_engine::value::Value;
 use runbook_engine::world::View;
 
-use super::kind::type_name;
+use super::compare::type_name;
 use super::state::{
     CONTENT_LIMIT, Content, FileKey, FileState, FileWant, Source, join, parent, sha256, tidy,
 };

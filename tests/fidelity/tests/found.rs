@@ -193,6 +193,38 @@ fn a_user_who_may_not_write() -> Result<()> {
         ]),
     )?;
     assert_eq!(known, 6);
+    let known = tried(
+        "another's file in a sticky directory, and one's own",
+        &[
+            "mkdir t o; chmod 1777 t; chmod 777 o; echo x > t/a; echo x > o/a; chmod 666 t/a; touch t/n; chown nobody t/n; chmod 755 . ..",
+        ],
+        json!([
+            nobody("copy", json!({"dest": "@AT@/t/a", "content": "y\n"})),
+            nobody("file", json!({"path": "@AT@/t/a", "state": "absent"})),
+            nobody("copy", json!({"dest": "@AT@/t/n", "content": "y\n"})),
+            nobody("copy", json!({"dest": "@AT@/t/b", "content": "y\n"})),
+            nobody("copy", json!({"dest": "@AT@/o/a", "content": "y\n"})),
+            nobody(
+                "copy",
+                json!({"dest": "@AT@/o/b", "content": "y\n", "owner": "root"})
+            ),
+            nobody(
+                "copy",
+                json!({"dest": "@AT@/o/c", "content": "y\n", "group": "root"})
+            ),
+            nobody(
+                "copy",
+                json!({"dest": "@AT@/o/d", "content": "y\n", "group": "nogroup", "mode": "0600"})
+            ),
+            nobody(
+                "file",
+                json!({"path": "@AT@/o/d", "group": "nogroup", "mode": "0640"})
+            ),
+            nobody("file", json!({"path": "@AT@/o/d", "group": "root"})),
+            nobody("file", json!({"path": "@AT@/o/a", "state": "absent"})),
+        ]),
+    )?;
+    assert_eq!(known, 11);
     Ok(())
 }
 

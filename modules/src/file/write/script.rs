@@ -9,7 +9,8 @@ use runbook_engine::resource::{KeyedChange, WriteError};
 use runbook_engine::transport::quote::word;
 
 use super::ASIDE;
-use crate::file::kind::{FileKind, default_mode};
+use crate::file::kind::FileKind;
+use crate::file::rights::default_mode;
 use crate::file::state::{FileState, FileWant, Source, parent};
 use crate::file::words;
 
