@@ -355,6 +355,9 @@ pub async fn run_it(
         Ok(taken) => taken,
         Err(code) => return Ok(code),
     };
+    if let Some(past) = &shared.past {
+        locks.begun_on(past.hosts());
+    }
     shared.lock(locks);
     let ended = under_locks(job, approved, run, origin, notes, &sink, interrupts).await;
     let left = release(shared).await;

@@ -60,6 +60,8 @@ pub struct Taken {
     controller: Arc<Controller>,
     units: Vec<String>,
     holder: String,
+    /// Of these, those taken over from a process that may have left locks on the machines there.
+    pub behind: Vec<String>,
     /// What was taken over, a line for a person each.
     pub notes: Vec<String>,
 }
@@ -118,9 +120,9 @@ impl Controller {
     ) -> Result<Result<Taken, Vec<Blocked>>, LockError> {
         let holder = claim.holder.text();
         let inventory = serde_json::to_string(&claim.inventory).unwrap_or_default();
-        let (blocked, notes) = self.with(|store| {
+        let (blocked, notes, behind) = self.with(|store| {
             let tx = store.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let (mut blocked, mut notes) = (Vec::new(), Vec::new());
+            let (mut blocked, mut notes, mut behind) = (Vec::new(), Vec::new(), Vec::new());
             for unit in units {
                 let held = tx
                     .query_row(
@@ -137,6 +139,9 @@ impl Controller {
                         notes.push(format!(
                             "the lock of {unit} was left by {other}; it is taken over"
                         ));
+                        if touched {
+                            behind.push(unit.clone());
+                        }
                         touched && other.run == claim.holder.run
                     }
                     Some((other, _)) => {
@@ -152,7 +157,7 @@ impl Controller {
             if blocked.is_empty() {
                 tx.commit()?;
             }
-            Ok((blocked, notes))
+            Ok((blocked, notes, behind))
         })?;
         if !blocked.is_empty() {
             return Ok(Err(blocked));
@@ -161,6 +166,7 @@ impl Controller {
             controller: self.clone(),
             units: units.to_vec(),
             holder,
+            behind,
             notes,
         }))
     }

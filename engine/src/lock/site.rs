@@ -42,6 +42,8 @@ pub struct Locks {
     controller: Sync<Option<Taken>>,
     verdicts: Sync<HashMap<String, Arc<OnceCell<Result<(), Arc<Blocked>>>>>>,
     machines: Mutex<BTreeMap<String, Machine>>,
+    /// Sites on whose machines the process that this one carries on from may have left its locks.
+    behind: Sync<BTreeSet<String>>,
     /// What could not be given back, by host.
     left: Sync<Vec<(String, String)>>,
 }
@@ -84,11 +86,19 @@ impl Locks {
             claim,
             units,
             unit_of,
+            behind: Sync::new(controller.behind.iter().cloned().collect()),
             controller: Sync::new(Some(controller)),
             verdicts: Sync::default(),
             machines: Mutex::default(),
             left: Sync::default(),
         }
+    }
+
+    /// The run had begun something on these hosts before it was cut off: where nothing is left to do, its locks are given
+    /// back all the same.
+    pub fn begun_on<'a>(&self, hosts: impl Iterator<Item = &'a String>) {
+        let units = hosts.filter_map(|host| self.unit_of.get(host).cloned());
+        lock(&self.behind).extend(units);
     }
 
     async fn before_write(
@@ -140,6 +150,11 @@ impl Locks {
             .filter_map(|(host, link)| link.ok().map(|l| (l.machine.clone(), (host, l))))
             .collect();
         let all: Vec<_> = machines.into_values().collect();
+        // From here on a lock of this run may be there, for whoever carries on from it.
+        let touched = lock(&self.controller).as_ref().map(|c| c.touched(unit));
+        if let Some(Err(error)) = touched {
+            return Err(HostError::failed(error.to_string()));
+        }
         // Of two runs that come at once from two places, the one that gets the first machine gets them all.
         let (first, rest) = all.split_at(all.len().min(1));
         let mut refused = None;
@@ -157,10 +172,7 @@ impl Locks {
                 return refused;
             }
         }
-        match lock(&self.controller).as_ref().map(|c| c.touched(unit)) {
-            Some(Err(error)) => Err(HostError::failed(error.to_string())),
-            _ => Ok(Ok(())),
-        }
+        Ok(Ok(()))
     }
 
     /// Holds one machine for a site.
@@ -230,6 +242,7 @@ impl Locks {
     /// Nothing more is written: the machines are given back before the journal says that the run has ended. Killed in
     /// between, it has not ended, and whoever goes on with it takes them again.
     pub async fn leave_machines(&self, fleet: &Fleet) {
+        self.leave_behind(fleet).await;
         let held = std::mem::take(&mut *self.machines.lock().await);
         let all = held.into_values().map(|machine| async move {
             let host = machine.host;
@@ -240,6 +253,40 @@ impl Locks {
                 units.join(" ")
             );
             Some((host, message))
+        });
+        let left: Vec<_> = join_all(all).await.into_iter().flatten().collect();
+        lock(&self.left).extend(left);
+    }
+
+    /// Removes the locks of the process that this one carries on from, at sites where this one had nothing to do.
+    async fn leave_behind(&self, fleet: &Fleet) {
+        let behind = std::mem::take(&mut *lock(&self.behind));
+        let held: BTreeSet<String> = {
+            let machines = self.machines.lock().await;
+            machines.values().flat_map(|m| m.units.clone()).collect()
+        };
+        let hosts = behind.difference(&held);
+        let hosts = hosts.flat_map(|unit| self.units.get(unit).into_iter().flatten());
+        let all = hosts.map(|host| async move {
+            let remove = async {
+                let link = fleet.link(host).await?;
+                let Some(found) = machine::look(&link.probe).await? else {
+                    return Ok(());
+                };
+                let ours = found.holder().is_ok_and(|h| self.claim.takes_over(&h, true));
+                if let (Some(text), true) = (&found.text, ours) {
+                    machine::remove(&Target::new(link.probe.clone()), text).await?;
+                }
+                Ok::<_, HostError>(())
+            };
+            let error = match tokio::time::timeout(RELEASE, remove).await {
+                Ok(removed) => removed.err()?,
+                Err(_) => HostError::unreachable(format!("{host} does not answer")),
+            };
+            let message = format!(
+                "whether a lock of this run stays there cannot be seen ({error}); `runbook unlock {host}` removes it"
+            );
+            Some((host.clone(), message))
         });
         let left: Vec<_> = join_all(all).await.into_iter().flatten().collect();
         lock(&self.left).extend(left);

@@ -129,6 +129,13 @@ pub struct Past {
 }
 
 impl Past {
+    /// The hosts for which it had begun to write or to act.
+    pub fn hosts(&self) -> impl Iterator<Item = &String> {
+        let began = |pass: &Pass| !pass.writes.is_empty() || !pass.calls.is_empty();
+        let hosts = self.nodes.iter();
+        hosts.filter_map(move |((host, _), passes)| passes.iter().any(began).then_some(host))
+    }
+
     /// From the records of one run.
     #[must_use]
     pub fn from_entries(entries: &[Entry]) -> Self {

@@ -135,6 +135,51 @@ fn last_run(scene: &Scene) -> Result<String> {
     Ok(last["run"].as_str().unwrap_or_default().to_owned())
 }
 
+/// A run that has written, and only waits.
+const WAITS: &str = r#"- hosts: all
+  gather_facts: false
+  tasks:
+    - name: First
+      copy: {dest: "{{ playbook_dir }}/t/first", content: "1\n"}
+    - name: Waits
+      wait_for: {path: "{{ playbook_dir }}/go", timeout: 30}
+"#;
+
+#[test]
+fn who_goes_on_and_has_nothing_left_to_do_gives_the_lock_back() -> Result<()> {
+    for (command, elsewhere) in [("resume", false), ("rollback", false), ("resume", true)] {
+        let scene = scene()?;
+        scene.write("works.yaml", WAITS)?;
+        at_work(&scene, "localhost,")?.kill()?;
+        ensure!(place(&scene).is_symlink(), "{command}: it was not locked");
+        scene.write("go", "")?;
+        if command == "rollback" {
+            // What was written is as it was already.
+            fs::remove_file(scene.path("t/first"))?;
+        }
+        if elsewhere {
+            // Only the machine knows of the lock.
+            for name in ["state/locks.db", "state/locks.db-wal", "state/locks.db-shm"] {
+                drop(fs::remove_file(scene.path(name)));
+            }
+        }
+        call(&scene, &[command, "-y"], 0)?;
+        nothing_is_locked(&scene)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn who_takes_back_a_run_of_commands_alone_gives_its_lock_back() -> Result<()> {
+    let scene = scene()?;
+    let command = "- hosts: all\n  gather_facts: false\n  tasks:\n    - shell: echo 1 > {{ playbook_dir }}/t/first; sleep 3\n";
+    scene.write("works.yaml", command)?;
+    at_work(&scene, "localhost,")?.kill()?;
+    ensure!(place(&scene).is_symlink(), "it was not locked");
+    call(&scene, &["rollback", "-y"], 0)?;
+    nothing_is_locked(&scene)
+}
+
 #[test]
 fn the_second_run_of_a_project_touches_nothing_and_is_told_who_works_there() -> Result<()> {
     let scene = scene()?;
