@@ -17,7 +17,7 @@ mod terminal;
 pub use counter::Counter;
 pub use program::program;
 pub use proxy::{Proxy, Traffic};
-pub use scene::{Run, Scene, Started};
+pub use scene::{Run, Scene, Started, appears, call};
 pub use skip::skip;
 pub use terminal::Terminal;
 

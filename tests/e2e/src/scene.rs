@@ -359,3 +359,30 @@ impl Run {
         Ok(())
     }
 }
+
+/// A call in a scene that has to end with this code.
+///
+/// # Errors
+/// It ends with another; see [`Scene::runbook`].
+pub fn call(scene: &Scene, args: &[&str], code: i32) -> Result<Run> {
+    let run = scene.runbook(args)?;
+    ensure!(run.code == code, "{args:?}: {}\n{}", run.code, run.text());
+    Ok(run)
+}
+
+/// Waits until a file is there.
+///
+/// # Errors
+/// It is not within 30 s.
+pub fn appears(path: &Path) -> Result<()> {
+    let begin = Instant::now();
+    while !path.exists() {
+        ensure!(
+            begin.elapsed() < Duration::from_secs(30),
+            "{} does not appear",
+            path.display()
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}

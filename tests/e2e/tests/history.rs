@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use runbook_e2e::{Run, Scene, Terminal};
+use runbook_e2e::{Scene, Terminal, appears, call};
 use serde_json::Value;
 
 const PLAY: &str = "- hosts: all
@@ -16,12 +16,6 @@ const PLAY: &str = "- hosts: all
     - name: Long
       shell: echo $$ > {{ here }}/pid; echo begun >> {{ here }}/begun; while [ -e {{ here }}/wait ]; do sleep 0.1; done
 ";
-
-fn call(scene: &Scene, args: &[&str], code: i32) -> Result<Run> {
-    let run = scene.runbook(args)?;
-    ensure!(run.code == code, "{args:?}: {}\n{}", run.code, run.text());
-    Ok(run)
-}
 
 fn runs(scene: &Scene) -> Result<Vec<Value>> {
     call(scene, &["runs", "--output", "json"], 0)?.events()
@@ -44,14 +38,7 @@ fn cut_off() -> Result<(Scene, String)> {
     scene.write("up.yaml", PLAY)?;
     scene.write("wait", "")?;
     let run = scene.start(&["play", "up.yaml", "-i", "localhost,"])?;
-    let begin = Instant::now();
-    while !scene.path("begun").exists() {
-        ensure!(
-            begin.elapsed() < Duration::from_secs(30),
-            "it does not begin"
-        );
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    appears(&scene.path("begun"))?;
     let listed = runs(&scene)?;
     ensure!(listed[0]["outcome"] == "running", "{listed:?}");
     run.kill()?;

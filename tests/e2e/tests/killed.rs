@@ -6,26 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use runbook_e2e::{Run, Scene};
-
-fn call(scene: &Scene, args: &[&str], code: i32) -> Result<Run> {
-    let run = scene.runbook(args)?;
-    ensure!(run.code == code, "{args:?}: {}\n{}", run.code, run.text());
-    Ok(run)
-}
-
-fn appears(path: &Path) -> Result<()> {
-    let begin = Instant::now();
-    while !path.exists() {
-        ensure!(
-            begin.elapsed() < Duration::from_secs(30),
-            "{} does not appear",
-            path.display()
-        );
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    Ok(())
-}
+use runbook_e2e::{Scene, appears, call};
 
 /// A run that was killed while its command runs, for `seconds` from its beginning; and its id.
 fn killed(seconds: u32) -> Result<(Scene, String)> {

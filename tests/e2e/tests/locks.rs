@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use runbook_e2e::{Run, Scene, Started, skip};
+use runbook_e2e::{Scene, Started, call, skip};
 use runbook_lab::{Lab, Site};
 
 /// A run that changes a file, and then works until it is told to end: until there is a file `go`.
@@ -66,12 +66,6 @@ fn beside(scene: &Scene) -> Result<Scene> {
     let other = Scene::new()?.on_the_machine_of(scene);
     write(&other)?;
     Ok(other)
-}
-
-fn call(scene: &Scene, args: &[&str], code: i32) -> Result<Run> {
-    let run = scene.runbook(args)?;
-    ensure!(run.code == code, "{args:?}: {}\n{}", run.code, run.text());
-    Ok(run)
 }
 
 /// Waits until something is so.

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use runbook_e2e::{Run, Scene, Terminal, skip};
+use runbook_e2e::{Scene, Terminal, call, skip};
 use serde_json::Value;
 
 /// A play that changes files, in words of ours, and then fails.
@@ -31,12 +31,6 @@ fn scene(playbook: &str) -> Result<Scene> {
     scene.write("t/conf", "old\n")?;
     scene.write("p.yaml", playbook)?;
     Ok(scene)
-}
-
-fn call(scene: &Scene, args: &[&str], code: i32) -> Result<Run> {
-    let run = scene.runbook(args)?;
-    ensure!(run.code == code, "{args:?}: {}\n{}", run.code, run.text());
-    Ok(run)
 }
 
 /// Files and links below `t/` with content; what is kept aside is left out.

@@ -4,16 +4,9 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use runbook_e2e::{Run, Scene};
-
-fn call(scene: &Scene, args: &[&str], code: i32) -> Result<Run> {
-    let run = scene.runbook(args)?;
-    ensure!(run.code == code, "{args:?}: {}\n{}", run.code, run.text());
-    Ok(run)
-}
+use runbook_e2e::{Run, Scene, appears, call};
 
 fn start(scene: &Scene, args: &[&str]) -> Result<Child> {
     let mut command = scene.command(args)?;
@@ -21,20 +14,6 @@ fn start(scene: &Scene, args: &[&str]) -> Result<Child> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?)
-}
-
-/// Waits until a file is there.
-fn appears(path: &Path) -> Result<()> {
-    let begin = Instant::now();
-    while !path.exists() {
-        ensure!(
-            begin.elapsed() < Duration::from_secs(30),
-            "{} does not appear",
-            path.display()
-        );
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    Ok(())
 }
 
 fn text(scene: &Scene, name: &str) -> Result<String> {

@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Command;
 
 use anyhow::{Result, ensure};
-use runbook_e2e::{Run, Scene};
+use runbook_e2e::{Run, Scene, call};
 
 /// Files, directories and links below `t/`, with rights and hashes; what is kept aside is left out.
 fn tree(scene: &Scene) -> Result<String> {
@@ -65,12 +65,6 @@ fn scene() -> Result<Scene> {
         ),
     )?;
     Ok(scene)
-}
-
-fn call(scene: &Scene, args: &[&str], code: i32) -> Result<Run> {
-    let run = scene.runbook(args)?;
-    ensure!(run.code == code, "{args:?}: {}\n{}", run.code, run.text());
-    Ok(run)
 }
 
 fn change(scene: &Scene) -> Result<()> {

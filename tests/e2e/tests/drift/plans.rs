@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use anyhow::{Result, ensure};
-use runbook_e2e::{Run, Scene};
+use runbook_e2e::{Scene, call};
 
 const PLAY: &str = r#"
 - hosts: all
@@ -57,12 +57,6 @@ const PLAN: [&str; 8] = [
     "-o",
     "plan.json",
 ];
-
-fn call(scene: &Scene, args: &[&str], code: i32) -> Result<Run> {
-    let run = scene.runbook(args)?;
-    ensure!(run.code == code, "{args:?}: {}\n{}", run.code, run.text());
-    Ok(run)
-}
 
 fn read(scene: &Scene, path: &str) -> Result<String> {
     Ok(fs::read_to_string(scene.path(path))?)
