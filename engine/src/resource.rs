@@ -248,6 +248,17 @@ pub trait Kind: Send + Sync + 'static {
         Shadow::AsRead
     }
 
+    /// A state that was predicted for one user tells of that one, too (whose a file would be that it made). Where another
+    /// user looks at it, this is what has to be read as that one to see it with its eyes: [`Kind::as_seen`].
+    fn seen_by(&self, _state: &Self::State, _user: &str) -> Option<Self::Key> {
+        None
+    }
+
+    /// The predicted state with the eyes of a user. `other`: what this user has read under the key of [`Kind::seen_by`].
+    fn as_seen(&self, state: Self::State, _other: &Self::State) -> Self::State {
+        state
+    }
+
     /// Is this the state of something that may come by the way, when something below it is written: a directory that is
     /// not there yet?
     fn comes_on_the_way(&self, _read: &Self::State) -> bool {

@@ -69,6 +69,10 @@ pub trait AnyKind: Send + Sync {
     fn touched_by(&self, key: &Ref, written: &Ref) -> bool;
     /// See [`Kind::predicted`].
     fn predicted(&self, key: &Ref, world: &Predicted<'_>) -> Shadow<Ref, Json>;
+    /// See [`Kind::seen_by`].
+    fn seen_by(&self, state: &Json, user: &str) -> Option<Ref>;
+    /// See [`Kind::as_seen`].
+    fn as_seen(&self, state: &Json, other: &Json) -> Result<Json, String>;
     /// See [`Kind::comes_on_the_way`].
     fn comes_on_the_way(&self, read: &Json) -> bool;
     /// See [`Kind::write`].
@@ -270,6 +274,17 @@ impl<K: Kind> AnyKind for Erased<K> {
             Shadow::Known(state) => Shadow::Known(json(&state)),
             Shadow::Unknown(why) => Shadow::Unknown(why),
         }
+    }
+
+    fn seen_by(&self, state: &Json, user: &str) -> Option<Ref> {
+        let state = Self::state(state).ok()?;
+        let key = self.0.seen_by(&state, user)?;
+        Some(reference::<K>(&key))
+    }
+
+    fn as_seen(&self, state: &Json, other: &Json) -> Result<Json, String> {
+        let seen = self.0.as_seen(Self::state(state)?, &Self::state(other)?);
+        Ok(json(&seen))
     }
 
     fn comes_on_the_way(&self, read: &Json) -> bool {

@@ -23,6 +23,8 @@ const LINKS: usize = 40;
 /// Where a key's state comes from.
 enum Source {
     Overlay(Known),
+    /// Predicted for another user: what this one has to read to see it with its own eyes.
+    Through(Json, Ref),
     Base(Ref, Option<String>),
 }
 
@@ -88,6 +90,19 @@ impl Sight {
     }
 
     fn source(&self, key: &Ref) -> Source {
+        match self.predicted(key) {
+            Source::Overlay(Known::State(state)) => {
+                let kind = self.registry.find_kind(&key.kind);
+                match kind.and_then(|kind| kind.seen_by(&state, &self.name)) {
+                    Some(other) => Source::Through(state, other),
+                    None => Source::Overlay(Known::State(state)),
+                }
+            }
+            source => source,
+        }
+    }
+
+    fn predicted(&self, key: &Ref) -> Source {
         let Some(overlay) = &self.overlay else {
             return Source::Base(key.clone(), None);
         };
@@ -148,6 +163,16 @@ impl Sight {
         }
     }
 
+    /// A state that was predicted for another user, as this one sees it.
+    fn with_own_eyes(&self, kind: &str, state: Json, read: &Known) -> Known {
+        let kind = self.registry.find_kind(kind);
+        let seen = match (kind, read) {
+            (Some(kind), Known::State(read)) => kind.as_seen(&state, read).ok(),
+            _ => None,
+        };
+        Known::State(seen.unwrap_or(state))
+    }
+
     /// What the predicted world says of what was read under this key, where a change was predicted under another name.
     fn under_other_name(&self, at: &Ref, read: &Known) -> Option<Known> {
         let (Known::State(read), Some(overlay)) = (read, &self.overlay) else {
@@ -162,10 +187,11 @@ impl Sight {
         let mut wanted = Vec::new();
         let mut known = HashSet::new();
         for key in keys {
-            if let Source::Base(at, _) = self.source(key)
-                && lock(&self.base).get(&self.name, &at, self.since).is_none()
-                && known.insert(at.clone())
-            {
+            let (Source::Base(at, _) | Source::Through(_, at)) = self.source(key) else {
+                continue;
+            };
+            let base = lock(&self.base);
+            if base.get(&self.name, &at, self.since).is_none() && known.insert(at.clone()) {
                 wanted.push(at);
             }
         }
@@ -263,6 +289,12 @@ impl Lookup for Sight {
     fn lookup(&self, key: &Ref) -> Option<Known> {
         let found = match self.source(key) {
             Source::Overlay(known) => Some(known),
+            Source::Through(state, other) => {
+                let read = lock(&self.base)
+                    .get(&self.name, &other, self.since)
+                    .cloned();
+                read.map(|read| self.with_own_eyes(&key.kind, state, &read))
+            }
             Source::Base(at, assumption) => {
                 let known = lock(&self.base).get(&self.name, &at, self.since).cloned();
                 if known.is_some()

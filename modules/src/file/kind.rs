@@ -16,7 +16,7 @@ use super::compare::{self, text_of};
 use super::foresee;
 use super::masking::secrets;
 use super::rights::{self, creator};
-use super::state::{CONTENT_LIMIT, Content, Creator, FileKey, FileState, FileWant, Handed};
+use super::state::{CONTENT_LIMIT, Content, Creator, FileKey, FileState, FileWant, Handed, parent};
 use super::write;
 
 /// Files, directories and links.
@@ -102,12 +102,17 @@ impl Kind for FileKind {
         world: &Predicted<'_>,
     ) -> Option<String> {
         let path = key.path.as_str();
-        // A task before it may open the directory, or close it.
-        let mut changed = world.of::<Self>();
-        let from = FileState {
-            closed: change.from.closed && !changed.any(|(at, ..)| contains(&at.path, path)),
-            ..change.from.clone()
-        };
+        let mut from = change.from.clone();
+        // A task before it may make the directory, open it, or close it.
+        for (at, _, to, _) in world.of::<Self>() {
+            if at.path == parent(path) {
+                let user = from.creator.as_ref();
+                let open = |dir| user.is_none_or(|user| rights::may_write(user, &dir));
+                from.closed = to.is_some_and(|dir| !open(dir));
+            } else if contains(&at.path, path) {
+                from.closed = false;
+            }
+        }
         rights::refusal(path, &from, &change.to)
     }
 
@@ -192,6 +197,20 @@ impl Kind for FileKind {
 
     fn predicted(&self, key: &FileKey, world: &Predicted<'_>) -> Shadow<FileKey, FileState> {
         foresee::shadow(key, world)
+    }
+
+    fn seen_by(&self, state: &FileState, user: &str) -> Option<FileKey> {
+        let creator = state.creator.as_ref()?;
+        (creator.owner != user).then(|| FileKey::new("/"))
+    }
+
+    fn as_seen(&self, state: FileState, other: &FileState) -> FileState {
+        let handed = state.creator.as_ref().and_then(|c| c.handed.clone());
+        let creator = other.creator.clone().map(|c| Creator { handed, ..c });
+        match state.is {
+            FileType::Absent => FileState::absent_for(&state.path, creator.as_ref()),
+            _ => FileState { creator, ..state },
+        }
     }
 
     fn comes_on_the_way(&self, read: &FileState) -> bool {

@@ -65,6 +65,30 @@ pub(super) fn refusal(path: &str, from: &FileState, to: &FileState) -> Option<St
     })
 }
 
+/// May this user make things in a directory? As far as is known whose it is.
+pub(super) fn may_write(user: &Creator, dir: &FileState) -> bool {
+    let Some(mode) = dir
+        .mode
+        .filter(|_| dir.is == FileType::Directory && user.uid != 0)
+    else {
+        return true;
+    };
+    let is_theirs = match (dir.uid, &dir.owner) {
+        (Some(uid), _) => uid == user.uid,
+        (None, Some(owner)) => *owner == user.owner,
+        (None, None) => return true,
+    };
+    // Of the three classes one counts (path_resolution(7)).
+    let bits = if is_theirs {
+        mode >> 6
+    } else if user.is_in(dir.gid, dir.group.as_deref()) {
+        mode >> 3
+    } else {
+        mode
+    };
+    bits & 0o3 == 0o3
+}
+
 /// A name or number that is set where one is wanted. The other half is unknown then, only the host can tell; but that of
 /// the user or group that reads is known.
 pub(super) fn set_name(

@@ -225,6 +225,26 @@ fn a_user_who_may_not_write() -> Result<()> {
         ]),
     )?;
     assert_eq!(known, 11);
+    let known = tried(
+        "directories that root makes, for another and for itself",
+        &["chmod 755 . .."],
+        json!([
+            {"file": {"path": "@AT@/d", "state": "directory", "owner": "nobody"}},
+            nobody("copy", json!({"dest": "@AT@/d/a", "content": "x\n", "owner": "nobody"})),
+            nobody("copy", json!({"dest": "@AT@/d/b", "content": "x\n"})),
+            {"file": {"path": "@AT@/d/b", "owner": "nobody"}},
+            {"copy": {"dest": "@AT@/d/c", "content": "x\n"}},
+            nobody("file", json!({"path": "@AT@/d/c", "mode": "0600"})),
+            nobody("file", json!({"path": "@AT@/d/c", "state": "absent"})),
+            nobody("copy", json!({"dest": "@AT@/d/c", "content": "y\n", "owner": "nobody"})),
+            {"file": {"path": "@AT@/e", "state": "directory"}},
+            nobody("copy", json!({"dest": "@AT@/e/a", "content": "x\n"})),
+            {"file": {"path": "@AT@/e", "mode": "0777"}},
+            nobody("copy", json!({"dest": "@AT@/e/a", "content": "x\n"})),
+            {"file": {"path": "@AT@/e/a", "owner": "nobody"}},
+        ]),
+    )?;
+    assert_eq!(known, 13);
     Ok(())
 }
 
