@@ -176,7 +176,13 @@ impl Settle<'_> {
             if let Some(write) = cut.as_ref().and_then(Pass::cut_write) {
                 match self.recover(reach, write).await {
                     Ok(found) => kept = found,
-                    Err(settled) => return Ok(*settled),
+                    Err(Unrecovered::Lost(_)) if lost < LOST => {
+                        lost += 1;
+                        continue;
+                    }
+                    Err(Unrecovered::Lost(settled) | Unrecovered::Else(settled)) => {
+                        return Ok(*settled);
+                    }
                 }
             }
             let sight = self.sight(reach, way);
@@ -219,10 +225,10 @@ impl Settle<'_> {
                         .iter()
                         .for_each(|c| base.changed(&self.shared.registry, c));
                 }
-                Done::Cut(write, failure) => {
+                Done::Cut(write, error) => {
                     lost += 1;
-                    if lost > LOST || failure.status == Some(NodeStatus::Unreachable) {
-                        return Ok(failure);
+                    if lost > LOST || matches!(error, HostError::Unreachable(_)) {
+                        return Ok(host_failure(&error));
                     }
                     cut.get_or_insert_default().writes.push(write);
                 }
@@ -811,7 +817,24 @@ pub(super) enum Done {
     /// Nothing was written, since the state is another.
     Moved(String),
     /// The connection was lost: whether this was written has to be read.
-    Cut(Write, Settled),
+    Cut(Write, HostError),
+}
+
+/// Why a write that was cut off could not be brought to where it can be carried on.
+pub(super) enum Unrecovered {
+    /// The connection was lost once more.
+    Lost(Box<Settled>),
+    Else(Box<Settled>),
+}
+
+impl From<HostError> for Unrecovered {
+    fn from(error: HostError) -> Self {
+        let settled = Box::new(host_failure(&error));
+        match error {
+            HostError::Lost(_) => Self::Lost(settled),
+            _ => Self::Else(settled),
+        }
+    }
 }
 
 impl Done {
@@ -848,11 +871,11 @@ pub(super) fn take_outcome(outcome: Outcome, settled: &mut Settled) {
     settled.output.extend(outcome.output);
 }
 
-/// A host that does not answer stops alone; one that says no fails the task.
+/// A host that does not answer, or not any more, stops alone; one that says no fails the task.
 #[must_use]
 pub fn host_failure(error: &HostError) -> Settled {
     let status = match error {
-        HostError::Unreachable(_) => NodeStatus::Unreachable,
+        HostError::Unreachable(_) | HostError::Lost(_) => NodeStatus::Unreachable,
         _ => NodeStatus::Failed,
     };
     Settled::with(status, error.to_string())

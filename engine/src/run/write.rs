@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::copies::CopyError;
 use super::machine::Sight;
 use super::past::{Pass, Write};
-use super::settle::{Done, Reach, Settle, Settled, Stopped, host_failure, lock};
+use super::settle::{Done, Reach, Settle, Settled, Stopped, Unrecovered, host_failure, lock};
 use crate::host::{HostError, Probe, Target, User};
 use crate::journal::{ChangeRecord, Journal, Record};
 use crate::registry::ErasedChange;
@@ -77,7 +77,7 @@ impl Settle<'_> {
                 changes: writing.records,
                 kept: None,
             };
-            return Ok(Some(Done::Cut(write, host_failure(e))));
+            return Ok(Some(Done::Cut(write, e.clone())));
         }
         let moved = matches!(failed, Some(WriteError::Moved { .. })) && kept.is_empty();
         settled.kept.extend(writing.kept);
@@ -164,7 +164,7 @@ impl Settle<'_> {
         &self,
         reach: &Reach,
         write: &Write,
-    ) -> Result<Vec<Kept>, Box<Settled>> {
+    ) -> Result<Vec<Kept>, Unrecovered> {
         let Some(probe) = &reach.probe else {
             return Ok(Vec::new());
         };
@@ -177,8 +177,11 @@ impl Settle<'_> {
             };
             match kind.recover(&target, &group).await {
                 Ok(found) => kept.extend(self.of_user(reach, found)),
-                Err(WriteError::Host(e)) => return Err(Box::new(host_failure(&e))),
-                Err(error) => return Err(Box::new(Settled::failed(error.to_string()))),
+                Err(WriteError::Host(error)) => return Err(error.into()),
+                Err(error) => {
+                    let failed = Settled::failed(error.to_string());
+                    return Err(Unrecovered::Else(Box::new(failed)));
+                }
             }
         }
         self.ends_what_was_read(reach, &changes);

@@ -87,9 +87,10 @@ pub(super) async fn clear(host: &Carried) {
             "{BASE}; {} rmdir \"$b\" 2>/dev/null; true",
             removal(&folders)
         );
-        let removed = host.shell(&user, &script, None, false);
+        // Removed twice is removed: where the connection breaks just then, it is done once more.
+        let removed = host.shell(&user, &script, None, true);
         // A host that is gone keeps them; they hold what its own user may see anyway.
-        let _ = tokio::time::timeout(Duration::from_secs(5), removed).await;
+        let _ = tokio::time::timeout(Duration::from_secs(20), removed).await;
     }
 }
 

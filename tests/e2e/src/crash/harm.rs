@@ -41,6 +41,29 @@ impl fmt::Display for Harm {
     }
 }
 
+impl Harm {
+    /// The harm of this name, unless it is one that only its stage knows.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let (kind, rest) = name.split_once(':')?;
+        Some(match kind {
+            "flush" => match rest.split_once("-every-") {
+                Some((n, m)) => Self::Every(n.parse().ok()?, m.parse().ok()?),
+                None => Self::Flush(rest.parse().ok()?),
+            },
+            "instant" => Self::Instant(Duration::from_micros(
+                rest.strip_suffix("us")?.parse().ok()?,
+            )),
+            "byte" => {
+                let (n, gone) = rest.split_once(":gone-")?;
+                let gone = Duration::from_millis(gone.strip_suffix("ms")?.parse().ok()?);
+                Self::Byte(n.parse().ok()?, gone)
+            }
+            _ => return None,
+        })
+    }
+}
+
 /// How a call ended.
 #[derive(Debug, Clone)]
 pub struct Ended {
@@ -230,4 +253,22 @@ pub fn killed_after(scene: &Scene, args: &[&str], after: Duration) -> Result<End
         going.kill()?;
     }
     going.end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_report_names_can_be_asked_for() {
+        for harm in [
+            Harm::Flush(7),
+            Harm::Every(9, 10),
+            Harm::Instant(Duration::from_micros(1_234_567)),
+            Harm::Byte(311_223, Duration::from_millis(703)),
+        ] {
+            assert_eq!(Harm::named(&harm.to_string()), Some(harm));
+        }
+        assert_eq!(Harm::named("slapd-killed-at-20%"), None);
+    }
 }

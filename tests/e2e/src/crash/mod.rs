@@ -296,6 +296,10 @@ impl Course<'_> {
                 harms.push(Harm::Every(u32::try_from(first)?, u32::try_from(then)?));
             }
         }
+        // How many bytes there are, or how long it takes, differs from time to time: a case is found by its name alone.
+        if let Some(named) = self.choice.case.as_deref().and_then(Harm::named) {
+            harms = vec![named];
+        }
         let mut seen = BTreeSet::new();
         for harm in &harms {
             self.try_one(stage, &reference, harm, &mut seen)?;
