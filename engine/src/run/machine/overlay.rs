@@ -91,13 +91,13 @@ impl Overlay {
     ) -> Option<Known> {
         let names = registry.find_kind(&key.kind)?.names()?;
         names.thing(read)?;
-        let mut state = read.clone();
         let mut now = None;
         for change in &self.changes {
-            if let Some(told) = told_under(&names, key, &state, change) {
-                if let Known::State(told) = &told {
-                    state.clone_from(told);
-                }
+            let state = match &now {
+                Some(Known::State(state)) => state,
+                _ => read,
+            };
+            if let Some(told) = told_under(&names, key, state, change) {
                 now = Some(told);
             }
         }
