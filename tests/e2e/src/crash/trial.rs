@@ -392,7 +392,12 @@ fn finish(
             let mut args = vec!["resume", "-y"];
             args.extend(more.iter().map(String::as_str));
             let resumed = Going::start(other, &[], &args)?.end()?;
-            if resumed.err.contains("there is no copy of a run") {
+            let over = |record: &String| record.ends_with(" run-finished");
+            let none = resumed.err.contains("there is no copy of a run");
+            if none && outcome.seen.last().is_some_and(over) {
+                // It was killed when all was done and its copies were gone: there is nothing to go on with.
+                by = scene;
+            } else if none {
                 // It was killed before it had begun anything on the host, perhaps with the lock in its hands: who comes
                 // from elsewhere gives that back as the message says, and begins.
                 let inventory = more.iter().skip_while(|word| *word != "-i").nth(1);
