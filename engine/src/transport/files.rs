@@ -60,7 +60,11 @@ while :; do case $r in ?*/) r=${r%/};; *) break;; esac; done
 b 1 "$r" "$m"; return; fi
 d=${p%/*}; [ -n "$d" ] || d=/; [ "$p" = / ] && d=/
 if [ "$d" != "$ld" ]; then ld=$d; lr=; no=; e=$d
-while [ ! -d "$e" ] && [ -n "$e" ]; do e=${e%/*}; done; [ -n "$e" ] || e=/
+while [ ! -d "$e" ] && [ -n "$e" ]; do
+if [ -L "$e" ] && [ $k -lt 40 ]; then k=$((k + 1)); w -- "$e"; c=$e
+case $L in /*) e=$L;; *) e=${e%/*}/$L;; esac
+while :; do case $e in ?*/) e=${e%/};; *) break;; esac; done; d=$e${d#"$c"}
+else e=${e%/*}; fi; done; [ -n "$e" ] || e=/
 [ -x "$e" ] || no=1
 if cd -P -- "$e" 2>/dev/null; then lr=${PWD%/}${d#"${e%/}"}; fi; lr=$(t folder "$lr")
 [ -w "$e" ] || lr="$lr${n}closed"

@@ -213,10 +213,12 @@ fn of_a_link_that_is_followed_to_nothing_is_told_where_that_would_be() {
         ("chain", "way/on", "d/end"),
         ("below", "no/such/thing", "no/such/thing"),
         ("up", "d/../gone", "gone"),
+        ("chain/in/deep", "", "d/end/in/deep"),
+        ("plain/in", "", "nowhere/in"),
         ("ends", "with\n", "with\n"),
         ("hostile", "'$(x)\n.\nabsent", "'$(x)\n.\nabsent"),
     ];
-    for (name, to, _) in links {
+    for (name, to, _) in links.iter().filter(|(_, to, _)| !to.is_empty()) {
         symlink(to, at.join(name)).unwrap();
     }
     symlink("../d/end", at.join("d/on")).unwrap();
