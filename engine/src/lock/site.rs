@@ -279,10 +279,7 @@ impl Locks {
                 }
                 Ok::<_, HostError>(())
             };
-            let error = match tokio::time::timeout(RELEASE, remove).await {
-                Ok(removed) => removed.err()?,
-                Err(_) => HostError::unreachable(format!("{host} does not answer")),
-            };
+            let error = in_time(host, remove).await.err()?;
             let message = format!(
                 "whether a lock of this run stays there cannot be seen ({error}); `runbook unlock {host}` removes it"
             );
@@ -297,9 +294,15 @@ impl Locks {
             let link = fleet.link(host).await?;
             machine::remove(&Target::new(link.probe.clone()), &self.text).await
         };
-        match tokio::time::timeout(RELEASE, remove).await {
-            Ok(removed) => removed.map(drop),
-            Err(_) => Err(HostError::unreachable(format!("{host} does not answer"))),
-        }
+        in_time(host, remove).await.map(drop)
     }
+}
+
+/// What is asked of a machine at the end of a run, which waits no longer than [`RELEASE`] for it.
+async fn in_time<T>(
+    host: &str,
+    asked: impl Future<Output = Result<T, HostError>>,
+) -> Result<T, HostError> {
+    let late = |_| HostError::unreachable(format!("{host} does not answer"));
+    tokio::time::timeout(RELEASE, asked).await.map_err(late)?
 }
