@@ -23,6 +23,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::host::{HostError, Probe, Target};
+use crate::module::Mark;
 use crate::world::Predicted;
 
 pub use names::Names;
@@ -108,6 +109,9 @@ pub trait Kind: Send + Sync + 'static {
 
     /// Two keys may be names of one thing, and this is how its states tell.
     const NAMES: Option<Names> = None;
+
+    /// Its states are some fields of another kind's, under the same keys: what is predicted of that one is predicted of it.
+    const PART_OF: Option<&'static str> = None;
 
     /// Reads the states of all `keys`, in their order, with as few round trips as can be.
     /// One key's failure is that key's alone.
@@ -248,6 +252,17 @@ pub trait Kind: Send + Sync + 'static {
         Shadow::AsRead
     }
 
+    /// What the answer rests on, beyond what `predicted` sees by the names in the key: places that may have other names
+    /// (a path through a link). They are looked up, and what changes there under its true name makes the answer unknown.
+    fn rests_on(&self, _key: &Self::Key) -> Vec<Mark> {
+        Vec::new()
+    }
+
+    /// Where things with this id, or below it, may truly lie, where the host has to be asked for it (links).
+    fn places(&self, _id: &str) -> Vec<Place> {
+        Vec::new()
+    }
+
     /// A state that was predicted for one user tells of that one, too (whose a file would be that it made). Where another
     /// user looks at it, this is what has to be read as that one to see it with its eyes: [`Kind::as_seen`].
     fn seen_by(&self, _state: &Self::State, _user: &str) -> Option<Self::Key> {
@@ -312,6 +327,15 @@ pub trait Kind: Send + Sync + 'static {
     async fn discard(&self, _host: &Target, _kept: &Kept) -> Result<(), HostError> {
         Ok(())
     }
+}
+
+/// A place that has to be looked up: the true form of the key, and what follows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Place {
+    /// What has to be read.
+    pub key: Ref,
+    /// What stands behind its id (`/*.conf`), or nothing.
+    pub below: String,
 }
 
 /// `inner` lies below `outer`, as paths do.

@@ -20,6 +20,7 @@ pub fn registry() -> Registry {
         .kind(file::FileKind)
         .kind(file::contents::ContentKind)
         .kind(file::listing::ListingKind)
+        .kind(file::place::PathKind)
         .kind(command::matches::GlobKind)
         .kind(command::query::CommandOutput)
         .kind(docker::Container)

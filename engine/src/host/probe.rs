@@ -156,8 +156,9 @@ pub struct FileQuery {
     pub path: String,
     /// Look at what a link points to instead of the link, be there something or not.
     pub follow: bool,
-    /// Content is returned for regular files up to this many bytes (0: never); the hash always is.
-    pub content_up_to: u64,
+    /// Content is returned for regular files up to this many bytes (0: never), and the hash always. `None`: neither; the
+    /// file is not opened, however large it is and whoever may read it.
+    pub content_up_to: Option<u64>,
 }
 
 /// What stands at a path.

@@ -7,9 +7,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use crate::host::{HostError, Probe, Target};
-use crate::module::reference;
+use crate::module::{Mark, reference};
 use crate::resource::{
-    Change, Kept, KeyedChange, Kind, Names, Ref, Reversible, Shadow, WriteError,
+    Change, Kept, KeyedChange, Kind, Names, Place, Ref, Reversible, Shadow, WriteError,
 };
 use crate::world::Predicted;
 
@@ -33,6 +33,10 @@ pub trait AnyKind: Send + Sync {
     fn binds(&self) -> bool;
     /// See [`Kind::NAMES`].
     fn names(&self) -> Option<Names>;
+    /// See [`Kind::PART_OF`].
+    fn part_of(&self) -> Option<&'static str>;
+    /// Those fields of a state of the kind that it is part of.
+    fn part(&self, whole: &Json) -> Result<Json, String>;
     /// See [`Kind::read`].
     async fn read(&self, host: &Probe, keys: &[Ref]) -> Vec<Result<Json, HostError>>;
     /// See [`Kind::canonical`].
@@ -69,6 +73,10 @@ pub trait AnyKind: Send + Sync {
     fn touched_by(&self, key: &Ref, written: &Ref) -> bool;
     /// See [`Kind::predicted`].
     fn predicted(&self, key: &Ref, world: &Predicted<'_>) -> Shadow<Ref, Json>;
+    /// See [`Kind::rests_on`].
+    fn rests_on(&self, key: &Ref) -> Vec<Mark>;
+    /// See [`Kind::places`].
+    fn places(&self, id: &str) -> Vec<Place>;
     /// See [`Kind::seen_by`].
     fn seen_by(&self, state: &Json, user: &str) -> Option<Ref>;
     /// See [`Kind::as_seen`].
@@ -134,6 +142,14 @@ impl<K: Kind> AnyKind for Erased<K> {
 
     fn stirs(&self) -> bool {
         K::STIRS
+    }
+
+    fn part_of(&self) -> Option<&'static str> {
+        K::PART_OF
+    }
+
+    fn part(&self, whole: &Json) -> Result<Json, String> {
+        Self::state(whole).map(|state| json(&state))
     }
 
     fn binds(&self) -> bool {
@@ -274,6 +290,14 @@ impl<K: Kind> AnyKind for Erased<K> {
             Shadow::Known(state) => Shadow::Known(json(&state)),
             Shadow::Unknown(why) => Shadow::Unknown(why),
         }
+    }
+
+    fn rests_on(&self, key: &Ref) -> Vec<Mark> {
+        Self::key(key).map_or_else(|_| Vec::new(), |k| self.0.rests_on(&k))
+    }
+
+    fn places(&self, id: &str) -> Vec<Place> {
+        self.0.places(id)
     }
 
     fn seen_by(&self, state: &Json, user: &str) -> Option<Ref> {

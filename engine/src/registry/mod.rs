@@ -82,6 +82,14 @@ impl Registry {
         self.kinds.get(name)
     }
 
+    /// The kind that says what is predicted of this one: itself, or the one that it is part of ([`Kind::PART_OF`]).
+    #[must_use]
+    pub fn whole_of<'a>(&self, kind: &'a str) -> &'a str {
+        self.find_kind(kind)
+            .and_then(|kind| kind.part_of())
+            .unwrap_or(kind)
+    }
+
     /// The action kind of this name.
     #[must_use]
     pub fn find_action(&self, name: &str) -> Option<&Arc<dyn AnyAction>> {

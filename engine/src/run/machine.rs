@@ -2,6 +2,7 @@
 
 mod base;
 mod overlay;
+mod places;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +27,16 @@ enum Source {
     /// Predicted for another user: what this one has to read to see it with its own eyes.
     Through(Json, Ref),
     Base(Ref, Option<String>),
+}
+
+/// What is known of a key.
+#[derive(Default)]
+struct Found {
+    known: Option<Known>,
+    /// What it rests on, if it is a prediction that does.
+    assumption: Option<String>,
+    /// It is what the host has.
+    as_read: bool,
 }
 
 /// As whom a machine is seen.
@@ -106,8 +117,32 @@ impl Sight {
         let Some(overlay) = &self.overlay else {
             return Source::Base(key.clone(), None);
         };
-        let form = lock(&self.base).true_form(&self.name, key);
-        let overlay = lock(overlay);
+        let met = self.met_elsewhere(key);
+        let whole = |key: Ref| Ref {
+            kind: self.registry.whole_of(&key.kind).to_owned(),
+            ..key
+        };
+        let form = whole(lock(&self.base).true_form(&self.name, key));
+        match self.foretold(&lock(overlay), &whole(key.clone()), &form) {
+            Source::Base(..) if met.is_some() => {
+                Source::Overlay(Known::Unknown(met.unwrap_or_default()))
+            }
+            Source::Base(at, assumption) => {
+                let kind = key.kind.clone();
+                Source::Base(Ref { kind, ..at }, assumption)
+            }
+            Source::Overlay(Known::State(state)) => {
+                let kind = self.registry.find_kind(&key.kind);
+                let kind = kind.filter(|kind| kind.part_of().is_some());
+                let part = kind.map_or_else(|| Ok(state.clone()), |kind| kind.part(&state));
+                Source::Overlay(part.map_or_else(Known::Failed, Known::State))
+            }
+            found => found,
+        }
+    }
+
+    /// What the predicted world says of a key, as it was asked for and as the host has it.
+    fn foretold(&self, overlay: &Overlay, key: &Ref, form: &Ref) -> Source {
         if let Some(known) = overlay.states.get(key) {
             return Source::Overlay(known.clone());
         }
@@ -118,11 +153,11 @@ impl Sight {
             return Source::Base(key.clone(), None);
         }
         // What was asked for comes before what the host has made of it: a link that leads elsewhere now may be gone.
-        let found = self.shadow(&overlay, key, LINKS);
+        let found = self.shadow(overlay, key, LINKS);
         match found {
-            Source::Base(at, None) if at == *key && form != *key => {
-                match self.shadow(&overlay, &form, LINKS) {
-                    Source::Base(at, assumption) if at == form => {
+            Source::Base(at, None) if at == *key && form != key => {
+                match self.shadow(overlay, form, LINKS) {
+                    Source::Base(at, assumption) if at == *form => {
                         Source::Base(key.clone(), assumption)
                     }
                     other => other,
@@ -181,11 +216,40 @@ impl Sight {
         lock(overlay).under_other_name(&self.registry, at, read)
     }
 
+    /// What is known of a key, without noting that it was looked at.
+    fn find(&self, key: &Ref) -> Found {
+        let mut found = Found::default();
+        match self.source(key) {
+            Source::Overlay(known) => found.known = Some(known),
+            Source::Through(state, other) => {
+                let read = lock(&self.base)
+                    .get(&self.name, &other, self.since)
+                    .cloned();
+                found.known = read.map(|read| self.with_own_eyes(&key.kind, state, &read));
+            }
+            Source::Base(at, assumption) => {
+                let known = lock(&self.base).get(&self.name, &at, self.since).cloned();
+                found.assumption = assumption.filter(|_| known.is_some());
+                let told = known
+                    .as_ref()
+                    .and_then(|known| self.under_other_name(&at, known));
+                found.as_read = known.is_some() && told.is_none();
+                let known = told.or(known);
+                let unknown = known.as_ref().zip(self.overlay.as_ref());
+                let unknown =
+                    unknown.and_then(|(known, o)| lock(o).on_the_way(&self.registry, &at, known));
+                found.known = unknown.or(known);
+            }
+        }
+        found
+    }
+
     /// What has to be read from the host so that these keys are known.
     #[must_use]
     pub fn to_read(&self, keys: &[Ref]) -> Vec<Ref> {
-        let mut wanted = Vec::new();
         let mut known = HashSet::new();
+        let mut wanted = self.places_of(keys);
+        wanted.retain(|place| known.insert(place.clone()));
         for key in keys {
             let (Source::Base(at, _) | Source::Through(_, at)) = self.source(key) else {
                 continue;
@@ -287,38 +351,20 @@ impl Sight {
 
 impl Lookup for Sight {
     fn lookup(&self, key: &Ref) -> Option<Known> {
-        let found = match self.source(key) {
-            Source::Overlay(known) => Some(known),
-            Source::Through(state, other) => {
-                let read = lock(&self.base)
-                    .get(&self.name, &other, self.since)
-                    .cloned();
-                read.map(|read| self.with_own_eyes(&key.kind, state, &read))
-            }
-            Source::Base(at, assumption) => {
-                let known = lock(&self.base).get(&self.name, &at, self.since).cloned();
-                if known.is_some()
-                    && let Some(what) = assumption
-                {
-                    self.assume(what);
-                }
-                let told = known
-                    .as_ref()
-                    .and_then(|known| self.under_other_name(&at, known));
-                if known.is_some() && told.is_none() {
-                    lock(&self.from_host).insert(key.clone());
-                }
-                let known = told.or(known);
-                let unknown = known.as_ref().zip(self.overlay.as_ref());
-                let unknown =
-                    unknown.and_then(|(known, o)| lock(o).on_the_way(&self.registry, &at, known));
-                unknown.or(known)
-            }
-        };
-        if let Some(known) = &found {
+        if self.predicts() && !self.places_of(std::slice::from_ref(key)).is_empty() {
+            return None;
+        }
+        let found = self.find(key);
+        if let Some(what) = found.assumption {
+            self.assume(what);
+        }
+        if found.as_read {
+            lock(&self.from_host).insert(key.clone());
+        }
+        if let Some(known) = &found.known {
             lock(&self.seen).insert(key.clone(), known.clone());
         }
-        found
+        found.known
     }
 }
 

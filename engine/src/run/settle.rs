@@ -191,11 +191,12 @@ impl Settle<'_> {
                 Err(mut settled) => {
                     if settled.status == Some(NodeStatus::Unknown) {
                         settled.bound = self.open_bound(prepared);
-                        self.spread(
-                            way,
-                            &prepared.touches(),
-                            settled.message.as_deref().unwrap_or(""),
-                        );
+                        let mut footprint = prepared.touches();
+                        if !matches!(way, Way::Apply(_)) {
+                            let writes = std::mem::take(&mut footprint.writes);
+                            footprint.writes = self.everywhere(reach, way, &sight, writes).await;
+                        }
+                        self.spread(way, &footprint, settled.message.as_deref().unwrap_or(""));
                     }
                     return Ok(*settled);
                 }
@@ -357,6 +358,28 @@ impl Settle<'_> {
             .map_err(|e| Box::new(host_failure(&e)))
     }
 
+    /// These places, and where they lie under other names, as far as the host tells: a link may lead to them.
+    async fn everywhere(
+        &self,
+        reach: &Reach,
+        way: &Way,
+        sight: &Sight,
+        mut marks: Vec<Mark>,
+    ) -> Vec<Mark> {
+        let missing = sight.places_to_read(&marks);
+        match way {
+            Way::Gather(needs, _) => lock(needs).extend(missing),
+            _ => {
+                if let (Some(probe), false) = (&reach.probe, missing.is_empty()) {
+                    // Who does not answer now is asked again by the next task, and says so there.
+                    let _ = sight.read(probe, &missing).await;
+                }
+            }
+        }
+        marks.extend(sight.elsewhere(&marks));
+        marks
+    }
+
     /// A `want` outside its footprint is a defect of the module, and would make order and prediction wrong.
     fn within(&self, footprint: &Footprint, sight: &Sight, wanted: &Wanted) -> Result<(), String> {
         if footprint.everything {
@@ -365,7 +388,7 @@ impl Settle<'_> {
         let seen = sight.seen();
         let covers = |key: &Ref, marks: &[&[Mark]]| {
             let here = Mark {
-                kind: key.kind.clone(),
+                kind: self.shared.registry.whole_of(&key.kind).to_owned(),
                 id: key.id.clone(),
             };
             marks
@@ -542,7 +565,7 @@ impl Settle<'_> {
             }
         }
         if let Some(call) = &wanted.action {
-            self.action(call, reach, way, &mut settled).await?;
+            self.action(call, reach, way, sight, &mut settled).await?;
             if settled.status == Some(NodeStatus::Locked) {
                 return Ok(Done::settled(settled));
             }
@@ -586,6 +609,7 @@ impl Settle<'_> {
         call: &ActionCall,
         reach: &Reach,
         way: &Way,
+        sight: &Sight,
         settled: &mut Settled,
     ) -> Result<(), Stopped> {
         let Some(kind) = self.shared.registry.find_action(&call.kind) else {
@@ -601,6 +625,7 @@ impl Settle<'_> {
         }
         match way {
             Way::Gather(..) => {
+                self.everywhere(reach, way, sight, marks(call)).await;
                 settled.status = Some(if call.changes {
                     NodeStatus::Changed
                 } else {
@@ -616,7 +641,8 @@ impl Settle<'_> {
                 }
             }
             Way::Predict(overlay) => {
-                self.predict_action(call, kind.as_ref(), reach, overlay, settled)
+                let marks = self.everywhere(reach, way, sight, marks(call)).await;
+                self.predict_action(call, kind.as_ref(), reach, overlay, marks, settled)
                     .await;
             }
             Way::Apply(journal) => {
@@ -746,6 +772,7 @@ impl Settle<'_> {
         kind: &dyn crate::registry::AnyAction,
         reach: &Reach,
         overlay: &Arc<Mutex<Overlay>>,
+        marks: Vec<Mark>,
         settled: &mut Settled,
     ) {
         let until = format!("until \"{}\"", self.task);
@@ -777,15 +804,11 @@ impl Settle<'_> {
                     Err(e) => *settled = host_failure(&e),
                 }
             }
-            Effects::Changes(marks) | Effects::Creates(marks) => {
+            Effects::Changes(_) | Effects::Creates(_) => {
                 settled.predicted_action = true;
                 settled.status = Some(done);
                 let mut overlay = lock(overlay);
                 for mark in marks {
-                    let mark = Mark {
-                        kind: mark.kind.clone(),
-                        id: mark.id.clone(),
-                    };
                     overlay.unknown(&self.shared.registry, &mark, &until, self.task);
                 }
                 if matches!(call.effects, Effects::Creates(_)) {
@@ -802,6 +825,18 @@ impl Settle<'_> {
             }
         }
     }
+}
+
+/// The places that an action changes, where it says so.
+fn marks(call: &ActionCall) -> Vec<Mark> {
+    let (Effects::Changes(marks) | Effects::Creates(marks)) = &call.effects else {
+        return Vec::new();
+    };
+    let mark = |m: &crate::action::EffectMark| Mark {
+        kind: m.kind.clone(),
+        id: m.id.clone(),
+    };
+    marks.iter().map(mark).collect()
 }
 
 /// What a task that was cut off had begun.

@@ -46,8 +46,8 @@ pub async fn read(
 }
 
 /// `t` tells a word and a name. `lr` is what is told of a directory, once for all paths in it. `p` takes number, follow or
-/// not, path, largest content, and prints a block of lines. Of a link that is followed and leads to nothing is told where
-/// that would be; `k` counts links, so that none are followed in a circle.
+/// not, path, largest content (`-`: not even a hash), and prints a block of lines. Of a link that is followed and leads to
+/// nothing is told where that would be; `k` counts links, so that none are followed in a circle.
 const FUNCTIONS: &str = r#"unset IFS; LC_ALL=C; export LC_ALL; n='
 '; ld=; lr=
 t() { case $2 in *[!A-Za-z0-9_./:,@%+=' '-]*) h=$(printf %s "$2" | base64); echo "$1" x $h;; *) echo "$1 =$2";; esac; }
@@ -76,7 +76,7 @@ if [ $f = 1 ] && [ -e "$p" ]; then L=-L; else L=; fi
 s=$(stat $L -c 'FORMAT' -- "$p" 2>&1) || { t failed "$s"; return; }
 t found "$s"; echo "$lr"
 if [ -L "$p" ]; then if [ $f = 1 ]; then w -f -- "$p"; t real "$L"; else w -- "$p"; t link "$L"; fi; fi
-if [ -f "$p" ] && { [ $f = 1 ] || [ ! -L "$p" ]; }; then
+if [ "$m" != - ] && [ -f "$p" ] && { [ $f = 1 ] || [ ! -L "$p" ]; }; then
 if [ ! -r "$p" ]; then echo unreadable; else
 set -f; set -- $s; if [ "$4" -le "$m" ]; then echo content; base64 < "$p"; else h=$(sha256sum < "$p"); echo "hash ${h%% *}"; fi; fi; fi
 }
@@ -87,7 +87,10 @@ fn script(queries: &[FileQuery], nonce: &str) -> String {
     for (number, query) in queries.iter().enumerate() {
         if can_be_asked(&query.path) {
             let follow = u8::from(query.follow);
-            let (path, most) = (word(&query.path), query.content_up_to);
+            let path = word(&query.path);
+            let most = query
+                .content_up_to
+                .map_or("-".to_owned(), |n| n.to_string());
             let _ = writeln!(script, "p {number} {follow} {path} {most}");
         }
     }
@@ -317,7 +320,8 @@ fn entry(block: &[&str], query: &FileQuery) -> Result<FileEntry, HostError> {
                 .map_err(|_| broken())?;
             entry.sha256 = Some(hex::encode(Sha256::digest(&bytes)));
             entry.size = bytes.len() as u64;
-            entry.content = (query.content_up_to > 0).then(|| Bytes::from(bytes));
+            let wanted = query.content_up_to.is_some_and(|most| most > 0);
+            entry.content = wanted.then(|| Bytes::from(bytes));
         }
     }
     Ok(entry)

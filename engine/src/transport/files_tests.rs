@@ -66,7 +66,7 @@ fn query(path: &Path, follow: bool) -> FileQuery {
     FileQuery {
         path: path.to_str().unwrap().to_owned(),
         follow,
-        content_up_to: 100,
+        content_up_to: Some(100),
     }
 }
 

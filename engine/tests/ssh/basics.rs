@@ -265,7 +265,7 @@ async fn thirty_reads_and_commands_cost_three_round_trips() {
     }
     let server = Server::start("");
     let delay = Duration::from_millis(100);
-    let proxy = proxy::Proxy::start(server.port, delay).await;
+    let proxy = proxy::Proxy::before(server.port, delay, server.process()).await;
     let mut settings = server.settings();
     settings.port = Some(proxy.port);
     settings.host_keys.fingerprint = Some(pinned(&server));
@@ -281,7 +281,7 @@ async fn thirty_reads_and_commands_cost_three_round_trips() {
                 let query = FileQuery {
                     path: "/etc/passwd".into(),
                     follow: true,
-                    content_up_to: 100_000,
+                    content_up_to: Some(100_000),
                 };
                 let read = probe.files(&[query]).await.unwrap();
                 assert_eq!(read[0].as_ref().unwrap().file_type, FileType::File);

@@ -4,6 +4,8 @@
 
 mod basics;
 mod proxy;
+#[path = "../../../tests/rest.rs"]
+mod rest;
 mod server;
 #[path = "../../../tests/skip.rs"]
 mod skip;

@@ -8,6 +8,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
+use crate::rest::at_rest;
+
+/// How long an answer is held back at most for a server that does not come to rest.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// What the proxy has seen, and what it is to do.
 #[derive(Default)]
 pub struct Line {
@@ -16,6 +21,9 @@ pub struct Line {
     pub connections: AtomicU64,
     /// The connection is cut after this many further bytes in either direction; negative: never.
     pub cut_after: AtomicI64,
+    /// The process that answers, and all below it: an answer is handed on when it is at rest, and as one part. 0: at
+    /// once.
+    server: u32,
 }
 
 pub struct Proxy {
@@ -33,10 +41,17 @@ impl Drop for Proxy {
 impl Proxy {
     /// `delay` is added in each direction.
     pub async fn start(to: u16, delay: Duration) -> Self {
+        Self::before(to, delay, 0).await
+    }
+
+    /// Before a server whose process is known: what it sends before it has nothing left to do arrives as one part, so
+    /// that a turn is one however slow this machine is.
+    pub async fn before(to: u16, delay: Duration, server: u32) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let line = Arc::new(Line {
             cut_after: AtomicI64::new(-1),
+            server,
             ..Line::default()
         });
         let shared = line.clone();
@@ -119,8 +134,16 @@ async fn one_way(
         drop(queue);
     };
     let write = async {
-        while let Some((due, part)) = waiting.recv().await {
+        while let Some((due, mut part)) = waiting.recv().await {
             tokio::time::sleep_until(due).await;
+            if !up && line.server != 0 {
+                while due.elapsed() < PATIENCE && !at_rest(line.server) {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                while let Ok((_, more)) = waiting.try_recv() {
+                    part.extend(more);
+                }
+            }
             if !up {
                 last.store(1, Ordering::SeqCst);
             }

@@ -130,6 +130,11 @@ impl Server {
         }
     }
 
+    /// The process of sshd; all that it starts is below it.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }

@@ -633,7 +633,7 @@ async fn files_of_any_kind_are_read_as_they_are() {
     let query = |path: String, follow| FileQuery {
         path,
         follow,
-        content_up_to: 1000,
+        content_up_to: Some(1000),
     };
     let real = std::fs::canonicalize(dir.path()).unwrap();
     let real = |name: &str| real.join(name).to_str().unwrap().to_owned();
@@ -734,7 +734,7 @@ async fn what_may_not_be_read_is_not_absent() {
     let query = |path: &str| FileQuery {
         path: server.path(path).to_str().unwrap().to_owned(),
         follow: false,
-        content_up_to: 10,
+        content_up_to: Some(10),
     };
     let read = probe
         .files(&[

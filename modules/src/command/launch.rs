@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use runbook_engine::action::{EffectMark, Effects};
+use runbook_engine::host::FileType;
 use runbook_engine::module::{Footprint, Stop, Wanted, reference};
 use runbook_engine::resource::{Kind as _, Ref};
 use runbook_engine::value::Value;
@@ -12,8 +13,9 @@ use runbook_engine::world::View;
 use super::exec::{Exec, ExecCall, Shown, failure, said};
 use super::matches::{GlobKind, Pattern};
 use super::query::{CommandOutput, QueryKey, mark};
+use crate::file::FileKey;
+use crate::file::place::PathKind;
 use crate::file::state::join;
-use crate::file::{FileKey, FileKind};
 
 /// The arguments that say when a command runs and what it does.
 #[derive(Debug, Clone, Default)]
@@ -265,7 +267,7 @@ impl Condition {
             Self::Creates(path) | Self::Removes(path) if Pattern::is_one(path) => {
                 reference::<GlobKind>(&Pattern(path.clone()))
             }
-            Self::Creates(path) | Self::Removes(path) => reference::<FileKind>(&FileKey::new(path)),
+            Self::Creates(path) | Self::Removes(path) => reference::<PathKind>(&FileKey::new(path)),
             Self::Unless(key, _) | Self::OnlyIf(key, _) => reference::<CommandOutput>(key),
         }
     }
@@ -276,7 +278,7 @@ impl Condition {
             if Pattern::is_one(path) {
                 Ok(!world.get::<GlobKind>(&Pattern(path.clone()))?.is_empty())
             } else {
-                Ok(!world.get::<FileKind>(&FileKey::new(path))?.is_absent())
+                Ok(world.get::<PathKind>(&FileKey::new(path))?.is != FileType::Absent)
             }
         };
         Ok(match self {

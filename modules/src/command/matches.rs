@@ -4,6 +4,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use runbook_engine::host::{FileType, HostError, Probe, ReadCommand, Target};
+use runbook_engine::module::Mark;
 use runbook_engine::resource::{
     Change, Kept, KeyedChange, Kind, Ref, Reversible, Shadow, WriteError, contains,
 };
@@ -83,6 +84,13 @@ impl Kind for GlobKind {
     /// A pattern may lead by way of a link to what was written.
     fn touched_by(&self, _key: &Pattern, written: &Ref) -> bool {
         written.kind == FileKind::NAME
+    }
+
+    fn rests_on(&self, key: &Pattern) -> Vec<Mark> {
+        vec![Mark {
+            kind: FileKind::NAME.to_owned(),
+            id: key.root().to_owned(),
+        }]
     }
 
     fn predicted(&self, key: &Pattern, world: &Predicted<'_>) -> Shadow<Pattern, Vec<String>> {

@@ -157,6 +157,11 @@ impl Kind for CommandOutput {
             || (written.kind == FileKind::NAME && key.reads_files())
     }
 
+    fn rests_on(&self, key: &QueryKey) -> Vec<Mark> {
+        let named = key.reads.iter().flatten().filter_map(|r| mark(r));
+        named.collect()
+    }
+
     fn predicted(&self, key: &QueryKey, world: &Predicted<'_>) -> Shadow<QueryKey, Said> {
         match world
             .changes

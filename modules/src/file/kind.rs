@@ -6,8 +6,9 @@
 
 use async_trait::async_trait;
 use runbook_engine::host::{FileEntry, FileQuery, FileType, HostError, Probe, ReadCommand, Target};
+use runbook_engine::module::reference;
 use runbook_engine::resource::{
-    Change, Kept, KeyedChange, Kind, Names, Ref, Reversible, Shadow, WriteError, contains,
+    Change, Kept, KeyedChange, Kind, Names, Place, Ref, Reversible, Shadow, WriteError, contains,
 };
 use runbook_engine::transport::quote::word;
 use runbook_engine::world::Predicted;
@@ -15,6 +16,7 @@ use runbook_engine::world::Predicted;
 use super::compare::{self, text_of};
 use super::foresee;
 use super::masking::secrets;
+use super::place::PathKind;
 use super::rights::{self, creator};
 use super::state::{CONTENT_LIMIT, Content, Creator, FileKey, FileState, FileWant, Handed, parent};
 use super::write;
@@ -42,7 +44,7 @@ impl Kind for FileKind {
             .map(|key| FileQuery {
                 path: key.path.clone(),
                 follow: key.follow,
-                content_up_to: CONTENT_LIMIT,
+                content_up_to: Some(CONTENT_LIMIT),
             })
             .collect();
         let (entries, creator) = tokio::join!(host.files(&queries), creator(host));
@@ -193,6 +195,24 @@ impl Kind for FileKind {
         let id = key.path.as_str();
         let other = written.id.trim_end_matches('/');
         written.kind == Self::NAME && (id == other || contains(id, other) || contains(other, id))
+    }
+
+    /// What a link leads to, and the path itself; of a pattern, the directory that all it finds lies in.
+    fn places(&self, id: &str) -> Vec<Place> {
+        if !id.starts_with('/') {
+            return Vec::new();
+        }
+        let fixed = id.find('*').map_or(id, |star| parent(&id[..star]));
+        let at = |key: FileKey| Place {
+            key: reference::<PathKind>(&key),
+            below: id[fixed.len()..].to_owned(),
+        };
+        let end = at(FileKey::following(fixed));
+        if fixed == id {
+            vec![end, at(FileKey::new(fixed))]
+        } else {
+            vec![end]
+        }
     }
 
     fn predicted(&self, key: &FileKey, world: &Predicted<'_>) -> Shadow<FileKey, FileState> {

@@ -23,6 +23,7 @@ pub mod listing;
 mod masking;
 pub mod mode;
 pub mod pattern;
+pub mod place;
 pub mod replace;
 mod rights;
 pub mod slurp;

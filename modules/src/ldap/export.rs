@@ -308,7 +308,7 @@ async fn hash_of(host: &Probe, path: &str) -> Result<Option<String>, HostError> 
     let query = FileQuery {
         path: path.to_owned(),
         follow: false,
-        content_up_to: 0,
+        content_up_to: Some(0),
     };
     match host.files(&[query]).await?.pop() {
         Some(entry) => Ok(entry?.sha256),

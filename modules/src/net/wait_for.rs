@@ -308,7 +308,7 @@ async fn file(
     let query = FileQuery {
         path: path.to_owned(),
         follow: true,
-        content_up_to: if regex.is_some() { SEARCHED } else { 0 },
+        content_up_to: regex.map(|_| SEARCHED),
     };
     let entry = match host.files(&[query]).await?.pop() {
         Some(Ok(entry)) => entry,

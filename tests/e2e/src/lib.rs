@@ -8,6 +8,8 @@ pub mod crash;
 pub mod drift;
 mod program;
 mod proxy;
+#[path = "../../rest.rs"]
+mod rest;
 mod scene;
 pub mod secrets;
 #[path = "../../skip.rs"]
@@ -16,7 +18,8 @@ mod terminal;
 
 pub use counter::Counter;
 pub use program::program;
-pub use proxy::{Proxy, Traffic};
+pub use proxy::{Proxy, Side, Traffic};
+pub use rest::{at_rest, at_rest_below};
 pub use scene::{Run, Scene, Started, appears, call};
 pub use skip::skip;
 pub use terminal::Terminal;

@@ -31,6 +31,12 @@ pub struct Traffic {
 /// Says whether the connection that reaches the server from this address has logged in by now.
 pub type LoggedIn = Arc<dyn Fn(SocketAddr) -> bool + Send + Sync>;
 
+/// Says whether who sent the last part has nothing left to do, so that nothing will follow unasked.
+pub type AtRest = Arc<dyn Fn(Side) -> bool + Send + Sync>;
+
+/// How long a part is held back at most for a side that does not come to rest; it is handed on then all the same.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Where a connection breaks.
 #[derive(Debug, Clone, Copy)]
 pub struct Break {
@@ -86,23 +92,33 @@ struct Line {
     last: Mutex<Side>,
     logged_in: Mutex<bool>,
     delay: Duration,
+    at_rest: AtRest,
 }
 
-#[derive(PartialEq, Eq, Clone, Copy)]
-enum Side {
+/// One end of a connection.
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+pub enum Side {
+    /// Who has connected.
     Client,
+    /// Who was connected to.
     Server,
 }
 
 impl Proxy {
-    /// Every part arrives `delay` later, in either direction, as on a line of that length. `logged_in` is asked before
+    /// Every part arrives `delay` later, in either direction, as on a line of that length, and not before its sender
+    /// is at rest: what is sent in several parts by a slow machine arrives as one. `logged_in` is asked before
     /// each answer of the server is handed on, until it says yes: so the client cannot have sent anything that
     /// comes after the login before the login is seen.
     ///
     /// # Errors
     /// There is no free port.
-    pub fn start(to: SocketAddr, delay: Duration, logged_in: LoggedIn) -> Result<Self> {
-        Self::with(to, delay, logged_in, None)
+    pub fn start(
+        to: SocketAddr,
+        delay: Duration,
+        logged_in: LoggedIn,
+        at_rest: AtRest,
+    ) -> Result<Self> {
+        Self::with(to, delay, logged_in, at_rest, None)
     }
 
     /// Breaks the connection once, where that is asked for: both ends see it closed.
@@ -110,13 +126,15 @@ impl Proxy {
     /// # Errors
     /// There is no free port.
     pub fn breaking(to: SocketAddr, broken: Option<Break>) -> Result<Self> {
-        Self::with(to, Duration::ZERO, Arc::new(|_| true), broken)
+        let yes: LoggedIn = Arc::new(|_| true);
+        Self::with(to, Duration::ZERO, yes, Arc::new(|_| true), broken)
     }
 
     fn with(
         to: SocketAddr,
         delay: Duration,
         logged_in: LoggedIn,
+        at_rest: AtRest,
         broken: Option<Break>,
     ) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -139,6 +157,7 @@ impl Proxy {
                     last: Mutex::new(Side::Server),
                     logged_in: Mutex::new(false),
                     delay,
+                    at_rest: at_rest.clone(),
                 });
                 let logged_in = logged_in.clone();
                 // A line that breaks is the client's to tell of.
@@ -213,8 +232,12 @@ fn one_way(
     let mut broken = false;
     std::thread::scope(|scope| {
         scope.spawn(move || {
-            for (due, part) in waiting {
+            while let Ok((due, mut part)) = waiting.recv() {
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                while due.elapsed() < PATIENCE && !(line.at_rest)(side) {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                part.extend(waiting.try_iter().flat_map(|(_, more)| more));
                 if to.write_all(&part).is_err() {
                     break;
                 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use runbook_e2e::{Proxy, Scene, skip};
+use runbook_e2e::{Proxy, Scene, Side, at_rest, at_rest_below, skip};
 use runbook_lab::{Lab, Site};
 
 const HOSTS: usize = 10;
@@ -92,6 +92,17 @@ fn next_process(site: &Site, host: &str) -> Result<u64> {
     Ok(out.stdout.trim().parse()?)
 }
 
+/// The process of this machine below which a host's processes are.
+fn first_process(container: &str) -> Result<u32> {
+    let format = "--format={{.State.Pid}}";
+    let out = Command::new("docker")
+        .args(["inspect", format, container])
+        .output()?;
+    let text = String::from_utf8_lossy(&out.stdout);
+    let pid = text.trim().parse();
+    pid.with_context(|| format!("{container} has the process {text:?}"))
+}
+
 #[test]
 fn thirty_tasks_that_change_nothing_cost_three_round_trips_on_each_of_ten_hosts() -> Result<()> {
     let test = "thirty tasks on ten hosts";
@@ -128,6 +139,7 @@ fn measure(lab: &Lab, site: &Site) -> Result<()> {
         let log = Arc::new(Log::follow(&site.container(host))?);
         let asked = log.clone();
         let known_port = Mutex::new(HashSet::<u16>::new());
+        let init = first_process(&site.container(host))?;
         let proxy = Proxy::start(
             format!("{}:22", host.address).parse()?,
             DELAY,
@@ -143,6 +155,11 @@ fn measure(lab: &Lab, site: &Site) -> Result<()> {
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .insert(from.port())
+            }),
+            Arc::new(move |side| match side {
+                // The program is one of the processes that this one has started.
+                Side::Client => at_rest_below(std::process::id()),
+                Side::Server => at_rest(init),
             }),
         )?;
         inventory.push_str(&format!("{} ansible_port={}\n", host.name, proxy.port()));

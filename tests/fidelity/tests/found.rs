@@ -321,3 +321,67 @@ fn a_check_that_would_change_something_is_seen() {
     std::fs::write(folder.path().join("new"), "").unwrap();
     assert_ne!(before, look(folder.path()));
 }
+
+#[test]
+fn commands_that_name_a_path_through_a_link() -> Result<()> {
+    tried(
+        "what is made behind the link is looked at where it is, and the other way round",
+        &["mkdir data; ln -s data link; echo old > data/b"],
+        json!([
+            {"command": {"cmd": "touch a", "chdir": "@AT@/data", "creates": "@AT@/link/a"}},
+            {"stat": {"path": "@AT@/data/a"}, "register": "a"},
+            {"copy": {"dest": "@AT@/out", "content": "{{ a.stat.exists }}"}},
+            {"shell": {"cmd": "echo new > b", "chdir": "@AT@/data", "changes": ["@AT@/link/b"]}},
+            {"copy": {"dest": "@AT@/data/b", "content": "new\n"}},
+        ]),
+    )?;
+    tried(
+        "an answer that rests on a file behind a link",
+        &["mkdir data; ln -s data link; echo old > data/a"],
+        json!([
+            {"copy": {"dest": "@AT@/data/a", "content": "new\n"}},
+            {"command": {"cmd": "cat @AT@/link/a", "reads_only": true, "reads": ["@AT@/link/a"]}, "register": "a"},
+            {"copy": {"dest": "@AT@/out", "content": "{{ a.stdout }}"}},
+        ]),
+    )?;
+    tried(
+        "`changes` name a link whose end is written then",
+        &["mkdir v1; ln -s v1 app; echo old > v1/conf"],
+        json!([
+            {"shell": {"cmd": "echo new > conf", "chdir": "@AT@/app", "changes": ["@AT@/app"]}},
+            {"copy": {"dest": "@AT@/v1/conf", "content": "new\n"}},
+        ]),
+    )?;
+    tried(
+        "a pattern below a link",
+        &["mkdir data; ln -s data link"],
+        json!([
+            {"copy": {"dest": "@AT@/data/a.sql", "content": ""}},
+            {"shell": {"cmd": "touch @AT@/link/b.sql", "creates": "@AT@/link/*.sql"}},
+        ]),
+    )?;
+    let known = tried(
+        "`creates` of what was made, removed, and made again by a task with a state",
+        &["mkdir data; ln -s data link; touch data/old"],
+        json!([
+            {"copy": {"dest": "@AT@/data/a", "content": ""}},
+            {"command": {"cmd": "touch @AT@/link/a", "creates": "@AT@/link/a"}},
+            {"file": {"path": "@AT@/link/old", "state": "absent"}},
+            {"command": {"cmd": "touch @AT@/data/old", "creates": "@AT@/data/old"}},
+            {"command": {"cmd": "touch no", "chdir": "@AT@", "removes": "@AT@/link/gone"}},
+        ]),
+    )?;
+    assert_eq!(known, 5);
+    Ok(())
+}
+
+#[test]
+fn creates_needs_no_right_to_read() -> Result<()> {
+    let known = tried(
+        "a file that its own user may not read (root may)",
+        &["touch a; chmod 000 a"],
+        json!([{"command": {"cmd": "touch b", "chdir": "@AT@", "creates": "@AT@/a"}}]),
+    )?;
+    assert_eq!(known, 1);
+    Ok(())
+}

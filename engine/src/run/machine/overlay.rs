@@ -161,7 +161,8 @@ impl Overlay {
         key: &Ref,
         known: &Known,
     ) -> Option<Known> {
-        let below = |(mark, _): &(Mark, &str)| mark.kind == key.kind && contains(&key.id, &mark.id);
+        let kind = registry.whole_of(&key.kind);
+        let below = |(mark, _): &(Mark, &str)| mark.kind == kind && contains(&key.id, &mark.id);
         let (_, task) = self.marks().find(below)?;
         comes_on_the_way(registry, key, known).then(|| until(task))
     }
