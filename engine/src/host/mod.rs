@@ -13,6 +13,23 @@ pub use target::{Command, Finished, Target};
 use async_trait::async_trait;
 use bytes::Bytes;
 
+/// A snippet of POSIX sh.
+#[derive(Debug, Clone, Copy)]
+pub struct Snippet<'a> {
+    /// What it begins with, the same for all of its sort: functions. It goes to a persistent shell once, and each snippet
+    /// begins with it there as if it had been sent.
+    pub functions: &'static str,
+    /// The rest. Every variable part must have gone through [`crate::transport::quote::word`].
+    pub body: &'a str,
+}
+
+impl<'a> From<&'a str> for Snippet<'a> {
+    fn from(body: &'a str) -> Self {
+        let functions = "";
+        Self { functions, body }
+    }
+}
+
 /// One way to a host (local, ssh, a container), as the transports implement it. Only [`Probe`] and [`Target`]
 /// call it.
 #[async_trait]
@@ -22,13 +39,24 @@ pub trait Connection: Send + Sync {
     ///
     /// `repeatable`: the snippet may be run again when its answer was lost with the connection (it only reads, or sees
     /// to it by itself that it does a thing once). Else a lost answer is [`HostError::Lost`].
+    async fn snippet(
+        &self,
+        user: &User,
+        snippet: Snippet<'_>,
+        stdin: Option<Bytes>,
+        repeatable: bool,
+    ) -> Result<Reply, HostError>;
+
+    /// As [`Connection::snippet`], without functions.
     async fn shell(
         &self,
         user: &User,
         script: &str,
         stdin: Option<Bytes>,
         repeatable: bool,
-    ) -> Result<Reply, HostError>;
+    ) -> Result<Reply, HostError> {
+        self.snippet(user, script.into(), stdin, repeatable).await
+    }
 
     /// Opens a byte stream to a socket as seen from the host. Where the socket needs the privilege of `user` or
     /// forwarding is forbidden, a stdio bridge under sudo takes its place.

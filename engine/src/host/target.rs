@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{HostError, Probe, Reply, User};
+use super::{HostError, Probe, Reply, Snippet, User};
 
 /// Can change a host as one user. Reads as a [`Probe`] does.
 #[derive(Clone)]
@@ -42,6 +42,18 @@ impl Target {
         self.probe
             .connection
             .shell(&self.probe.user, script, stdin, false)
+            .await
+    }
+
+    /// As [`Target::script`], for a snippet that begins with functions which many begin with.
+    pub async fn snippet(
+        &self,
+        snippet: Snippet<'_>,
+        stdin: Option<Bytes>,
+    ) -> Result<Reply, HostError> {
+        self.probe
+            .connection
+            .snippet(&self.probe.user, snippet, stdin, false)
             .await
     }
 

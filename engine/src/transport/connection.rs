@@ -15,7 +15,8 @@ use super::quote::{one_line, word};
 use super::shell::{NoReply, Shell};
 use super::{bridge, command, facts, shell, sudo};
 use crate::host::{
-    Address, Command, Connection, Cost, Finished, HostError, HostFacts, Reply, Stream, User,
+    Address, Command, Connection, Cost, Finished, HostError, HostFacts, Reply, Snippet, Stream,
+    User,
 };
 use crate::value::Secret;
 
@@ -237,14 +238,14 @@ fn said_line(output: &[u8], mark: &str) -> bool {
 
 #[async_trait]
 impl Connection for Carried {
-    async fn shell(
+    async fn snippet(
         &self,
         user: &User,
-        script: &str,
+        snippet: Snippet<'_>,
         stdin: Option<Bytes>,
         repeatable: bool,
     ) -> Result<Reply, HostError> {
-        if script.contains('\0') {
+        if snippet.body.contains('\0') {
             return Err(HostError::failed("a command cannot hold a NUL byte"));
         }
         let deadline = if repeatable { READ } else { WRITE };
@@ -256,7 +257,7 @@ impl Connection for Carried {
                 Err(HostError::Lost(_)) if tries < TRIES => continue,
                 shell => shell?,
             };
-            match shell.run(script, stdin.as_deref(), deadline).await {
+            match shell.run(snippet, stdin.as_deref(), deadline).await {
                 Ok(reply) => return Ok(reply),
                 Err(NoReply::NotSent) if tries < TRIES => {}
                 Err(NoReply::NotSent) => return Err(self.ended(user, "")),

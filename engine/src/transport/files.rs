@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 use base64::Engine as _;
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use rand::RngCore;
 use sha2::{Digest, Sha256};
 
 use super::quote::word;
-use crate::host::{Connection, FileEntry, FileQuery, FileType, HostError, User};
+use crate::host::{Connection, FileEntry, FileQuery, FileType, HostError, Snippet, User};
 
 /// What `stat` prints of a path: raw mode, numbers, size, time, identity, names.
 const FORMAT: &str = "%f %u %g %s %Y %d:%i %h %U:%G";
@@ -33,9 +34,12 @@ pub async fn read(
     let mut random = [0_u8; 16];
     rand::rng().fill_bytes(&mut random);
     let nonce = hex::encode(random);
-    let reply = connection
-        .shell(user, &script(queries, &nonce), None, true)
-        .await?;
+    let body = script(queries, &nonce);
+    let snippet = Snippet {
+        functions: &FUNCTIONS,
+        body: &body,
+    };
+    let reply = connection.snippet(user, snippet, None, true).await?;
     if reply.status != 0 {
         let said = String::from_utf8_lossy(&reply.stderr).trim().to_owned();
         return Err(HostError::failed(format!(
@@ -48,7 +52,7 @@ pub async fn read(
 /// `t` tells a word and a name. `lr` is what is told of a directory, once for all paths in it. `p` takes number, follow or
 /// not, path, largest content (`-`: not even a hash), and prints a block of lines. Of a link that is followed and leads to
 /// nothing is told where that would be; `k` counts links, so that none are followed in a circle.
-const FUNCTIONS: &str = r#"unset IFS; LC_ALL=C; export LC_ALL; n='
+const FUNCTIONS_OF_FORMAT: &str = r#"unset IFS; LC_ALL=C; export LC_ALL; n='
 '; ld=; lr=
 t() { case $2 in *[!A-Za-z0-9_./:,@%+=' '-]*) h=$(printf %s "$2" | base64); echo "$1" x $h;; *) echo "$1 =$2";; esac; }
 w() { L=$(readlink "$@"; echo x); L=${L%x}; L=${L%"$n"}; }
@@ -82,8 +86,13 @@ set -f; set -- $s; if [ "$4" -le "$m" ]; then echo content; base64 < "$p"; else 
 }
 "#;
 
+/// What every script begins with.
+static FUNCTIONS: LazyLock<String> =
+    LazyLock::new(|| FUNCTIONS_OF_FORMAT.replace("FORMAT", FORMAT));
+
+/// What follows the functions.
 fn script(queries: &[FileQuery], nonce: &str) -> String {
-    let mut script = format!("N={nonce}; {}", FUNCTIONS.replace("FORMAT", FORMAT));
+    let mut script = format!("N={nonce}\n");
     for (number, query) in queries.iter().enumerate() {
         if can_be_asked(&query.path) {
             let follow = u8::from(query.follow);

@@ -59,7 +59,8 @@ type Answers = Vec<Result<FileEntry, HostError>>;
 
 fn ask(shell: &(&str, Vec<&str>), queries: &[FileQuery]) -> Answers {
     let nonce = "0123456789abcdef";
-    answers(&output(shell, &script(queries, nonce)), queries, nonce).unwrap()
+    let whole = format!("{}{}", *FUNCTIONS, script(queries, nonce));
+    answers(&output(shell, &whole), queries, nonce).unwrap()
 }
 
 fn query(path: &Path, follow: bool) -> FileQuery {

@@ -57,14 +57,20 @@ pub fn words(argv: &[String]) -> String {
     line
 }
 
-/// A script as one line that `eval` takes: line ends travel as escapes that printf's `%b` puts back.
+/// A script as one line that `eval` takes.
 #[must_use]
 pub fn one_line(script: &str) -> String {
-    if script.contains('\n') {
-        let escaped = script.replace('\\', "\\\\").replace('\n', "\\n");
-        format!("eval \"$(printf '%b' {})\"", word(&escaped))
+    format!("eval {}", expanded(script))
+}
+
+/// A text as one word on one line: line ends travel as escapes that printf's `%b` puts back, those at its end do not.
+#[must_use]
+pub fn expanded(text: &str) -> String {
+    if text.contains('\n') {
+        let escaped = text.replace('\\', "\\\\").replace('\n', "\\n");
+        format!("\"$(printf '%b' {})\"", word(&escaped))
     } else {
-        format!("eval {}", word(script))
+        word(text)
     }
 }
 

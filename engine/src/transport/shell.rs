@@ -6,12 +6,14 @@
 //! POSIX asks of it, so that what follows a line stays in the stream: requests are written without waiting for
 //! answers, and those queued within the same moment leave in one packet.
 //!
+//! What many requests begin with, functions, is sent once and kept in a variable of the shell.
+//!
 //! It begins with a greeting. What was printed before it (rc files, banners) is nobody's answer, and what the opening
 //! script printed comes with it, so that it costs no round trip of its own: a server takes no input for a process
 //! before it has started it.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -22,8 +24,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::carrier::{Meter, Process, Ticket};
-use super::quote::{one_line, word};
-use crate::host::Reply;
+use super::quote::{expanded, one_line, word};
+use crate::host::{Reply, Snippet};
 
 /// Stands before what the opening script prints.
 const OPENING: &str = "runbook-opens";
@@ -71,6 +73,8 @@ pub(super) struct Shell {
     nonce: String,
     given_up: CancellationToken,
     greeting: watch::Receiver<Option<Result<Bytes, String>>>,
+    /// The functions that were sent; each is in a variable of the shell that is named after its place here.
+    functions: Mutex<Vec<&'static str>>,
 }
 
 impl Shell {
@@ -101,6 +105,7 @@ impl Shell {
             nonce,
             given_up,
             greeting,
+            functions: Mutex::default(),
         }
     }
 
@@ -121,13 +126,12 @@ impl Shell {
     /// Runs a snippet; its answer is waited for until the deadline.
     pub async fn run(
         &self,
-        script: &str,
+        snippet: Snippet<'_>,
         stdin: Option<&[u8]>,
         deadline: Duration,
     ) -> Result<Reply, NoReply> {
         let (answer, answered) = oneshot::channel();
-        let line = request_line(script, stdin, &self.nonce);
-        if self.requests.send(Request { line, answer }).is_err() {
+        if self.send(snippet, stdin, answer).is_err() {
             return Err(NoReply::NotSent);
         }
         match tokio::time::timeout(deadline, answered).await {
@@ -142,15 +146,41 @@ impl Shell {
     }
 }
 
+impl Shell {
+    /// Sends a snippet, and before it its functions, where this shell does not have them yet.
+    fn send(&self, snippet: Snippet<'_>, stdin: Option<&[u8]>, answer: Answer) -> Result<(), ()> {
+        // Held until it is sent: the line that brings the functions comes before every line that uses them.
+        let mut known = self
+            .functions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut line = String::new();
+        let mut begin = String::new();
+        if !snippet.functions.is_empty() {
+            let at = known.iter().position(|f| *f == snippet.functions);
+            let at = at.unwrap_or_else(|| {
+                let at = known.len();
+                line = format!("runbook_f{at}={}\n", expanded(snippet.functions));
+                known.push(snippet.functions);
+                at
+            });
+            begin = format!("eval \"$runbook_f{at}\"; ");
+        }
+        line.push_str(&request_line(&begin, snippet.body, stdin, &self.nonce));
+        let sent = self.requests.send(Request { line, answer });
+        sent.map_err(|_| ())
+    }
+}
+
 impl Drop for Shell {
     fn drop(&mut self) {
         self.given_up.cancel();
     }
 }
 
-/// A request as one line.
-fn request_line(script: &str, stdin: Option<&[u8]>, nonce: &str) -> String {
-    let body = one_line(script);
+/// A request as one line. `begin` is what the shell does before the script, in the same subshell.
+fn request_line(begin: &str, script: &str, stdin: Option<&[u8]>, nonce: &str) -> String {
+    let body = format!("{begin}{}", one_line(script));
     let mut line = match stdin {
         None => format!("( {body} ) </dev/null"),
         Some(bytes) => {

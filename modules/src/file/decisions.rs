@@ -13,6 +13,7 @@ use super::copy::Copy;
 use super::file::File;
 use super::kind::FileKind;
 use super::listing::{Entry, ListingKind, entry};
+use super::place::{PathKind, Standing};
 use super::slurp::Slurp;
 use super::stat::Stat;
 use super::state::{FileKey, FileState, FileWant, join, parent};
@@ -94,6 +95,11 @@ impl Lookup for Machine {
             FileKind::NAME => {
                 let key: FileKey = serde_json::from_value(key.data.clone()).unwrap();
                 state(serde_json::to_value(self.at(&key.path, key.follow)))
+            }
+            PathKind::NAME => {
+                let key: FileKey = serde_json::from_value(key.data.clone()).unwrap();
+                let FileState { path, is, .. } = self.at(&key.path, key.follow);
+                state(serde_json::to_value(Standing { path, is }))
             }
             ListingKind::NAME => state(serde_json::to_value(self.below(&key.id))),
             GlobKind::NAME => {

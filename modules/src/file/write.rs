@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use rand::Rng as _;
-use runbook_engine::host::{HostError, Target};
+use runbook_engine::host::{HostError, Reply, Snippet, Target};
 use runbook_engine::resource::{Kept, KeyedChange, Kind as _, WriteError};
 use runbook_engine::transport::quote::word;
 
 mod recover;
 mod script;
 
-use script::{Bring, beside, bring, script};
+use script::{Bring, FUNCTIONS, beside, bring, script};
 
 use super::kind::FileKind;
 use super::state::{join, parent, sha256};
@@ -53,7 +53,7 @@ pub(super) async fn recover(
     host: &Target,
     changes: &[KeyedChange<FileKind>],
 ) -> Result<Vec<Kept>, WriteError> {
-    let reply = host.script(&recover::script(changes), None).await?;
+    let reply = said(host, &recover::script(changes), None).await?;
     outcome(&reply.stdout, &reply.stderr, changes)
 }
 
@@ -64,8 +64,14 @@ async fn run(
     places: &BTreeMap<usize, String>,
 ) -> Result<Vec<Kept>, WriteError> {
     let (text, stdin) = script(changes, nonce, places)?;
-    let reply = host.script(&text, stdin).await?;
+    let reply = said(host, &text, stdin).await?;
     outcome(&reply.stdout, &reply.stderr, changes)
+}
+
+/// Runs a script that rests on the functions of all that write files.
+async fn said(host: &Target, body: &str, stdin: Option<Bytes>) -> Result<Reply, HostError> {
+    let functions = FUNCTIONS;
+    host.snippet(Snippet { functions, body }, stdin).await
 }
 
 /// Brings the contents that are too large for the script to the host, each beside the place where it is wanted.

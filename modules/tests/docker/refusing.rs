@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bytes::Bytes;
 use runbook_engine::host::{
-    Address, Command, Connection, Cost, Finished, HostError, HostFacts, Probe, Reply, Stream, User,
+    Address, Command, Connection, Cost, Finished, HostError, HostFacts, Probe, Reply, Snippet,
+    Stream, User,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
@@ -56,14 +57,14 @@ async fn between(mut client: DuplexStream, mut daemon: Stream, refused: Refused)
 
 #[async_trait]
 impl Connection for Refusing {
-    async fn shell(
+    async fn snippet(
         &self,
         user: &User,
-        script: &str,
+        snippet: Snippet<'_>,
         stdin: Option<Bytes>,
         repeatable: bool,
     ) -> Result<Reply, HostError> {
-        self.inner.shell(user, script, stdin, repeatable).await
+        self.inner.snippet(user, snippet, stdin, repeatable).await
     }
 
     async fn open(&self, user: &User, address: &Address) -> Result<Stream, HostError> {

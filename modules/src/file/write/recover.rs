@@ -8,13 +8,13 @@ use runbook_engine::host::FileType;
 use runbook_engine::resource::KeyedChange;
 use runbook_engine::transport::quote::word;
 
-use super::script::{PRELUDE, aside, attributes, beside, same};
+use super::script::{aside, attributes, beside, same};
 use crate::file::kind::FileKind;
 use crate::file::state::{FileState, parent};
 
-/// The script; it says what is kept aside as the script that writes does.
+/// The script, after [`super::script::FUNCTIONS`]; it says what is kept aside as the script that writes does.
 pub(super) fn script(changes: &[KeyedChange<FileKind>]) -> String {
-    let mut script = format!("(\n{PRELUDE}clean() {{ :; }}\n");
+    let mut script = "(\nclean() { :; }\n".to_owned();
     for (i, keyed) in changes.iter().enumerate() {
         let path = keyed.key.path.as_str();
         let (from, to, want) = (&keyed.change.from, &keyed.change.to, &keyed.change.want);

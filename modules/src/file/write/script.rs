@@ -20,7 +20,7 @@ const NAME_ROOM: usize = 180;
 /// The functions that every script rests on. POSIX sh; `stat`, `sha256sum`, `mv -T` in their GNU and BusyBox forms,
 /// with those of BSD as the second choice. Where `mv` has no way to take the place of a link to a directory (BusyBox's
 /// own), the link goes first, and for a moment nothing is there.
-pub(super) const PRELUDE: &str = r#"umask 077
+pub(super) const FUNCTIONS: &str = r#"umask 077
 LC_ALL=C; export LC_ALL
 undo= ; left=
 say() { printf '%s\t%s\t%s\n' "$1" "$2" "$(printf %s "$3" | tr '\n\t' '  ')"; }
@@ -85,7 +85,7 @@ struct Script {
     nonce: String,
 }
 
-/// The script that makes all changes, and what it reads from its standard input.
+/// The script that makes all changes, after [`FUNCTIONS`], and what it reads from its standard input.
 pub(super) fn script(
     changes: &[KeyedChange<FileKind>],
     nonce: &str,
@@ -512,14 +512,13 @@ impl Script {
         }
     }
 
-    /// The whole script and what it reads.
+    /// All of the script and what it reads.
     fn finish(
         mut self,
         ordered: &[usize],
         changes: &[KeyedChange<FileKind>],
     ) -> (String, Option<Bytes>) {
         let mut head = String::from("(\n");
-        head.push_str(PRELUDE);
         let bundle = match self.parts.as_slice() {
             [] | [_] => None,
             [(first, ..), ..] => {

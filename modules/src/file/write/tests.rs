@@ -82,7 +82,8 @@ fn shell(name: &str) -> Command {
 }
 
 fn run_with(name: &str, changes: &[KeyedChange<FileKind>]) -> Result<Vec<Kept>, WriteError> {
-    let (text, stdin) = script(changes, "0123456789abcdef", &BTreeMap::new())?;
+    let (body, stdin) = script(changes, "0123456789abcdef", &BTreeMap::new())?;
+    let text = format!("{FUNCTIONS}{body}");
     let mut child = shell(name)
         .arg("-c")
         .arg(&text)
@@ -494,7 +495,8 @@ fn a_script_killed_at_any_instant_leaves_the_old_file_or_the_new_one() {
             forward(&at, file(&new)),
             forward(&dir.path().join("other"), file(b"x")),
         ];
-        let (text, stdin) = script(&changes, "0123456789abcdef", &BTreeMap::new()).unwrap();
+        let (body, stdin) = script(&changes, "0123456789abcdef", &BTreeMap::new()).unwrap();
+        let text = format!("{FUNCTIONS}{body}");
         let mut child = {
             use std::os::unix::process::CommandExt as _;
             Command::new("sh")
