@@ -202,6 +202,12 @@ impl History {
         })
     }
 
+    /// The last run after this one that changed something.
+    pub fn changed_after(&self, brief: &Brief) -> Option<&Brief> {
+        let mut later = self.newest().take_while(|later| later.run != brief.run);
+        later.find(|later| !later.did.is_empty())
+    }
+
     /// The last run that changed something, is no rollback, and is not back wholly; and the later one that is, if there
     /// is one.
     pub fn to_take_back(&self) -> (Option<&Brief>, Option<&Brief>) {

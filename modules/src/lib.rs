@@ -18,6 +18,7 @@ use runbook_engine::registry::Registry;
 pub fn registry() -> Registry {
     Registry::new()
         .kind(file::FileKind)
+        .kind(file::account::AccountKind)
         .kind(file::contents::ContentKind)
         .kind(file::listing::ListingKind)
         .kind(file::place::PathKind)

@@ -75,7 +75,7 @@ async fn from_playbook(args: Args) -> anyhow::Result<u8> {
 /// The tasks that would change a resource, and those of which that is not known.
 fn differences(plan: &Plan, diff: bool) -> String {
     let mut text = String::new();
-    let (mut differ, mut open) = (0, 0);
+    let (mut differ, mut open, mut failed) = (0, 0, 0);
     for task in &plan.tasks {
         let changes = task.bound.as_ref().is_some_and(|b| b.changes());
         let (word, what) = match task.status {
@@ -88,6 +88,7 @@ fn differences(plan: &Plan, diff: bool) -> String {
                 ("not known", task.message.clone().unwrap_or_default())
             }
             NodeStatus::Failed | NodeStatus::Unreachable => {
+                failed += u32::from(!task.ignored);
                 (task.status.word(), task.message.clone().unwrap_or_default())
             }
             _ => continue,
@@ -107,12 +108,25 @@ fn differences(plan: &Plan, diff: bool) -> String {
         1 => ", 1 task is not known".to_owned(),
         n => format!(", {n} tasks are not known"),
     };
-    text.push_str(&match differ {
-        0 => format!("Nothing differs from what the playbook says{open}."),
-        1 => format!("1 task differs{open}."),
-        n => format!("{n} tasks differ{open}."),
+    let differs = match differ {
+        0 => "nothing differs from what the playbook says".to_owned(),
+        1 => "1 task differs".to_owned(),
+        n => format!("{n} tasks differ"),
+    };
+    text.push_str(&match failed {
+        0 => capital(&differs),
+        _ => format!(
+            "Not looked at to the end: where a task fails, what comes after it is not looked at. Up to there {differs}"
+        ),
     });
+    text.push_str(&format!("{open}."));
     text
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|c| c.to_uppercase().to_string());
+    first.unwrap_or_default() + letters.as_str()
 }
 
 async fn since_run(args: Args) -> anyhow::Result<u8> {

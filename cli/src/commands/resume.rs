@@ -71,7 +71,7 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
         },
         None => match &args.run_id {
             Some(run) => run.clone(),
-            None => match last_open(&journal)? {
+            None => match last_open(&journal, &args.run)? {
                 Some(run) => run,
                 None => return Ok(exit::DONE),
             },
@@ -222,11 +222,26 @@ fn taken_back_by(journal: &Journal, run: &str) -> anyhow::Result<Option<String>>
     Ok(back)
 }
 
-/// The last run that can be gone on with. Where there is none that is said.
-fn last_open(journal: &Journal) -> anyhow::Result<Option<String>> {
+/// The last run that can be gone on with, where a person is asked or nothing was changed since. Else that is said.
+fn last_open(journal: &Journal, run: &RunArgs) -> anyhow::Result<Option<String>> {
     let history = History::of(journal)?;
     if let Some(brief) = history.to_resume() {
-        return Ok(Some(brief.run.clone()));
+        let Some(later) = history.changed_after(brief) else {
+            return Ok(Some(brief.run.clone()));
+        };
+        let since = format!(
+            "run {}, the last that can be gone on with, is older than {}, which has changed something since",
+            brief.run, later.run
+        );
+        if run.check || conduct::asks(run) {
+            report::note(&since);
+            return Ok(Some(brief.run.clone()));
+        }
+        report::note(&format!(
+            "{since}. If it is meant: `runbook resume {}`",
+            brief.run
+        ));
+        return Ok(None);
     }
     let Some(last) = history.last() else {
         anyhow::bail!("there is no run in the journal that could be read");

@@ -25,6 +25,8 @@ pub struct Terminal {
     goes_on: AtomicBool,
     /// Hosts on which all of it has been taken back.
     back: Mutex<BTreeSet<String>>,
+    /// `on_fail: rollback` has taken something back.
+    went_back: AtomicBool,
 }
 
 impl Terminal {
@@ -39,6 +41,7 @@ impl Terminal {
             run: Mutex::default(),
             goes_on: AtomicBool::default(),
             back: Mutex::default(),
+            went_back: AtomicBool::new(false),
         }
     }
 }
@@ -318,11 +321,11 @@ impl Sink for Terminal {
                         let changed = hosts.iter().any(|(host, by)| {
                             by.contains_key(&NodeStatus::Changed) && !back.contains(host)
                         });
-                        // A host that is as before is not gone on with.
+                        // What was taken back, wholly or in part, is not gone on with.
                         let open = matches!(
                             *exit_code,
                             exit::FAILED | exit::UNREACHABLE | exit::INTERRUPTED
-                        ) && back.is_empty();
+                        ) && !self.went_back.load(Ordering::Relaxed);
                         let goes_on = format!("`runbook resume {run}` goes on with it");
                         let goes_back = format!("`runbook rollback {run}` takes it back");
                         let before = open && self.goes_on.load(Ordering::Relaxed);
@@ -360,10 +363,11 @@ impl Sink for Terminal {
             left,
             ..
         } = &event
-            && left.is_empty()
-            && let Ok(mut back) = self.back.lock()
         {
-            back.extend(hosts.iter().cloned());
+            self.went_back.store(true, Ordering::Relaxed);
+            if let (true, Ok(mut back)) = (left.is_empty(), self.back.lock()) {
+                back.extend(hosts.iter().cloned());
+            }
         }
         let run = self.run.lock().ok().and_then(|run| run.clone());
         let text = match run {

@@ -117,6 +117,9 @@ pub enum Record {
         /// Its whole result, where it failed.
         #[serde(default)]
         result: Option<Json>,
+        /// It was stopped before it wrote, since it was not what was approved: who goes on does it anew.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        drifted: bool,
     },
     /// A handler began; it is no longer pending.
     HandlerStarted {

@@ -167,6 +167,33 @@ impl Back<'_> {
         self.made.iter().any(|mark| mark.overlaps(&other))
     }
 
+    /// What becomes of each change. What stays keeps what holds it, though the same step has made both.
+    fn fates(&self, world: &View<'_>) -> Result<Vec<Fate>, Stop> {
+        let states: Vec<Json> = self
+            .changes
+            .iter()
+            .map(|record| world.state(&record.key))
+            .collect::<Result<_, _>>()?;
+        let mut going: BTreeSet<Ref> = self.changes.iter().map(|c| c.key.clone()).collect();
+        loop {
+            let with_states = self.changes.iter().zip(&states);
+            let fates: Vec<Fate> = with_states
+                .map(|(record, now)| self.fate(record, now, &going))
+                .collect();
+            let mut still_going = going.clone();
+            for (record, fate) in self.changes.iter().zip(&fates) {
+                if !matches!(fate, Fate::Wanted(_) | Fate::Already) {
+                    still_going.remove(&record.key);
+                }
+            }
+            // It only ever grows smaller.
+            if still_going == going {
+                return Ok(fates);
+            }
+            going = still_going;
+        }
+    }
+
     /// What the change of a resource had put aside, where that has become of it.
     fn aside(&self, key: &Ref, is: Whereabouts) -> Option<&Aside> {
         self.asides.iter().find(|a| a.is == is && a.is_of(key))
@@ -198,16 +225,15 @@ impl Prepared for Back<'_> {
     fn want(&self, world: &View<'_>) -> Result<Wanted, Stop> {
         let keys: Vec<Ref> = self.changes.iter().map(|c| c.key.clone()).collect();
         world.need(&keys)?;
-        let going: BTreeSet<Ref> = keys.iter().cloned().collect();
+        let fates = self.fates(world)?;
         let mut wanted = Wanted::nothing();
         let mut left: IndexMap<String, Vec<String>> = IndexMap::new();
         let mut counts = Counts::default();
         let mut leaves = self.leaves.lock().unwrap_or_else(PoisonError::into_inner);
         leaves.clear();
         // The last that was written goes back first.
-        for record in self.changes.iter().rev() {
-            let now = world.state(&record.key)?;
-            let why = match self.fate(record, &now, &going) {
+        for (record, fate) in self.changes.iter().zip(fates).rev() {
+            let why = match fate {
                 Fate::Already => {
                     counts.already += 1;
                     continue;

@@ -52,6 +52,7 @@ fn finished(task: &str, status: NodeStatus, notified: &[&str]) -> Record {
         facts: BTreeMap::new(),
         notified: notified.iter().map(|n| (*n).to_owned()).collect(),
         result: None,
+        drifted: false,
     }
 }
 

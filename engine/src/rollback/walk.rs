@@ -20,6 +20,7 @@ use crate::module::{LocalFiles, Mark};
 use crate::registry::ErasedChange;
 use crate::resource::Ref;
 use crate::run::Job;
+use crate::run::copies;
 use crate::run::event::{Event, Place, Sink, TaskReport, now};
 use crate::run::flight::Begun;
 use crate::run::hosts::{Link, Overlays};
@@ -263,6 +264,10 @@ impl Job for Rollback {
         }
         let told = Arc::new(Remaining::telling(sink.clone()));
         self.walk(Way::Apply(journal), told.clone()).await?;
+        // A run that was cut off has left copies of its journal; nobody goes on with it now.
+        let hosts = self.steps.iter().map(|step| acting(step).to_owned());
+        let hosts: BTreeSet<String> = hosts.collect();
+        copies::remove(&self.shared.fleet, &self.of, hosts).await;
         let left = self.left(&told);
         if !left.is_empty() {
             sink.event(Event::RollbackFinished {
@@ -508,6 +513,7 @@ impl Course<'_> {
                 facts: BTreeMap::new(),
                 notified,
                 result: None,
+                drifted: false,
             };
             journal.append(&shared.run, &step.host, &step.node, &record)?;
             shared.kept(&settled.kept);

@@ -70,6 +70,8 @@ pub struct End {
     pub notified: Vec<String>,
     /// Its whole result, where it failed.
     pub result: Option<Json>,
+    /// It was stopped before it wrote, since it was not what was approved.
+    pub drifted: bool,
 }
 
 impl Pass {
@@ -213,6 +215,7 @@ impl Past {
                     facts,
                     notified,
                     result,
+                    drifted,
                 } => {
                     pass.end = Some(End {
                         task: task.clone(),
@@ -221,6 +224,7 @@ impl Past {
                         facts: facts.clone(),
                         notified: notified.clone(),
                         result: result.clone(),
+                        drifted: *drifted,
                     });
                 }
                 _ => {}

@@ -26,6 +26,8 @@ impl Walk {
     fn handled(&self, node: &Node<'_>, end: &End) -> bool {
         let task = node.task;
         match end.status {
+            // Nobody may have wanted it any more: neither `ignore_errors` nor a rescue answers that.
+            NodeStatus::Failed if end.drifted => false,
             NodeStatus::Failed => {
                 node.here.rescued || self.is_ignored(task.ignore_errors.as_ref(), node)
             }
@@ -58,6 +60,7 @@ impl Walk {
         let effect = Effect {
             name: &end.task,
             status: end.status,
+            certain: end.status == NodeStatus::Changed,
             ignored,
             value: &value,
             facts: self.facts_of(&end.facts),

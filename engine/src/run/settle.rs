@@ -94,6 +94,10 @@ pub struct Settled {
     pub acted: bool,
     /// An action that a prediction cannot know the result of.
     pub predicted_action: bool,
+    /// Of such an action: `failed_when` says, whatever its result, that it does not fail.
+    pub cannot_fail: bool,
+    /// Of such an action: what comes after it is reached though it fails, so whether it does is not known there, and why.
+    pub may_fail: Option<String>,
     /// What `register` gets from the module.
     pub output: IndexMap<String, Value>,
     /// What was kept aside.
@@ -191,12 +195,11 @@ impl Settle<'_> {
                 Err(mut settled) => {
                     if settled.status == Some(NodeStatus::Unknown) {
                         settled.bound = self.open_bound(prepared);
-                        let mut footprint = prepared.touches();
                         if !matches!(way, Way::Apply(_)) {
-                            let writes = std::mem::take(&mut footprint.writes);
-                            footprint.writes = self.everywhere(reach, way, &sight, writes).await;
+                            let why = settled.message.as_deref().unwrap_or("");
+                            self.spread_everywhere(reach, way, prepared.touches(), why)
+                                .await;
                         }
-                        self.spread(way, &footprint, settled.message.as_deref().unwrap_or(""));
                     }
                     return Ok(*settled);
                 }
@@ -447,8 +450,22 @@ impl Settle<'_> {
         }
     }
 
+    /// As [`Self::spread`], also where the places lie under other names, as far as the host tells.
+    pub async fn spread_everywhere(
+        &self,
+        reach: &Reach,
+        way: &Way,
+        mut footprint: Footprint,
+        why: &str,
+    ) {
+        let sight = self.sight(reach, way);
+        let writes = std::mem::take(&mut footprint.writes);
+        footprint.writes = self.everywhere(reach, way, &sight, writes).await;
+        self.spread(way, &footprint, why);
+    }
+
     /// In a prediction, what a task of unknown outcome may write is unknown after it.
-    pub fn spread(&self, way: &Way, footprint: &Footprint, why: &str) {
+    fn spread(&self, way: &Way, footprint: &Footprint, why: &str) {
         let Way::Predict(overlay) = way else { return };
         let mut overlay = lock(overlay);
         if footprint.everything
@@ -557,6 +574,7 @@ impl Settle<'_> {
                         changes,
                         records,
                         kept: begun.kept,
+                        looked_at: before.keys().cloned().collect(),
                     };
                     if let Some(done) = self.write(reach, journal, writing, &mut settled).await? {
                         return Ok(done);

@@ -45,6 +45,8 @@ pub(super) struct Result_ {
 pub(super) struct Effect<'a> {
     pub name: &'a str,
     pub status: NodeStatus,
+    /// It has changed something, or will: its handlers run.
+    pub certain: bool,
     pub ignored: bool,
     pub value: &'a Value,
     pub facts: IndexMap<String, Value>,
@@ -200,7 +202,8 @@ impl Walk {
                 results.push(result.value);
             }
         }
-        self.register(task, host, summed_up(&worst, results));
+        let goes_on = task.ignore_errors.is_some();
+        self.register(task, host, summed_up(&worst, results, goes_on));
         Ok(())
     }
 
@@ -317,8 +320,8 @@ enum Early {
     Failed(String),
 }
 
-/// What `register` gets of a loop.
-fn summed_up(statuses: &[NodeStatus], results: Vec<Value>) -> Value {
+/// What `register` gets of a loop. `goes_on`: what comes after it is reached though an item fails.
+fn summed_up(statuses: &[NodeStatus], results: Vec<Value>, goes_on: bool) -> Value {
     let any = |status: NodeStatus| statuses.contains(&status);
     let changed = if any(NodeStatus::Changed) {
         Value::Bool(true)
@@ -327,10 +330,20 @@ fn summed_up(statuses: &[NodeStatus], results: Vec<Value>) -> Value {
     } else {
         Value::Bool(false)
     };
+    let is_unknown = |result: &Value| match result {
+        Value::Map(map) => matches!(map.get("failed"), Some(Value::Unknown(_))),
+        Value::Unknown(_) => goes_on,
+        _ => false,
+    };
+    let failed = if !any(NodeStatus::Failed) && results.iter().any(is_unknown) {
+        Value::Unknown("whether an item of its loop fails is not known before the run".to_owned())
+    } else {
+        Value::Bool(any(NodeStatus::Failed))
+    };
     let all_skipped = !statuses.is_empty() && statuses.iter().all(|s| *s == NodeStatus::Skipped);
     Value::Map(IndexMap::from([
         ("changed".to_owned(), changed),
-        ("failed".to_owned(), Value::Bool(any(NodeStatus::Failed))),
+        ("failed".to_owned(), failed),
         (
             "skipped".to_owned(),
             Value::Bool(all_skipped || statuses.is_empty()),

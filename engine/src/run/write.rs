@@ -22,6 +22,8 @@ pub(super) struct Writing<'a> {
     pub records: Vec<ChangeRecord>,
     /// What the write that was cut off has put aside.
     pub kept: Vec<Kept>,
+    /// What else the task will look at when it is written: it is read together with what was written.
+    pub looked_at: Vec<Ref>,
 }
 
 impl Settle<'_> {
@@ -87,15 +89,18 @@ impl Settle<'_> {
             self.written(journal, &settled.kept, failed.as_ref())?;
         }
         Ok(match failed {
-            None => self.agrees(reach, probe, changes).await.map(|failure| {
-                Done::settled(Settled {
-                    changes: settled.changes.clone(),
-                    diff: settled.diff.clone(),
-                    kept: settled.kept.clone(),
-                    running: settled.running.clone(),
-                    ..failure
+            None => {
+                let agrees = self.agrees(reach, probe, changes, &writing.looked_at).await;
+                agrees.map(|failure| {
+                    Done::settled(Settled {
+                        changes: settled.changes.clone(),
+                        diff: settled.diff.clone(),
+                        kept: settled.kept.clone(),
+                        running: settled.running.clone(),
+                        ..failure
+                    })
                 })
-            }),
+            }
             Some(WriteError::Moved { what, found }) if moved => Some(Done::Moved(format!(
                 "{what} is no longer as it was read: {found}"
             ))),
@@ -251,9 +256,11 @@ impl Settle<'_> {
         reach: &Reach,
         probe: &Probe,
         changes: &[ErasedChange],
+        looked_at: &[Ref],
     ) -> Option<Settled> {
         let begin = Instant::now();
         let keys: Vec<Ref> = changes.iter().map(|c| c.key.clone()).collect();
+        let mut together = [&keys, looked_at].concat();
         let mut pause = Duration::from_millis(50);
         loop {
             let sight = Sight::new(
@@ -262,9 +269,10 @@ impl Settle<'_> {
                 None,
                 reach.user.clone(),
             );
-            if let Err(e) = sight.read(probe, &keys).await {
+            if let Err(e) = sight.read(probe, &together).await {
                 return Some(host_failure(&e));
             }
+            together.truncate(keys.len());
             let (mut differs, mut deadline) = (Vec::new(), Duration::ZERO);
             for change in changes {
                 let Some(kind) = self.shared.registry.find_kind(&change.key.kind) else {
@@ -293,8 +301,10 @@ impl Settle<'_> {
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(2));
+            // What was looked at was looked at too early.
             let mut base = lock(&reach.base);
             keys.iter()
+                .chain(looked_at)
                 .for_each(|key| base.written(&self.shared.registry, key));
         }
     }

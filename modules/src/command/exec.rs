@@ -210,7 +210,8 @@ pub fn failure(status: i32, stdout: &[u8], stderr: &[u8]) -> String {
     let why = match status {
         126 => "status 126: it could not be executed".to_owned(),
         127 => "status 127: the command was not found".to_owned(),
-        n if n > 128 => format!("status {n}: ended by signal {}", n - 128),
+        // Signals have the numbers 1 to 64 (signal(7)).
+        n @ 129..=192 => format!("status {n}: ended by signal {}", n - 128),
         n => format!("status {n}"),
     };
     if text.is_empty() {

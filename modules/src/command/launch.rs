@@ -13,9 +13,9 @@ use runbook_engine::world::View;
 use super::exec::{Exec, ExecCall, Shown, failure, said};
 use super::matches::{GlobKind, Pattern};
 use super::query::{CommandOutput, QueryKey, mark};
-use crate::file::FileKey;
 use crate::file::place::PathKind;
 use crate::file::state::join;
+use crate::file::{FileKey, FileKind};
 
 /// The arguments that say when a command runs and what it does.
 #[derive(Debug, Clone, Default)]
@@ -73,7 +73,16 @@ impl Launch<'_> {
     #[must_use]
     pub fn touches(&self) -> Footprint {
         if self.reads_only {
-            let footprint = Footprint::nothing().reads(CommandOutput::NAME, "*");
+            let mut footprint = Footprint::nothing().reads(CommandOutput::NAME, "*");
+            for path in [self.chdir, self.creates, self.removes]
+                .into_iter()
+                .flatten()
+            {
+                let path = self
+                    .chdir
+                    .map_or_else(|| path.clone(), |dir| join(dir, path));
+                footprint = footprint.reads(FileKind::NAME, &path);
+            }
             return match self.reads {
                 None => footprint.reads("*", "*"),
                 Some(reads) => reads
@@ -96,7 +105,12 @@ impl Launch<'_> {
     /// Whether it runs, and how.
     pub fn want(&self, world: &View<'_>) -> Result<Wanted, Stop> {
         let conditions = self.conditions()?;
-        let keys: Vec<Ref> = conditions.iter().map(Condition::reference).collect();
+        let folder = self.chdir.filter(|dir| dir.starts_with('/'));
+        let folder = folder.map(|dir| FileKey::following(dir));
+        let keys = conditions.iter().map(Condition::reference);
+        let keys: Vec<Ref> = keys
+            .chain(folder.as_ref().map(reference::<PathKind>))
+            .collect();
         world.need(&keys)?;
         for condition in &conditions {
             if let Some(reason) = condition.skips(world)? {
@@ -105,6 +119,19 @@ impl Launch<'_> {
                 wanted.facts.insert("cmd".to_owned(), self.cmd());
                 wanted.skipped = Some(reason);
                 return Ok(wanted);
+            }
+        }
+        if let Some(folder) = &folder {
+            match world.get::<PathKind>(folder)?.is {
+                FileType::Directory => {}
+                FileType::Absent => {
+                    let path = &folder.path;
+                    return Err(Stop::refuse(format!("`chdir`: {path} does not exist")));
+                }
+                _ => {
+                    let path = &folder.path;
+                    return Err(Stop::refuse(format!("`chdir`: {path} is no directory")));
+                }
             }
         }
         if self.reads_only {

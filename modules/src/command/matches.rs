@@ -94,6 +94,14 @@ impl Kind for GlobKind {
     }
 
     fn predicted(&self, key: &Pattern, world: &Predicted<'_>) -> Shadow<Pattern, Vec<String>> {
+        // What is only said to change has no state: it may come and go.
+        let told = world.changes.iter().find(|c| {
+            let told = c.key.kind == FileKind::NAME && c.from.is_none() && c.to.is_none();
+            told && key.could_find_in(c.key.id.split('*').next().unwrap_or_default())
+        });
+        if let Some(change) = told {
+            return Shadow::Unknown(format!("until \"{}\"", change.task));
+        }
         let met = world.of::<FileKind>().find(|(changed, from, to, _)| {
             // A file that is there before and after is found before and after.
             let stays =

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use runbook_engine::host::{HostError, Probe, ReadCommand, Target};
 use runbook_engine::module::Mark;
 use runbook_engine::resource::{
-    Change, Kept, KeyedChange, Kind, Ref, Reversible, Shadow, WriteError,
+    Change, Kept, KeyedChange, Kind, Ref, Reversible, Shadow, WriteError, contains,
 };
 use runbook_engine::world::Predicted;
 use serde::{Deserialize, Serialize};
@@ -58,6 +58,13 @@ impl QueryKey {
             kind: kind.to_owned(),
             id: id.trim_end_matches('/').to_owned(),
         };
+        // It does not start where its folder is not.
+        let folder = self.chdir.as_deref().map(|dir| dir.trim_end_matches('/'));
+        if let (Some(folder), FileKind::NAME) = (folder, kind)
+            && (folder == written.id || contains(&written.id, folder))
+        {
+            return true;
+        }
         self.reads.as_ref().is_none_or(|reads| {
             reads
                 .iter()
@@ -67,6 +74,9 @@ impl QueryKey {
     }
 
     fn reads_files(&self) -> bool {
+        if self.chdir.is_some() {
+            return true;
+        }
         let is_file = |r: &String| mark(r).is_some_and(|m| m.kind == FileKind::NAME);
         self.reads
             .as_ref()
@@ -159,7 +169,8 @@ impl Kind for CommandOutput {
 
     fn rests_on(&self, key: &QueryKey) -> Vec<Mark> {
         let named = key.reads.iter().flatten().filter_map(|r| mark(r));
-        named.collect()
+        let folder = key.chdir.as_deref().and_then(mark);
+        named.chain(folder).collect()
     }
 
     fn predicted(&self, key: &QueryKey, world: &Predicted<'_>) -> Shadow<QueryKey, Said> {

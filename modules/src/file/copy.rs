@@ -10,6 +10,7 @@ use runbook_engine::world::View;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::account::{self, AccountKind};
 use super::compare::type_name;
 use super::listing::ListingKind;
 use super::state::{Content, FileKey, FileState, FileWant, Source, join, parent, sha256, tidy};
@@ -146,6 +147,7 @@ attributes, access lists and SELinux labels of a replaced file stay.
         let dest = tidy(&args.dest);
         let footprint = Footprint::nothing()
             .reads(FileKind::NAME, parent(&dest))
+            .reads(AccountKind::NAME, "*")
             .writes(FileKind::NAME, &dest);
         let footprint = if args.backup {
             backups(footprint, &dest)
@@ -162,16 +164,21 @@ attributes, access lists and SELinux labels of a replaced file stay.
 
     fn want(args: &CopyArgs, world: &View<'_>) -> Result<Wanted, Stop> {
         let dest = absolute(&args.dest)?;
-        match (&args.content, &args.src) {
+        let wanted = match (&args.content, &args.src) {
             (Some(content), _) => {
                 let bytes = content_text(&Value::from_json(content)).into_bytes();
                 let item = Item::of(Source::Bytes(Content(bytes)), 0o644);
-                single(args, &dest, "", &item, world)
+                single(args, &dest, "", &item, world)?
             }
-            (None, Some(src)) if args.remote_src => from_host(args, &dest, src, world),
-            (None, Some(src)) => from_controller(args, &dest, src, world),
-            (None, None) => Err(Stop::refuse("`src` or `content` is missing")),
-        }
+            (None, Some(src)) if args.remote_src => from_host(args, &dest, src, world)?,
+            (None, Some(src)) => from_controller(args, &dest, src, world)?,
+            (None, None) => return Err(Stop::refuse("`src` or `content` is missing")),
+        };
+        let at = FileKey {
+            follow: args.follow,
+            path: dest,
+        };
+        account::known(wanted, world, &at, args.owner.as_ref(), args.group.as_ref())
     }
 
     fn output(args: &CopyArgs, before: &View<'_>, after: &View<'_>) -> IndexMap<String, Value> {
@@ -221,7 +228,12 @@ pub fn rendered(
     let dest = absolute(&args.dest)?;
     let item = Item::of(Source::Bytes(Content(content)), mode);
     let name = base_name(args.src.as_deref().unwrap_or_default());
-    single(args, &dest, name, &item, world)
+    let wanted = single(args, &dest, name, &item, world)?;
+    let at = FileKey {
+        follow: args.follow,
+        path: dest,
+    };
+    account::known(wanted, world, &at, args.owner.as_ref(), args.group.as_ref())
 }
 
 /// A file to be copied.

@@ -9,6 +9,7 @@ use runbook_engine::resource::{Kind as _, Ref, Shadow};
 use runbook_engine::value::Value;
 use runbook_engine::world::{Known, Lookup, Predicted, PredictedChange, View};
 
+use super::account::AccountKind;
 use super::copy::Copy;
 use super::file::File;
 use super::kind::FileKind;
@@ -96,6 +97,7 @@ impl Lookup for Machine {
                 let key: FileKey = serde_json::from_value(key.data.clone()).unwrap();
                 state(serde_json::to_value(self.at(&key.path, key.follow)))
             }
+            AccountKind::NAME => state(serde_json::to_value(!key.id.contains("nobody-knows"))),
             PathKind::NAME => {
                 let key: FileKey = serde_json::from_value(key.data.clone()).unwrap();
                 let FileState { path, is, .. } = self.at(&key.path, key.follow);
@@ -187,6 +189,28 @@ fn refused<M: Module>(things: &[&str], args: &str, said: &str) {
         Err(Stop::Refuse(message)) => assert!(message.contains(said), "{args}: {message}"),
         other => panic!("{args}: {other:?}"),
     }
+}
+
+#[test]
+fn nothing_is_given_to_whom_nobody_knows() {
+    let there = ["/etc/", "/etc/f=x"];
+    let said = "there is no user nobody-knows on the host";
+    refused::<File>(
+        &there,
+        r#"{"path": "/etc/f", "owner": "nobody-knows"}"#,
+        said,
+    );
+    refused::<Copy>(
+        &there,
+        r#"{"dest": "/etc/f", "content": "y", "owner": "nobody-knows"}"#,
+        said,
+    );
+    let said = "there is no group nobody-knows on the host";
+    refused::<File>(
+        &there,
+        r#"{"path": "/etc/d", "state": "directory", "group": "nobody-knows"}"#,
+        said,
+    );
 }
 
 #[test]

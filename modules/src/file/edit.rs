@@ -6,6 +6,7 @@ use runbook_engine::resource::Kind as _;
 use runbook_engine::value::Value;
 use runbook_engine::world::View;
 
+use super::account::{self, AccountKind};
 use super::compare::type_name;
 use super::contents::{ContentKind, bytes_of};
 use super::state::{Content, FileKey, FileWant, Source, parent, tidy};
@@ -68,6 +69,7 @@ impl Frame<'_> {
         let footprint = Footprint::nothing()
             .reads(FileKind::NAME, parent(&path))
             .reads(ContentKind::NAME, &path)
+            .reads(AccountKind::NAME, "*")
             .writes(FileKind::NAME, &path);
         if self.backup {
             backups(footprint, &path)
@@ -158,7 +160,8 @@ impl Frame<'_> {
                 Value::Int(i64::try_from(found).unwrap_or(i64::MAX)),
             );
         }
-        Ok(wanted)
+        let at = FileKey::following(&path);
+        account::known(wanted, world, &at, self.owner, self.group)
     }
 }
 

@@ -10,6 +10,7 @@ use runbook_engine::world::View;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::account::{self, AccountKind};
 use super::compare::type_name;
 use super::listing::ListingKind;
 use super::state::{FileKey, FileState, FileWant, Hard, join, parent, tidy};
@@ -126,7 +127,8 @@ impl Module for File {
         let path = tidy(&args.path);
         let mut footprint = Footprint::nothing()
             .writes(FileKind::NAME, &path)
-            .reads(FileKind::NAME, parent(&path));
+            .reads(FileKind::NAME, parent(&path))
+            .reads(AccountKind::NAME, "*");
         if args.recurse || args.force || args.state == Some(FileStateArg::Absent) {
             footprint = footprint.reads(ListingKind::NAME, &path);
         }
@@ -147,22 +149,24 @@ impl Module for File {
 
     fn want(args: &FileArgs, world: &View<'_>) -> Result<Wanted, Stop> {
         let path = absolute(&args.path)?;
-        match args.state {
-            Some(FileStateArg::Absent) => absent(&path, world),
-            Some(FileStateArg::Directory) => directory(args, &path, world),
-            Some(FileStateArg::Link) => link(args, &path, world),
-            Some(FileStateArg::Hard) => hard(args, &path, world),
-            Some(FileStateArg::Touch) => touch(args, &path, world),
-            Some(FileStateArg::File) => existing(args, &path, world),
+        let wanted = match args.state {
+            Some(FileStateArg::Absent) => return absent(&path, world),
+            Some(FileStateArg::Directory) => directory(args, &path, world)?,
+            Some(FileStateArg::Link) => link(args, &path, world)?,
+            Some(FileStateArg::Hard) => hard(args, &path, world)?,
+            Some(FileStateArg::Touch) => touch(args, &path, world)?,
+            Some(FileStateArg::File) => existing(args, &path, world)?,
             None => {
                 let now = world.get::<FileKind>(&key(args, &path))?;
                 match now.is {
-                    FileType::Absent if args.recurse => directory(args, &path, world),
-                    FileType::Directory => directory(args, &path, world),
-                    _ => existing(args, &path, world),
+                    FileType::Absent if args.recurse => directory(args, &path, world)?,
+                    FileType::Directory => directory(args, &path, world)?,
+                    _ => existing(args, &path, world)?,
                 }
             }
-        }
+        };
+        let at = key(args, &path);
+        account::known(wanted, world, &at, args.owner.as_ref(), args.group.as_ref())
     }
 
     fn output(args: &FileArgs, _before: &View<'_>, after: &View<'_>) -> IndexMap<String, Value> {

@@ -1,5 +1,6 @@
 //! Files: the kind `file`, what is read of paths beside it, and the modules that are functions of file contents.
 
+pub mod account;
 #[cfg(test)]
 mod as_ansible;
 pub mod blockinfile;

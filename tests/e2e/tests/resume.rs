@@ -202,6 +202,30 @@ fn after_a_failure_the_failed_task_is_tried_again_and_what_is_done_is_not() -> R
 }
 
 #[test]
+fn an_older_run_is_gone_on_with_only_by_name_where_nobody_is_asked() -> Result<()> {
+    let scene = Scene::new()?;
+    let play = |version: &str, gate: &str| {
+        format!(
+            "- hosts: all\n  gather_facts: false\n  vars: {{here: \"{{{{ playbook_dir }}}}\"}}\n  tasks:\n    \
+             - command: {{cmd: \"test -e {{{{ here }}}}/{gate}\", changes: []}}\n    \
+             - copy: {{dest: \"{{{{ here }}}}/version\", content: \"{version}\\n\"}}\n"
+        )
+    };
+    scene.write("old.yaml", &play("5.1", "gate"))?;
+    scene.write("new.yaml", &play("5.2", "new.yaml"))?;
+    call(&scene, &["play", "old.yaml", "-i", "localhost,"], 2)?;
+    let old = last_run(&scene)?;
+    call(&scene, &["play", "new.yaml", "-i", "localhost,"], 0)?;
+    scene.write("gate", "")?;
+    let said = call(&scene, &["resume"], 0)?;
+    ensure!(said.text().contains(&format!("`runbook resume {old}`")));
+    ensure!(text(&scene, "version")? == "5.2\n", "{}", said.text());
+    call(&scene, &["resume", &old], 0)?;
+    ensure!(text(&scene, "version")? == "5.1\n");
+    Ok(())
+}
+
+#[test]
 fn a_failure_that_was_rescued_stays_rescued() -> Result<()> {
     let scene = Scene::new()?;
     scene.write(

@@ -397,3 +397,36 @@ fn a_point_of_no_return_is_not_crossed_unless_it_is_named() -> Result<()> {
     assert!(!scene.path("t/last").exists() && !scene.path("t/pipe").exists());
     Ok(())
 }
+
+/// The same task has made the folder and what is in it.
+#[test]
+fn what_others_have_changed_keeps_its_folder_where_it_is() -> Result<()> {
+    let scene = Scene::new()?;
+    let root = scene.path("t").display().to_string();
+    scene.write("tree/a", "a\n")?;
+    scene.write("tree/sub/b", "b\n")?;
+    scene.write("tree/sub/deep/c", "c\n")?;
+    scene.write(
+        "change.yaml",
+        &format!(
+            "- hosts: all\n  gather_facts: false\n  tasks:\n    - name: Tree\n      copy: {{src: tree/, dest: {root}/}}\n    - name: Line\n      lineinfile: {{path: {root}/k/l/m, line: x, create: true}}\n"
+        ),
+    )?;
+    change(&scene)?;
+    scene.write("t/sub/b", "b\nof somebody else\n")?;
+    scene.write("t/k/l/m", "of somebody else\n")?;
+    for args in [&["rollback", "--check"][..], &["rollback"]] {
+        let run = call(&scene, args, 5)?;
+        for path in ["t/sub/b", "t/k/l/m"] {
+            let path = scene.path(path);
+            let said = format!("it still holds {}", path.display());
+            assert!(run.out.contains(&said), "no `{said}` in\n{}", run.out);
+        }
+    }
+    call(&scene, &["close", "-y"], 0)?;
+    let stays = |path: &str| fs::read_to_string(scene.path(path));
+    assert_eq!(stays("t/sub/b")?, "b\nof somebody else\n");
+    assert_eq!(stays("t/k/l/m")?, "of somebody else\n");
+    assert!(!scene.path("t/a").exists() && !scene.path("t/sub/deep").exists());
+    Ok(())
+}

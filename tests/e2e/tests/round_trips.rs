@@ -1,4 +1,5 @@
-//! What a task costs that changes nothing: over SSH with sudo to ten hosts, counted by proxies in between.
+//! What a task costs that changes something, and what one that changes nothing: over SSH with sudo to ten hosts, the latter
+//! counted by proxies in between.
 //!
 //! A round trip is a turn of the payload after the login, from the client's to the server's (see `Traffic`). That the
 //! login is done is taken from sshd's own log, while the proxy holds back the server's answer.
@@ -174,8 +175,27 @@ fn measure(lab: &Lab, site: &Site) -> Result<()> {
     scene.write("known", &own_known)?;
     scene.write("hosts.ini", &inventory)?;
 
-    let first = scene.runbook(&["play", "thirty.yaml", "-i", "hosts.ini"])?;
+    let first = scene.runbook(&["play", "thirty.yaml", "-i", "hosts.ini", "--output", "json"])?;
     ensure!(first.code == 0, "{}", first.text());
+    let events = first.events()?;
+    let end = events.iter().find(|e| e["event"] == "run-finished");
+    let end = end.context("the run has no end")?;
+    for host in &site.hosts {
+        // A change is journalled on the host, written, and looked at. What else there is: the first reads, the lock.
+        let number = |of: &serde_json::Value| of.as_u64().with_context(|| format!("{end:#}"));
+        let changed = number(&end["hosts"][&host.name]["changed"])?;
+        let told = number(&end["costs"][&host.name]["round_trips"])?;
+        runbook_e2e::tell(&format!(
+            "{}: {changed} changes, {told} round trips",
+            host.name
+        ));
+        assert!(changed >= 20, "{}: {end:#}", host.name);
+        assert!(
+            told <= 3 * changed + 12,
+            "{}: {told} round trips",
+            host.name
+        );
+    }
 
     let before: Vec<_> = proxies.iter().map(Proxy::traffic).collect();
     let channels: Vec<_> = logs.iter().map(|l| l.count("Starting session:")).collect();

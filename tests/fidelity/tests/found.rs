@@ -385,3 +385,73 @@ fn creates_needs_no_right_to_read() -> Result<()> {
     assert_eq!(known, 1);
     Ok(())
 }
+
+#[test]
+fn what_a_command_that_has_not_run_will_say() -> Result<()> {
+    tried(
+        "whether it fails, where the play goes on in spite of it",
+        &[],
+        json!([
+            {"shell": {"cmd": "exit 3", "changes": []}, "ignore_errors": true, "register": "one"},
+            {"copy": {"dest": "@AT@/a", "content": "x"}, "when": "one is failed"},
+            {"copy": {"dest": "@AT@/b", "content": "x"}, "when": "one is succeeded"},
+            {"copy": {"dest": "@AT@/c", "content": "{{ one.failed }}"}},
+            {"shell": {"cmd": "exit {{ item }}", "changes": []}, "loop": [0, 4], "ignore_errors": true, "register": "all"},
+            {"copy": {"dest": "@AT@/d", "content": "x"}, "when": "all is failed"},
+        ]),
+    )?;
+    let known = tried(
+        "where it does not",
+        &[],
+        json!([
+            {"shell": {"cmd": "true", "changes": []}, "register": "one"},
+            {"copy": {"dest": "@AT@/a", "content": "{{ one.failed }}"}, "when": "one is succeeded"},
+            {"shell": {"cmd": "exit 3", "changes": []}, "failed_when": false, "register": "two"},
+            {"copy": {"dest": "@AT@/b", "content": "{{ two.failed }}"}},
+        ]),
+    )?;
+    assert_eq!(known, 4);
+    Ok(())
+}
+
+#[test]
+fn folders_and_patterns_of_commands() -> Result<()> {
+    tried(
+        "a pattern in what a command may have made",
+        &["mkdir e"],
+        json!([
+            {"shell": {"cmd": "mkdir -p @AT@/e/d; touch @AT@/e/d/x", "changes": ["@AT@/e"]}},
+            {"command": {"cmd": "true", "creates": "@AT@/e/*/x", "changes": []}},
+            {"command": {"cmd": "true", "removes": "@AT@/e/d/*", "changes": []}},
+        ]),
+    )?;
+    tried(
+        "a folder that is not there, and one that is made before",
+        &[],
+        json!([
+            {"command": {"cmd": "true", "chdir": "@AT@/none", "changes": []}, "ignore_errors": true},
+            {"file": {"path": "@AT@/new", "state": "directory"}},
+            {"command": {"cmd": "ls", "chdir": "@AT@/new", "reads_only": true, "reads": []}},
+            {"command": {"cmd": "touch x", "chdir": "@AT@/new", "creates": "x"}},
+        ]),
+    )?;
+    Ok(())
+}
+
+#[test]
+fn owners_that_nobody_is() -> Result<()> {
+    let known = tried(
+        "a user and a group that are not there",
+        &["mkdir d; touch d/f"],
+        json!([
+            {"file": {"path": "@AT@/d", "owner": "no-such-user"}, "ignore_errors": true},
+            {"copy": {"dest": "@AT@/d/f", "content": "x", "group": "no-such-group"}, "ignore_errors": true},
+            {"lineinfile": {"path": "@AT@/d/f", "line": "x", "owner": "no-such-user"}, "ignore_errors": true},
+            {"file": {"path": "@AT@/new", "state": "directory", "owner": "no-such-user"}, "ignore_errors": true},
+            {"stat": {"path": "@AT@/new"}, "register": "new"},
+            {"copy": {"dest": "@AT@/out", "content": "{{ new.stat.exists }}"}},
+        ]),
+    )?;
+    assert_eq!(known, 6);
+    Ok(())
+}

@@ -34,6 +34,7 @@ fn ended(status: NodeStatus) -> Record {
         facts: BTreeMap::new(),
         notified: Vec::new(),
         result: None,
+        drifted: false,
     }
 }
 

@@ -47,8 +47,12 @@ impl Walk {
                     });
                     settled.message = None;
                 }
-                Ok(Some(_)) => {}
-                Err(Trouble::Unknown(_)) => {}
+                Ok(Some(_)) => settled.cannot_fail = true,
+                Err(Trouble::Unknown(_)) => {
+                    let name = self.task_name(node);
+                    let assumed = format!("`failed_when` of \"{name}\" does not hold");
+                    settled.assumptions.push(assumed);
+                }
                 Err(Trouble::Error(e)) => *settled = Settled::failed(e),
             }
         }
@@ -91,10 +95,15 @@ impl Walk {
             status = NodeStatus::Failed;
             settled.status = Some(status);
         }
-        let value = result_value(&settled);
         let name = self
             .name_of(&task.common, node.host, node.here)
             .unwrap_or_else(|| task.module.name().to_owned());
+        if settled.predicted_action && !settled.cannot_fail {
+            let goes_on = task.ignore_errors.as_ref();
+            let goes_on = goes_on.is_some_and(|k| frame.is_true(k).unwrap_or(true));
+            settled.may_fail = goes_on.then(|| format!("until \"{name}\""));
+        }
+        let value = result_value(&settled);
         let mut notified = Vec::new();
         if matches!(
             status,
@@ -147,6 +156,7 @@ impl Walk {
                     .collect(),
                 notified: notified.clone(),
                 result: failed.then(|| value.to_json(true)),
+                drifted: settled.drifted,
             };
             // What was broken off is not done: who goes on does it anew.
             if !settled.interrupted {
@@ -161,6 +171,7 @@ impl Walk {
             &Effect {
                 name: &name,
                 status,
+                certain: status == NodeStatus::Changed && settled.may_fail.is_none(),
                 ignored,
                 value: &value,
                 facts,
@@ -178,7 +189,7 @@ impl Walk {
     /// What a node that came to its end means for what follows on its host.
     pub(in crate::run) fn takes_effect(&self, node: &Node<'_>, effect: &Effect<'_>) {
         let status = effect.status;
-        let certain = status == NodeStatus::Changed;
+        let certain = effect.certain;
         self.states.with(node.host, |state| {
             for handler in &effect.notified {
                 let known = state.notified.entry(handler.clone()).or_insert(certain);
@@ -378,6 +389,9 @@ pub(super) fn result_value(settled: &Settled) -> Value {
             NodeStatus::Failed | NodeStatus::Unreachable | NodeStatus::Locked
         )),
     );
+    if let Some(why) = &settled.may_fail {
+        map.insert("failed".to_owned(), Value::Unknown(why.clone()));
+    }
     if status == NodeStatus::Unreachable {
         map.insert("unreachable".to_owned(), Value::Bool(true));
     }

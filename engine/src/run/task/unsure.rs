@@ -44,9 +44,9 @@ impl Walk {
                         let no_files = LocalFiles::new();
                         let name = self.task_name(node);
                         let settle = self.settle_of(node, &name, &no_files);
-                        settle.spread(&way, &prepared.touches(), &why);
+                        let touches = prepared.touches();
+                        settle.spread_everywhere(&reach, &way, touches, &why).await;
                         settled.bound = settle.open_bound(prepared.as_ref());
-                        drop(reach);
                     }
                 }
                 Err(_) => {
@@ -72,13 +72,13 @@ impl Walk {
         let args = frame.arguments(node.task).ok();
         let touched = args.and_then(|args| standin::footprint(node.task.module.as_ref(), &args));
         let place = self.reach(node, frame).await;
-        let (Some(footprint), Ok((_, machine))) = (touched, place) else {
+        let (Some(footprint), Ok((reach, machine))) = (touched, place) else {
             return self.opaque_here(node.host, why).await;
         };
         let way = SettleWay::Predict(self.overlays.of(&machine));
         let (no_files, name) = (LocalFiles::new(), self.task_name(node));
         let settle = self.settle_of(node, &name, &no_files);
-        settle.spread(&way, &footprint, why);
-        settled.bound = settle.bound_by(footprint);
+        settled.bound = settle.bound_by(footprint.clone());
+        settle.spread_everywhere(&reach, &way, footprint, why).await;
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use runbook_e2e::{Scene, call};
 
 const PLAY: &str = r#"
@@ -300,6 +300,16 @@ fn what_happens_during_the_run_stops_the_host() -> Result<()> {
             stopped.out
         );
         ensure!(read(&scene, "host/settings")? == left);
+        ensure!(!scene.path("host/last").exists());
+        // Who goes on comes to the same task, and does not take it for one whose failure is ignored.
+        let again = call(&scene, &["resume", "-y", "--output", "json"], 5)?;
+        let tasks = again.tasks("localhost")?;
+        let last = tasks.last().context("no task")?;
+        ensure!(
+            last["task"] == "Settings" && last["drifted"] == true,
+            "{}",
+            again.out
+        );
         ensure!(!scene.path("host/last").exists());
         fs::remove_file(scene.path("host/first"))?;
     }
