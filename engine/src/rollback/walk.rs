@@ -542,6 +542,7 @@ impl Course<'_> {
             handler: false,
             status,
             ignored: false,
+            rescued: false,
             changes: all(&settled.changes),
             diff: settled.diff.as_deref().map(clean),
             summary,

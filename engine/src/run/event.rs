@@ -175,6 +175,9 @@ pub struct TaskReport {
     /// It failed, but `ignore_errors` or a rescue lets the host go on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ignored: bool,
+    /// Of these: what comes after it in its block is left out, and a rescue has its turn.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rescued: bool,
     /// What differs, one short line each.
     pub changes: Vec<String>,
     /// Before and after, as a unified diff. Always filled; a report shows it when asked (`--diff`).

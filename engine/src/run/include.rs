@@ -135,6 +135,7 @@ impl Walk {
             handler: false,
             status,
             ignored: false,
+            rescued: false,
             changes: Vec::new(),
             diff: None,
             summary: None,

@@ -106,6 +106,8 @@ pub struct Settled {
     pub interrupted: bool,
     /// What was stopped (`false`) or started (`true`).
     pub running: Vec<(Ref, bool)>,
+    /// It failed, and a rescue has its turn.
+    pub rescued: bool,
     /// It was stopped before it wrote, since it is not what was approved.
     pub drifted: bool,
     /// What the prediction rests on.

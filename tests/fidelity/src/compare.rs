@@ -197,7 +197,9 @@ pub fn compare(check: &[Value], run: &[Value]) -> Compared {
                         if of_it.into_iter().any(|r| text(r, "status") == "failed") {
                             parted.push(host);
                         }
-                    } else if failed {
+                    } else if failed
+                        && !ran.is_some_and(|r| is_true(r, "ignored") && !is_true(r, "rescued"))
+                    {
                         parted.push(host);
                     }
                 }
@@ -214,7 +216,11 @@ pub fn compare(check: &[Value], run: &[Value]) -> Compared {
                     if did.as_ref() != Some(&said) {
                         if failed && is_action(event) {
                             figures.failed_actions = 1;
-                            parted.push(host);
+                            // Where the play goes on all the same, what comes after it was foretold with that in mind.
+                            if !ran.is_some_and(|r| is_true(r, "ignored") && !is_true(r, "rescued"))
+                            {
+                                parted.push(host);
+                            }
                         } else if assumed && ran.is_some() {
                             figures.assumed_otherwise = 1;
                             parted.push(host);

@@ -181,6 +181,7 @@ impl Walk {
         self.lookahead.saw(&task.common, status);
         // Drift is told in any case: what was approved is not what was done.
         let rescued = status == NodeStatus::Failed && node.here.rescued && !settled.drifted;
+        settled.rescued = rescued && !ignored;
         let ignored = ignored || rescued;
         self.report(node, &settled, status, ignored, hidden, name, start);
         Ok(Some(Result_ { status, value }))
@@ -324,6 +325,7 @@ impl Walk {
             handler: node.task.handler,
             status,
             ignored,
+            rescued: settled.rescued,
             changes: all(&settled.changes),
             diff: settled.diff.as_deref().map(clean),
             summary: settled.summary.as_deref().map(clean),

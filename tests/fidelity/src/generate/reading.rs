@@ -81,7 +81,12 @@ impl Writer {
                 "rc | default(9)",
                 "stdout_lines | default([]) | length",
             ]),
-            Holds::Action => random.pick(&["rc | default(9)", "stdout | default('')"]),
+            Holds::Action => random.pick(&[
+                "rc | default(9)",
+                "stdout | default('')",
+                "failed",
+                "changed",
+            ]),
         };
         // A part before the first filter has to be there, so the register's own name stands in front of it.
         Some(format!("{{{{ {name}.{part} }}}}"))
@@ -116,7 +121,13 @@ impl Writer {
                 "'a' in (R.stdout | default(''))",
                 "R is succeeded",
             ]),
-            Holds::Action => random.pick(&["(R.rc | default(1)) == 0", "R.stdout != 'x'"]),
+            Holds::Action => random.pick(&[
+                "(R.rc | default(1)) == 0",
+                "R.stdout != 'x'",
+                "R is succeeded",
+                "R is failed",
+                "R is changed",
+            ]),
         };
         Some(
             condition
