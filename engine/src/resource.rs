@@ -123,6 +123,11 @@ pub trait Kind: Send + Sync + 'static {
         key.clone()
     }
 
+    /// The one true form, asked as the other key was: whether a link at its end is followed.
+    fn asked_as(&self, form: &Self::Key, _asked: &Self::Key) -> Self::Key {
+        form.clone()
+    }
+
     /// Where `read` does not agree with `want`, by the kind's own rules: without times, counters, order numbers.
     /// One short line a difference (`image 2.6.5-31.2 → 2.6.6-32.0`); empty when they agree. Shows no secret.
     fn differences(&self, want: &Self::Want, read: &Self::State) -> Vec<String>;

@@ -41,6 +41,8 @@ pub trait AnyKind: Send + Sync {
     async fn read(&self, host: &Probe, keys: &[Ref]) -> Vec<Result<Json, HostError>>;
     /// See [`Kind::canonical`].
     fn canonical(&self, key: &Ref, read: &Json) -> Ref;
+    /// See [`Kind::asked_as`].
+    fn asked_as(&self, form: &Ref, asked: &Ref) -> Ref;
     /// See [`Kind::differences`].
     fn differences(&self, want: &Json, read: &Json) -> Result<Vec<String>, String>;
     /// See [`Kind::predict`].
@@ -180,6 +182,13 @@ impl<K: Kind> AnyKind for Erased<K> {
         match (Self::key(key), Self::state(read)) {
             (Ok(typed_key), Ok(state)) => reference::<K>(&self.0.canonical(&typed_key, &state)),
             _ => key.clone(),
+        }
+    }
+
+    fn asked_as(&self, form: &Ref, asked: &Ref) -> Ref {
+        match (Self::key(form), Self::key(asked)) {
+            (Ok(form), Ok(asked)) => reference::<K>(&self.0.asked_as(&form, &asked)),
+            _ => form.clone(),
         }
     }
 

@@ -122,8 +122,16 @@ impl Sight {
             kind: self.registry.whole_of(&key.kind).to_owned(),
             ..key
         };
-        let form = whole(lock(&self.base).true_form(&self.name, key));
-        match self.foretold(&lock(overlay), &whole(key.clone()), &form) {
+        let part_of = |at: &Ref| Ref {
+            kind: key.kind.clone(),
+            ..at.clone()
+        };
+        let form_of = |at: &Ref| {
+            let form = whole(lock(&self.base).true_form(&self.name, &part_of(at)));
+            let kind = self.registry.find_kind(&form.kind);
+            kind.map_or_else(|| form.clone(), |kind| kind.asked_as(&form, at))
+        };
+        match self.foretold(&lock(overlay), &whole(key.clone()), &form_of) {
             Source::Base(..) if met.is_some() => {
                 Source::Overlay(Known::Unknown(met.unwrap_or_default()))
             }
@@ -141,8 +149,9 @@ impl Sight {
         }
     }
 
-    /// What the predicted world says of a key, as it was asked for and as the host has it.
-    fn foretold(&self, overlay: &Overlay, key: &Ref, form: &Ref) -> Source {
+    /// What the predicted world says of a key, as it was asked for and as the host has it (`form_of`, as far as that is
+    /// known).
+    fn foretold(&self, overlay: &Overlay, key: &Ref, form_of: &dyn Fn(&Ref) -> Ref) -> Source {
         if let Some(known) = overlay.states.get(key) {
             return Source::Overlay(known.clone());
         }
@@ -153,18 +162,25 @@ impl Sight {
             return Source::Base(key.clone(), None);
         }
         // What was asked for comes before what the host has made of it: a link that leads elsewhere now may be gone.
-        let found = self.shadow(overlay, key, LINKS);
-        match found {
-            Source::Base(at, None) if at == *key && form != key => {
-                match self.shadow(overlay, form, LINKS) {
-                    Source::Base(at, assumption) if at == *form => {
-                        Source::Base(key.clone(), assumption)
-                    }
-                    other => other,
-                }
+        let mut found = self.shadow(overlay, key, LINKS);
+        for _ in 0..LINKS {
+            let Source::Base(at, None) = &found else {
+                break;
+            };
+            let form = form_of(at);
+            if form == *at {
+                break;
             }
-            found => found,
+            match self.shadow(overlay, &form, LINKS) {
+                // Nothing was predicted of it under its true name, either: what was read under the other is true.
+                Source::Base(same, assumption) if same == form => {
+                    found = Source::Base(at.clone(), assumption);
+                    break;
+                }
+                other => found = other,
+            }
         }
+        found
     }
 
     /// What the predicted world says of a key in this form.

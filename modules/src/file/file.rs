@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use runbook_engine::action::{EffectMark, Effects};
 use runbook_engine::host::FileType;
-use runbook_engine::module::{Footprint, Module, Stop, Wanted};
+use runbook_engine::module::{Footprint, Module, Stop, Wanted, reference};
 use runbook_engine::resource::Kind as _;
 use runbook_engine::value::Value;
 use runbook_engine::world::View;
@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::account::{self, AccountKind};
 use super::compare::type_name;
 use super::listing::ListingKind;
+use super::place::PathKind;
 use super::state::{FileKey, FileState, FileWant, Hard, join, parent, tidy};
 use super::target::{
     absolute, facts_of, leads_to_nothing, missing_parents, need_parent, need_parent_of_end,
@@ -317,13 +318,14 @@ fn link(args: &FileArgs, path: &str, world: &View<'_>) -> Result<Wanted, Stop> {
     };
     let end_path = join(parent(path), &src);
     let end_key = FileKey::following(&end_path);
-    world.need(&[
-        runbook_engine::module::reference::<FileKind>(&end_key),
-        runbook_engine::module::reference::<FileKind>(&FileKey::following(parent(path))),
-    ])?;
-    let end = world.get::<FileKind>(&end_key)?;
+    // What the link leads to is looked at where it matters: whether it is there, and what is there for its rights.
+    let gives = args.follow && gives_rights(args);
+    let mut keys = vec![reference::<FileKind>(&FileKey::following(parent(path)))];
+    keys.extend((!args.force).then(|| reference::<PathKind>(&end_key)));
+    keys.extend(gives.then(|| reference::<FileKind>(&end_key)));
+    world.need(&keys)?;
     need_parent(world, path)?;
-    if end.is_absent() && !args.force {
+    if !args.force && world.get::<PathKind>(&end_key)?.is == FileType::Absent {
         return Err(Stop::refuse(format!(
             "{end_path}, to which the link shall lead, does not exist; `force: true` makes the link nevertheless"
         )));
@@ -353,8 +355,11 @@ fn link(args: &FileArgs, path: &str, world: &View<'_>) -> Result<Wanted, Stop> {
             ..FileWant::default()
         },
     );
-    if args.follow && !end.is_absent() && gives_rights(args) {
-        wanted.set::<FileKind>(&written(&end, &end_path), &attributes(args, &end, end.is)?);
+    if gives {
+        let end = world.get::<FileKind>(&end_key)?;
+        if !end.is_absent() {
+            wanted.set::<FileKind>(&written(&end, &end_path), &attributes(args, &end, end.is)?);
+        }
     }
     Ok(wanted)
 }

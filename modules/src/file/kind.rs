@@ -65,6 +65,13 @@ impl Kind for FileKind {
         }
     }
 
+    fn asked_as(&self, form: &FileKey, asked: &FileKey) -> FileKey {
+        FileKey {
+            path: form.path.clone(),
+            follow: asked.follow,
+        }
+    }
+
     fn differences(&self, want: &FileWant, read: &FileState) -> Vec<String> {
         compare::differences(want, read)
     }

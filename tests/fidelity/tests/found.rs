@@ -455,3 +455,32 @@ fn owners_that_nobody_is() -> Result<()> {
     assert_eq!(known, 6);
     Ok(())
 }
+
+#[test]
+fn up_through_links_that_will_be_there() -> Result<()> {
+    let known = tried(
+        "below a link that leads up and down again",
+        &["mkdir app app/conf; ln -s app current"],
+        json!([
+            {"file": {"path": "@AT@/new/sub", "state": "directory"}},
+            {"file": {"path": "@AT@/app/neu", "src": "../new", "state": "link"}},
+            {"copy": {"dest": "@AT@/app/neu/sub/q", "content": "q\n"}},
+            {"lineinfile": {"path": "@AT@/current/neu/sub/q", "line": "r"}},
+            {"file": {"path": "@AT@/app/conf/shared", "src": "../../new", "state": "link"}},
+            {"copy": {"dest": "@AT@/current/conf/shared/sub/s", "content": "s\n"}},
+            {"copy": {"dest": "@AT@/app/../new/sub/t", "content": "t\n"}},
+        ]),
+    )?;
+    assert_eq!(known, 7);
+    tried(
+        "a directory by a path that goes up from another",
+        &["mkdir d e"],
+        json!([
+            {"file": {"path": "@AT@/l", "src": "d", "state": "link"}},
+            {"file": {"path": "@AT@/e/../l", "state": "directory"}},
+            {"copy": {"dest": "@AT@/e/../l/f", "content": "f\n"}},
+            {"lineinfile": {"path": "@AT@/d/f", "line": "g"}},
+        ]),
+    )?;
+    Ok(())
+}
