@@ -201,6 +201,10 @@ impl Report {
             self.wrong.len(),
             self.wrong.join("\n")
         );
+        ensure!(
+            self.rows.iter().any(|(_, figures)| figures.tasks > 0),
+            "nothing was compared: no part is called so, or no playbook was asked for"
+        );
         let open: Vec<String> = self
             .rows
             .iter()
