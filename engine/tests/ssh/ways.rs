@@ -516,6 +516,43 @@ async fn sockets_are_opened_directly_or_by_a_bridge() {
 }
 
 #[tokio::test]
+async fn a_first_connection_that_is_cut_is_made_again() {
+    if !server::possible("ssh first cuts") {
+        return;
+    }
+    let server = Server::start("");
+    let proxy = proxy::Proxy::start(server.port, Duration::ZERO).await;
+    let host_key = run(
+        "ssh-keygen",
+        &["-l", "-f", server.path("host.pub").to_str().unwrap()],
+    );
+    // In the greeting, in the exchange of keys, and in the login.
+    for (round, after) in [10, 900, 2700, 3000].into_iter().enumerate() {
+        let mut settings = server.settings();
+        settings.port = Some(proxy.port);
+        settings.host_keys.fingerprint = Some(host_key.split(' ').nth(1).unwrap().to_owned());
+        let before = proxy.line.connections.load(Ordering::SeqCst);
+        proxy.cut_after(after);
+        let host = ssh::connect(settings).await.unwrap();
+        let text = out_owned(host.clone(), format!("echo {round}")).await;
+        assert_eq!(text, format!("{round}\n"), "cut after {after}");
+        let made = proxy.line.connections.load(Ordering::SeqCst) - before;
+        assert!(made >= 2, "cut after {after}: {made} connections");
+        host.close().await;
+    }
+    // What is no sshd is not tried for long, and it is said what it may be.
+    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = nobody.local_addr().unwrap().port();
+    tokio::spawn(async move { while nobody.accept().await.is_ok() {} });
+    let mut settings = server.settings();
+    settings.port = Some(port);
+    let Err(HostError::Unreachable(why)) = ssh::connect(settings).await else {
+        panic!("it has connected");
+    };
+    assert!(why.contains("closed before it was ready"), "{why}");
+}
+
+#[tokio::test]
 async fn a_cut_connection_is_taken_up_again() {
     if !server::possible("ssh cuts") {
         return;

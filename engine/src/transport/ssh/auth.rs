@@ -38,8 +38,16 @@ enum Outcome {
     Ended(String),
 }
 
-/// Tries each way in turn; the error says what was tried and what the server offers.
-pub(super) async fn prove(handle: &mut Handle<Greeter>, route: &Route) -> Result<(), String> {
+/// Why it is not proven.
+pub(super) enum Unproven {
+    /// The server said no: what was tried, and what it offers.
+    Refused(String),
+    /// The connection broke before it had said anything.
+    Broken,
+}
+
+/// Tries each way in turn.
+pub(super) async fn prove(handle: &mut Handle<Greeter>, route: &Route) -> Result<(), Unproven> {
     let mut tried = Tried::default();
     let mut agent = agent(route, &mut tried).await;
     let mut ways = ways(route, agent.as_mut(), &mut tried).await;
@@ -50,7 +58,7 @@ pub(super) async fn prove(handle: &mut Handle<Greeter>, route: &Route) -> Result
             Ok(russh::client::AuthResult::Failure {
                 remaining_methods, ..
             }) => tried.offered = Some(remaining_methods),
-            Err(e) => return Err(format!("the server ended the connection: {e}")),
+            Err(_) => return Err(Unproven::Broken),
         }
     }
     let mut index = 0;
@@ -87,7 +95,12 @@ pub(super) async fn prove(handle: &mut Handle<Greeter>, route: &Route) -> Result
             Outcome::Refused => index += 1,
         }
     }
-    Err(explain(route, &tried))
+    // Who ends the connection after too many tries has said what else there would be.
+    let has_answered = tried.offered.as_ref().is_some_and(|m| !m.is_empty());
+    if handle.is_closed() && !has_answered {
+        return Err(Unproven::Broken);
+    }
+    Err(Unproven::Refused(explain(route, &tried)))
 }
 
 fn explain(route: &Route, tried: &Tried) -> String {

@@ -27,6 +27,14 @@ const MOST: usize = 10;
 /// A starting host may refuse a login; more tries than this could lock an account.
 const LOGINS: usize = 4;
 
+/// How long is waited before a first connection that broke is tried again.
+const FIRST_PAUSES: [Duration; 4] = [
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+];
+
 /// A host reached through SSH.
 pub(super) struct Ssh {
     route: Route,
@@ -43,13 +51,24 @@ struct State {
 }
 
 impl Ssh {
-    /// Connects for the first time: what goes wrong now is not tried again.
+    /// Connects for the first time. A line that breaks meanwhile is tried again a few times; what else goes wrong is not.
     pub async fn connect(settings: SshSettings) -> Result<Self, HostError> {
         let route = settings::route(&settings).await?;
         let meter = Arc::<Meter>::default();
-        let session = session::dial(&route, &meter)
-            .await
-            .map_err(|r| HostError::unreachable(r.message()))?;
+        let mut pauses = FIRST_PAUSES.into_iter();
+        let mut was_there = false;
+        let session = loop {
+            let refusal = match session::dial(&route, &meter).await {
+                Ok(session) => break session,
+                Err(refusal) => refusal,
+            };
+            was_there |= matches!(refusal, Refusal::Broken(_));
+            let again = was_there && matches!(refusal, Refusal::Broken(_) | Refusal::Network(_));
+            match pauses.next().filter(|_| again) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(HostError::unreachable(refusal.message())),
+            }
+        };
         let ignored = route.ignored.iter();
         let notes = ignored
             .map(|what| format!("not followed of ~/.ssh/config: {what}"))
@@ -112,7 +131,7 @@ impl Ssh {
                     logins += 1;
                     pause = pause.max(Duration::from_secs(5));
                 }
-                Refusal::Network(_) => {}
+                Refusal::Network(_) | Refusal::Broken(_) => {}
             }
             if logins >= LOGINS || begin.elapsed() + pause > self.reconnect {
                 return Err(HostError::unreachable(format!(

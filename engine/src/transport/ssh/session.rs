@@ -8,7 +8,7 @@ use russh::client::{Config, Handle, Handler};
 use russh::keys::{Algorithm, PublicKeyOrCertificate};
 use tokio::time::timeout;
 
-use super::auth;
+use super::auth::{self, Unproven};
 use super::known_hosts::{KnownHost, Verdict, fingerprint};
 use super::settings::Route;
 use crate::host::Stream;
@@ -32,6 +32,8 @@ pub(super) struct Session {
 pub(super) enum Refusal {
     /// The network or the server did not answer: trying again may help.
     Network(String),
+    /// The host was reached, and the connection broke before it was ready.
+    Broken(String),
     /// The login was refused: a host that is starting may refuse for a while.
     Login(String),
     /// The host's key is not the right one: trying again does not help.
@@ -41,7 +43,7 @@ pub(super) enum Refusal {
 impl Refusal {
     pub fn message(&self) -> &str {
         match self {
-            Self::Network(m) | Self::Login(m) | Self::Key(m) => m,
+            Self::Network(m) | Self::Broken(m) | Self::Login(m) | Self::Key(m) => m,
         }
     }
 }
@@ -201,6 +203,9 @@ async fn log_in(route: &Route, stream: Stream) -> Result<Handle<Greeter>, Refusa
     }
     let mut handle = match outcome {
         Ok(Ok(handle)) => handle,
+        Ok(Err(e)) if is_break(&e) => {
+            return Err(Refusal::Broken(broken(route, &e.to_string())));
+        }
         Ok(Err(e)) => {
             return Err(Refusal::Network(format!(
                 "{}: {} does not speak SSH as expected: {e}",
@@ -220,11 +225,12 @@ async fn log_in(route: &Route, stream: Stream) -> Result<Handle<Greeter>, Refusa
     };
     match timeout(LOGIN, auth::prove(&mut handle, route)).await {
         Ok(Ok(())) => Ok(handle),
-        Ok(Err(why)) => Err(Refusal::Login(format!(
+        Ok(Err(Unproven::Refused(why))) => Err(Refusal::Login(format!(
             "{} ({}): {why}",
             route.name,
             route.place()
         ))),
+        Ok(Err(Unproven::Broken)) => Err(Refusal::Broken(broken(route, "during the login"))),
         Err(_) => Err(Refusal::Network(format!(
             "{} ({}): the login was not answered within {} s",
             route.name,
@@ -232,6 +238,21 @@ async fn log_in(route: &Route, stream: Stream) -> Result<Handle<Greeter>, Refusa
             LOGIN.as_secs()
         ))),
     }
+}
+
+/// The other end was there, and is gone.
+fn is_break(error: &russh::Error) -> bool {
+    use russh::Error::{Disconnect, HUP, IO, RecvError, SendError};
+    matches!(error, Disconnect | HUP | IO(_) | RecvError | SendError)
+}
+
+fn broken(route: &Route, why: &str) -> String {
+    format!(
+        "{}: the connection to {} was closed before it was ready ({why}). Is it sshd that listens there, and does it let \
+         this machine in (MaxStartups, hosts.allow, a firewall)?",
+        route.name,
+        route.place()
+    )
 }
 
 fn configuration(route: &Route, known: &KnownHost) -> Config {
