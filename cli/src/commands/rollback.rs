@@ -50,6 +50,8 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
         Some(run) => run,
         None => match last_forward(&journal, &args.run)? {
             Some(run) => run,
+            // What is named beside it is not in the run, whichever that is.
+            None if args.to.is_some() || !args.host.is_empty() => return Ok(exit::WRONG),
             None => return Ok(exit::DONE),
         },
     };

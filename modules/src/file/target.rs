@@ -156,8 +156,17 @@ pub fn missing_parents(
 /// Refuses where the directory that is to hold `path` does not exist.
 pub fn need_parent(world: &View<'_>, path: &str) -> Result<(), Stop> {
     let dir = parent(path);
-    match world.get::<FileKind>(&FileKey::following(dir))?.is {
+    let state = world.get::<FileKind>(&FileKey::following(dir))?;
+    match state.is {
         FileType::Directory => Ok(()),
+        // By way of a link: the directory that is missing is another.
+        FileType::Absent if !state.path.is_empty() && state.path != dir => {
+            let end = &state.path;
+            Err(Stop::refuse(format!(
+                "{dir} leads to {end}, and that directory does not exist; make it first with `file: {{path: {end}, state: \
+                 directory}}`"
+            )))
+        }
         FileType::Absent => Err(Stop::refuse(format!(
             "the directory {dir} does not exist; make it first with `file: {{path: {dir}, state: directory}}`"
         ))),

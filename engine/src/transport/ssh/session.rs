@@ -248,8 +248,8 @@ fn is_break(error: &russh::Error) -> bool {
 
 fn broken(route: &Route, why: &str) -> String {
     format!(
-        "{}: the connection to {} was closed before it was ready ({why}). Is it sshd that listens there, and does it let \
-         this machine in (MaxStartups, hosts.allow, a firewall)?",
+        "{}: {} does not speak SSH as expected: the connection was closed before it was ready ({why}). Is it sshd that \
+         listens there, and does it let this machine in (MaxStartups, hosts.allow, a firewall)?",
         route.name,
         route.place()
     )
