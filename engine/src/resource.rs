@@ -268,6 +268,17 @@ pub trait Kind: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Why what was read of a resource may be another by the time the task comes, though nothing that was predicted names
+    /// it: a user that is not there, and a command before that may make it. `None`: it is as read.
+    fn may_become(
+        &self,
+        _key: &Self::Key,
+        _read: &Self::State,
+        _world: &Predicted<'_>,
+    ) -> Option<String> {
+        None
+    }
+
     /// A state that was predicted for one user tells of that one, too (whose a file would be that it made). Where another
     /// user looks at it, this is what has to be read as that one to see it with its eyes: [`Kind::as_seen`].
     fn seen_by(&self, _state: &Self::State, _user: &str) -> Option<Self::Key> {

@@ -79,6 +79,8 @@ pub trait AnyKind: Send + Sync {
     fn rests_on(&self, key: &Ref) -> Vec<Mark>;
     /// See [`Kind::places`].
     fn places(&self, id: &str) -> Vec<Place>;
+    /// See [`Kind::may_become`].
+    fn may_become(&self, key: &Ref, read: &Json, world: &Predicted<'_>) -> Option<String>;
     /// See [`Kind::seen_by`].
     fn seen_by(&self, state: &Json, user: &str) -> Option<Ref>;
     /// See [`Kind::as_seen`].
@@ -307,6 +309,11 @@ impl<K: Kind> AnyKind for Erased<K> {
 
     fn places(&self, id: &str) -> Vec<Place> {
         self.0.places(id)
+    }
+
+    fn may_become(&self, key: &Ref, read: &Json, world: &Predicted<'_>) -> Option<String> {
+        let (key, read) = (Self::key(key).ok()?, Self::state(read).ok()?);
+        self.0.may_become(&key, &read, world)
     }
 
     fn seen_by(&self, state: &Json, user: &str) -> Option<Ref> {

@@ -224,6 +224,19 @@ impl Sight {
         Known::State(seen.unwrap_or(state))
     }
 
+    /// What was read, where it may be another by then.
+    fn may_become(&self, at: &Ref, read: &Known) -> Option<Known> {
+        let (Known::State(read), Some(overlay)) = (read, &self.overlay) else {
+            return None;
+        };
+        let overlay = lock(overlay);
+        let world = Predicted {
+            changes: &overlay.changes,
+        };
+        let kind = self.registry.find_kind(&at.kind)?;
+        kind.may_become(at, read, &world).map(Known::Unknown)
+    }
+
     /// What the predicted world says of what was read under this key, where a change was predicted under another name.
     fn under_other_name(&self, at: &Ref, read: &Known) -> Option<Known> {
         let (Known::State(read), Some(overlay)) = (read, &self.overlay) else {
@@ -254,7 +267,8 @@ impl Sight {
                 let unknown = known.as_ref().zip(self.overlay.as_ref());
                 let unknown =
                     unknown.and_then(|(known, o)| lock(o).on_the_way(&self.registry, &at, known));
-                found.known = unknown.or(known);
+                let other = known.as_ref().and_then(|known| self.may_become(&at, known));
+                found.known = unknown.or(other).or(known);
             }
         }
         found

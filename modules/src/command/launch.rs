@@ -122,14 +122,16 @@ impl Launch<'_> {
             }
         }
         if let Some(folder) = &folder {
-            match world.get::<PathKind>(folder)?.is {
-                FileType::Directory => {}
-                FileType::Absent => {
-                    let path = &folder.path;
+            let path = &folder.path;
+            match world.get::<PathKind>(folder) {
+                Ok(there) if there.is == FileType::Directory => {}
+                // Whether a command succeeds is not known before either.
+                Err(Stop::Unknown(_)) => {}
+                Err(stop) => return Err(stop),
+                Ok(there) if there.is == FileType::Absent => {
                     return Err(Stop::refuse(format!("`chdir`: {path} does not exist")));
                 }
-                _ => {
-                    let path = &folder.path;
+                Ok(_) => {
                     return Err(Stop::refuse(format!("`chdir`: {path} is no directory")));
                 }
             }

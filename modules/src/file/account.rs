@@ -107,6 +107,13 @@ impl Kind for AccountKind {
         }
     }
 
+    /// What a command before it is said to make (`creates: /home/NAME`) may come with its user.
+    fn may_become(&self, _key: &Account, there: &bool, world: &Predicted<'_>) -> Option<String> {
+        let mut changes = world.changes.iter().rev();
+        let told = changes.find(|c| c.from.is_none() && c.to.is_none())?;
+        (!there).then(|| format!("until \"{}\"", told.task))
+    }
+
     async fn write(
         &self,
         _host: &Target,

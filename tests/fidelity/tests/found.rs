@@ -435,6 +435,15 @@ fn folders_and_patterns_of_commands() -> Result<()> {
             {"command": {"cmd": "touch x", "chdir": "@AT@/new", "creates": "x"}},
         ]),
     )?;
+    let known = tried(
+        "a folder that an opaque command makes",
+        &[],
+        json!([
+            {"shell": {"cmd": "mkdir @AT@/late"}},
+            {"command": {"cmd": "touch x", "chdir": "@AT@/late"}},
+        ]),
+    )?;
+    assert_eq!(known, 2);
     Ok(())
 }
 
@@ -453,6 +462,14 @@ fn owners_that_nobody_is() -> Result<()> {
         ]),
     )?;
     assert_eq!(known, 6);
+    tried(
+        "a user that a command may make",
+        &[],
+        json!([
+            {"command": {"cmd": "touch @AT@/home", "creates": "@AT@/home"}},
+            {"copy": {"dest": "@AT@/f", "content": "x", "owner": "no-such-user"}, "ignore_errors": true},
+        ]),
+    )?;
     Ok(())
 }
 
