@@ -169,6 +169,11 @@ fn owned() -> Vec<Case> {
             conf,
         ),
         case("file", "{path: $DIR/conf, mode: \"0600\"}", conf),
+        case(
+            "file",
+            "{path: $DIR/conf, owner: daemon, group: daemon}",
+            conf,
+        ),
         case("file", "{path: $DIR/conf, state: absent}", conf),
         case(
             "copy",

@@ -236,7 +236,7 @@ impl Trial<'_> {
         }
         let lies = |key: &Ref, lists: &[&[Mark]]| {
             let here = Mark {
-                kind: key.kind.clone(),
+                kind: self.registry.whole_of(&key.kind).to_owned(),
                 id: key.id.clone(),
             };
             lists

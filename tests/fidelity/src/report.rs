@@ -201,8 +201,9 @@ impl Report {
             self.wrong.len(),
             self.wrong.join("\n")
         );
+        let compared = self.rows.iter().any(|(_, figures)| figures.tasks > 0);
         ensure!(
-            self.rows.iter().any(|(_, figures)| figures.tasks > 0),
+            compared || !self.rivals.is_empty() || !self.skipped.is_empty(),
             "nothing was compared: no part is called so, or no playbook was asked for"
         );
         let open: Vec<String> = self
