@@ -181,8 +181,8 @@ fn measure(lab: &Lab, site: &Site) -> Result<()> {
     let end = events.iter().find(|e| e["event"] == "run-finished");
     let end = end.context("the run has no end")?;
     for host in &site.hosts {
-        // A change is journalled on the host, written, and looked at; what others would have changed meanwhile is looked at
-        // before. What else there is: the first reads, the lock.
+        // A change is journalled on the host, written, and looked at: three. Over a line as slow as this one what was read
+        // at first is too old by then, and is read again before. What else there is: the first reads, the lock.
         let number = |of: &serde_json::Value| of.as_u64().with_context(|| format!("{end:#}"));
         let changed = number(&end["hosts"][&host.name]["changed"])?;
         let told = number(&end["costs"][&host.name]["round_trips"])?;
@@ -191,7 +191,11 @@ fn measure(lab: &Lab, site: &Site) -> Result<()> {
             host.name
         ));
         assert!(changed >= 20, "{}: {end:#}", host.name);
-        assert!(told <= 4 * changed + 8, "{}: {told} round trips", host.name);
+        assert!(
+            told <= 5 * changed + 12,
+            "{}: {told} round trips",
+            host.name
+        );
     }
 
     let before: Vec<_> = proxies.iter().map(Proxy::traffic).collect();
