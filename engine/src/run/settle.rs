@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use indexmap::IndexMap;
 
+use super::foretold::marks;
 use super::machine::{Base, Overlay, Seen, Seer, Sight};
 use super::past::{Pass, Write};
 use super::plan::{Bound, Intent};
@@ -242,7 +243,7 @@ impl Settle<'_> {
         }
     }
 
-    fn sight(&self, reach: &Reach, way: &Way) -> Sight {
+    pub(super) fn sight(&self, reach: &Reach, way: &Way) -> Sight {
         let overlay = match way {
             Way::Gather(_, overlay) | Way::Predict(overlay) => Some(overlay.clone()),
             Way::Apply(_) => None,
@@ -363,28 +364,6 @@ impl Settle<'_> {
             .map_err(|e| Box::new(host_failure(&e)))
     }
 
-    /// These places, and where they lie under other names, as far as the host tells: a link may lead to them.
-    async fn everywhere(
-        &self,
-        reach: &Reach,
-        way: &Way,
-        sight: &Sight,
-        mut marks: Vec<Mark>,
-    ) -> Vec<Mark> {
-        let missing = sight.places_to_read(&marks);
-        match way {
-            Way::Gather(needs, _) => lock(needs).extend(missing),
-            _ => {
-                if let (Some(probe), false) = (&reach.probe, missing.is_empty()) {
-                    // Who does not answer now is asked again by the next task, and says so there.
-                    let _ = sight.read(probe, &missing).await;
-                }
-            }
-        }
-        marks.extend(sight.elsewhere(&marks));
-        marks
-    }
-
     /// A `want` outside its footprint is a defect of the module, and would make order and prediction wrong.
     fn within(&self, footprint: &Footprint, sight: &Sight, wanted: &Wanted) -> Result<(), String> {
         if footprint.everything {
@@ -449,38 +428,6 @@ impl Settle<'_> {
         match way {
             Way::Gather(_, overlay) | Way::Predict(overlay) => among(lock(overlay).changes()),
             Way::Apply(_) => among(&[]),
-        }
-    }
-
-    /// As [`Self::spread`], also where the places lie under other names, as far as the host tells.
-    pub async fn spread_everywhere(
-        &self,
-        reach: &Reach,
-        way: &Way,
-        mut footprint: Footprint,
-        why: &str,
-    ) {
-        let sight = self.sight(reach, way);
-        let writes = std::mem::take(&mut footprint.writes);
-        footprint.writes = self.everywhere(reach, way, &sight, writes).await;
-        self.spread(way, &footprint, why);
-    }
-
-    /// In a prediction, what a task of unknown outcome may write is unknown after it.
-    fn spread(&self, way: &Way, footprint: &Footprint, why: &str) {
-        let Way::Predict(overlay) = way else { return };
-        let mut overlay = lock(overlay);
-        if footprint.everything
-            || footprint
-                .writes
-                .iter()
-                .any(|m| m.kind == "*" || m.id == "*")
-        {
-            overlay.opaque(why);
-            return;
-        }
-        for mark in &footprint.writes {
-            overlay.unknown(&self.shared.registry, mark, why, self.task);
         }
     }
 
@@ -772,91 +719,6 @@ impl Settle<'_> {
         }
         reversible
     }
-
-    fn predict(&self, overlay: &Arc<Mutex<Overlay>>, changes: &[ErasedChange]) {
-        let mut overlay = lock(overlay);
-        for change in changes {
-            overlay.change(
-                &self.shared.registry,
-                &change.key,
-                Some(change.change.from.clone()),
-                Known::State(change.change.to.clone()),
-                self.task,
-            );
-        }
-    }
-
-    async fn predict_action(
-        &self,
-        call: &ActionCall,
-        kind: &dyn crate::registry::AnyAction,
-        reach: &Reach,
-        overlay: &Arc<Mutex<Overlay>>,
-        marks: Vec<Mark>,
-        settled: &mut Settled,
-    ) {
-        let until = format!("until \"{}\"", self.task);
-        let done = match call.changes {
-            true => NodeStatus::Changed,
-            false => NodeStatus::Ok,
-        };
-        match &call.effects {
-            Effects::Nothing => {
-                // What it would see may be changed by a task before it: then only the run can tell.
-                let untouched = lock(overlay).is_untouched();
-                let answer = match &reach.probe {
-                    Some(probe) if untouched => {
-                        kind.probe(&probe.with_user(reach.user.user.clone()), &call.call)
-                            .await
-                    }
-                    _ => Ok(None),
-                };
-                match answer {
-                    Ok(Some(outcome)) => take_outcome(outcome, settled),
-                    Ok(None) if call.changes => {
-                        settled.predicted_action = true;
-                        settled.status = Some(NodeStatus::Changed);
-                    }
-                    Ok(None) => {
-                        settled.status = Some(NodeStatus::Unknown);
-                        settled.message.get_or_insert_with(|| until.clone());
-                    }
-                    Err(e) => *settled = host_failure(&e),
-                }
-            }
-            Effects::Changes(_) | Effects::Creates(_) => {
-                settled.predicted_action = true;
-                settled.status = Some(done);
-                let mut overlay = lock(overlay);
-                for mark in marks {
-                    overlay.unknown(&self.shared.registry, &mark, &until, self.task);
-                }
-                if matches!(call.effects, Effects::Creates(_)) {
-                    settled.assumptions.push(format!(
-                        "\"{}\" changes nothing but what `creates` or `removes` names",
-                        self.task
-                    ));
-                }
-            }
-            Effects::Opaque => {
-                settled.predicted_action = true;
-                settled.status = Some(done);
-                lock(overlay).opaque(&until);
-            }
-        }
-    }
-}
-
-/// The places that an action changes, where it says so.
-fn marks(call: &ActionCall) -> Vec<Mark> {
-    let (Effects::Changes(marks) | Effects::Creates(marks)) = &call.effects else {
-        return Vec::new();
-    };
-    let mark = |m: &crate::action::EffectMark| Mark {
-        kind: m.kind.clone(),
-        id: m.id.clone(),
-    };
-    marks.iter().map(mark).collect()
 }
 
 /// What a task that was cut off had begun.

@@ -323,7 +323,7 @@ fn put(
     if args.follow {
         need_parent_of_end(world, dest, &now)?;
     }
-    let at = FileKey::new(if now.path.is_empty() { dest } else { &now.path });
+    let at = FileKey::found_at(&now.path, dest);
     let mut want = FileWant {
         is: Some(FileType::File),
         content: Some(item.source.clone()),
@@ -465,8 +465,7 @@ fn whole(
                 type_name(now.is)
             )));
         }
-        let at = if now.path.is_empty() { dir } else { &now.path };
-        directory(args, &FileKey::new(at), &now, &mut wanted)?;
+        directory(args, &FileKey::found_at(&now.path, dir), &now, &mut wanted)?;
     }
     for (path, item) in tree {
         if let Some(item) = item {

@@ -143,11 +143,7 @@ impl Frame<'_> {
             self.owner,
             self.group,
         )?;
-        let at = if now.path.is_empty() {
-            FileKey::new(&path)
-        } else {
-            FileKey::new(&now.path)
-        };
+        let at = FileKey::found_at(&now.path, &path);
         wanted.set::<FileKind>(&at, &want);
         let msg = match self.made {
             Some(made) if now.is_absent() => made.to_owned(),

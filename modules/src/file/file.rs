@@ -194,11 +194,6 @@ fn key(args: &FileArgs, path: &str) -> FileKey {
     }
 }
 
-/// The key that is written, behind the links that were followed.
-fn written(now: &FileState, path: &str) -> FileKey {
-    FileKey::new(if now.path.is_empty() { path } else { &now.path })
-}
-
 /// Is a mode, an owner or a group asked for?
 fn gives_rights(args: &FileArgs) -> bool {
     args.mode.is_some() || args.owner.is_some() || args.group.is_some()
@@ -232,7 +227,7 @@ fn existing(args: &FileArgs, path: &str, world: &View<'_>) -> Result<Wanted, Sto
             type_name(now.is)
         ))),
         is => Ok(Wanted::one::<FileKind>(
-            &written(&now, path),
+            &FileKey::found_at(&now.path, path),
             &attributes(args, &now, is)?,
         )),
     }
@@ -279,7 +274,7 @@ fn directory(args: &FileArgs, path: &str, world: &View<'_>) -> Result<Wanted, St
     for (parent, state) in &missing {
         wanted.set::<FileKind>(parent, &attributes(args, state, FileType::Directory)?);
     }
-    let at = written(&now, path);
+    let at = FileKey::found_at(&now.path, path);
     wanted.set::<FileKind>(&at, &attributes(args, &now, FileType::Directory)?);
     if args.recurse && now.is == FileType::Directory {
         for entry in world.get::<ListingKind>(&at)? {
@@ -358,7 +353,10 @@ fn link(args: &FileArgs, path: &str, world: &View<'_>) -> Result<Wanted, Stop> {
     if gives {
         let end = world.get::<FileKind>(&end_key)?;
         if !end.is_absent() {
-            wanted.set::<FileKind>(&written(&end, &end_path), &attributes(args, &end, end.is)?);
+            wanted.set::<FileKind>(
+                &FileKey::found_at(&end.path, &end_path),
+                &attributes(args, &end, end.is)?,
+            );
         }
     }
     Ok(wanted)
@@ -393,7 +391,7 @@ fn hard(args: &FileArgs, path: &str, world: &View<'_>) -> Result<Wanted, Stop> {
     let mut wanted = Wanted::nothing();
     if now.inode != other.inode && gives_rights(args) {
         // They are those of the file, under each of its names.
-        wanted.set::<FileKind>(&written(other, &src), &want);
+        wanted.set::<FileKind>(&FileKey::found_at(&other.path, &src), &want);
     }
     want.hard = Some(Hard {
         path: other.path.clone(),
@@ -415,7 +413,7 @@ fn hard(args: &FileArgs, path: &str, world: &View<'_>) -> Result<Wanted, Stop> {
 
 fn touch(args: &FileArgs, path: &str, world: &View<'_>) -> Result<Wanted, Stop> {
     let now = world.get::<FileKind>(&key(args, path))?;
-    let at = written(&now, path);
+    let at = FileKey::found_at(&now.path, path);
     if now.is_absent() {
         need_parent(world, path)?;
         need_parent_of_end(world, path, &now)?;

@@ -43,6 +43,12 @@ impl FileKey {
         }
     }
 
+    /// Where the host has found what was asked for under `path`; the path itself where it has not said.
+    #[must_use]
+    pub fn found_at(found: &str, path: &str) -> Self {
+        Self::new(if found.is_empty() { path } else { found })
+    }
+
     /// The last part of the path.
     #[must_use]
     pub fn name(&self) -> &str {

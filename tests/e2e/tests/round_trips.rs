@@ -255,3 +255,37 @@ fn measure(lab: &Lab, site: &Site) -> Result<()> {
     }
     Ok(())
 }
+
+/// Here no line makes it old what was read at first. A change is journalled, written, and looked at with all that its task
+/// wants to see of it: so much more does one change more cost.
+#[test]
+fn one_change_more_costs_three_round_trips() -> Result<()> {
+    let scene = Scene::new()?;
+    let root = scene.path("t").display().to_string();
+    scene.write(
+        "play.yaml",
+        &format!(
+            "- hosts: all\n  gather_facts: false\n  tasks:\n    - file: {{path: {root}, state: directory}}\n    \
+             - copy: {{dest: \"{root}/{{{{ of }}}}-{{{{ item }}}}\", content: \"{{{{ item }}}}\\n\"}}\n      \
+             loop: \"{{{{ range(of | int) | list }}}}\"\n"
+        ),
+    )?;
+    let cost = |of: &str| -> Result<u64> {
+        let call = ["play", "play.yaml", "-i", "localhost,", "--output", "json"];
+        let run = scene.runbook(&[&call[..], &["-e", &format!("of={of}")]].concat())?;
+        ensure!(run.code == 0, "{}", run.text());
+        let events = run.events()?;
+        let end = events.iter().find(|e| e["event"] == "run-finished");
+        let told = end.and_then(|e| e["costs"]["localhost"]["round_trips"].as_u64());
+        told.context("the run has no cost")
+    };
+    // The folder is made by the first of all.
+    cost("1")?;
+    let (few, many) = (cost("5")?, cost("15")?);
+    runbook_e2e::tell(&format!("5 changes, {few} round trips; 15, {many}"));
+    assert!(
+        few > 0 && many <= few + 3 * 10,
+        "5 cost {few}, 15 cost {many}"
+    );
+    Ok(())
+}

@@ -181,6 +181,8 @@ pub fn compare(check: &[Value], run: &[Value]) -> Compared {
         }
         let ran = done.get_mut(node).and_then(VecDeque::pop_front);
         let failed = ran.is_some_and(|r| matches!(text(r, "status"), "failed" | "unreachable"));
+        // Where the play goes on in spite of it, what comes after it was foretold with that in mind.
+        let goes_on = ran.is_some_and(|r| is_true(r, "ignored") && !is_true(r, "rescued"));
         if parted.contains(&host) {
             figures.beyond = 1;
         } else {
@@ -197,9 +199,7 @@ pub fn compare(check: &[Value], run: &[Value]) -> Compared {
                         if of_it.into_iter().any(|r| text(r, "status") == "failed") {
                             parted.push(host);
                         }
-                    } else if failed
-                        && !ran.is_some_and(|r| is_true(r, "ignored") && !is_true(r, "rescued"))
-                    {
+                    } else if failed && !goes_on {
                         parted.push(host);
                     }
                 }
@@ -216,9 +216,7 @@ pub fn compare(check: &[Value], run: &[Value]) -> Compared {
                     if did.as_ref() != Some(&said) {
                         if failed && is_action(event) {
                             figures.failed_actions = 1;
-                            // Where the play goes on all the same, what comes after it was foretold with that in mind.
-                            if !ran.is_some_and(|r| is_true(r, "ignored") && !is_true(r, "rescued"))
-                            {
+                            if !goes_on {
                                 parted.push(host);
                             }
                         } else if assumed && ran.is_some() {

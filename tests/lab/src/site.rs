@@ -250,14 +250,7 @@ impl Site {
         let _alone = self.lab.alone()?;
         for host in &self.hosts {
             Command::docker(["rm", "-fv", &self.container(host)]).run()?;
-            let path = self.lab.known_hosts();
-            let known = fs::read_to_string(&path).unwrap_or_default();
-            let prefix = format!("{} ", host.address);
-            let rest: Vec<&str> = known.lines().filter(|l| !l.starts_with(&prefix)).collect();
-            fs::write(
-                &path,
-                rest.iter().map(|l| format!("{l}\n")).collect::<String>(),
-            )?;
+            knows(&self.lab, &host.address, None)?;
         }
         Ok(())
     }
@@ -339,11 +332,8 @@ impl Site {
                 line = Command::docker(read).output()?.stdout;
                 Ok(std::net::TcpStream::connect((host.address.as_str(), 22)).is_ok())
             })?;
-            let path = lab.known_hosts();
-            let mut known = fs::read_to_string(&path).unwrap_or_default();
             let words: Vec<&str> = line.split_whitespace().take(2).collect();
-            known.push_str(&format!("{} {}\n", host.address, words.join(" ")));
-            fs::write(&path, known)?;
+            knows(lab, &host.address, Some(&words.join(" ")))?;
         }
         Ok(site)
     }
@@ -355,6 +345,19 @@ impl Site {
             .with_context(|| format!("{} {}", self.name, host.name))?;
         Ok(())
     }
+}
+
+/// The key by which the lab knows the host at an address from now on, if any. What stood there before goes, also what a
+/// run of tests has left that was killed.
+fn knows(lab: &Lab, address: &str, key: Option<&str>) -> Result<()> {
+    let path = lab.known_hosts();
+    let known = fs::read_to_string(&path).unwrap_or_default();
+    let prefix = format!("{address} ");
+    let others = known.lines().filter(|l| !l.starts_with(&prefix));
+    let own = key.map(|key| format!("{prefix}{key}"));
+    let lines = others.map(str::to_owned).chain(own);
+    fs::write(&path, lines.map(|l| l + "\n").collect::<String>())?;
+    Ok(())
 }
 
 /// The two lasting sites have addresses of their own, written in the committed inventory; others take free ones.

@@ -1,0 +1,154 @@
+//! What a prediction says of one task: the states that it will leave, and what is unknown after it.
+
+use std::sync::{Arc, Mutex};
+
+use super::machine::{Overlay, Sight};
+use super::settle::{Reach, Settle, Settled, Way, host_failure, lock, take_outcome};
+use crate::action::{ActionCall, Effects};
+use crate::journal::NodeStatus;
+use crate::module::{Footprint, Mark};
+use crate::registry::{AnyAction, ErasedChange};
+use crate::world::Known;
+
+impl Settle<'_> {
+    /// What is wanted, put over what was read.
+    pub(super) fn predict(&self, overlay: &Arc<Mutex<Overlay>>, changes: &[ErasedChange]) {
+        let mut overlay = lock(overlay);
+        for change in changes {
+            overlay.change(
+                &self.shared.registry,
+                &change.key,
+                Some(change.change.from.clone()),
+                Known::State(change.change.to.clone()),
+                self.task,
+            );
+        }
+    }
+
+    /// What an action will do, as far as that is known, and what it may change.
+    pub(super) async fn predict_action(
+        &self,
+        call: &ActionCall,
+        kind: &dyn AnyAction,
+        reach: &Reach,
+        overlay: &Arc<Mutex<Overlay>>,
+        marks: Vec<Mark>,
+        settled: &mut Settled,
+    ) {
+        let until = format!("until \"{}\"", self.task);
+        let done = match call.changes {
+            true => NodeStatus::Changed,
+            false => NodeStatus::Ok,
+        };
+        match &call.effects {
+            Effects::Nothing => {
+                // What it would see may be changed by a task before it: then only the run can tell.
+                let untouched = lock(overlay).is_untouched();
+                let answer = match &reach.probe {
+                    Some(probe) if untouched => {
+                        kind.probe(&probe.with_user(reach.user.user.clone()), &call.call)
+                            .await
+                    }
+                    _ => Ok(None),
+                };
+                match answer {
+                    Ok(Some(outcome)) => take_outcome(outcome, settled),
+                    Ok(None) if call.changes => {
+                        settled.predicted_action = true;
+                        settled.status = Some(NodeStatus::Changed);
+                    }
+                    Ok(None) => {
+                        settled.status = Some(NodeStatus::Unknown);
+                        settled.message.get_or_insert_with(|| until.clone());
+                    }
+                    Err(e) => *settled = host_failure(&e),
+                }
+            }
+            Effects::Changes(_) | Effects::Creates(_) => {
+                settled.predicted_action = true;
+                settled.status = Some(done);
+                let mut overlay = lock(overlay);
+                for mark in marks {
+                    overlay.unknown(&self.shared.registry, &mark, &until, self.task);
+                }
+                if matches!(call.effects, Effects::Creates(_)) {
+                    settled.assumptions.push(format!(
+                        "\"{}\" changes nothing but what `creates` or `removes` names",
+                        self.task
+                    ));
+                }
+            }
+            Effects::Opaque => {
+                settled.predicted_action = true;
+                settled.status = Some(done);
+                lock(overlay).opaque(&until);
+            }
+        }
+    }
+
+    /// As [`Self::spread`], also where the places lie under other names, as far as the host tells.
+    pub async fn spread_everywhere(
+        &self,
+        reach: &Reach,
+        way: &Way,
+        mut footprint: Footprint,
+        why: &str,
+    ) {
+        let sight = self.sight(reach, way);
+        let writes = std::mem::take(&mut footprint.writes);
+        footprint.writes = self.everywhere(reach, way, &sight, writes).await;
+        self.spread(way, &footprint, why);
+    }
+
+    /// In a prediction, what a task of unknown outcome may write is unknown after it.
+    fn spread(&self, way: &Way, footprint: &Footprint, why: &str) {
+        let Way::Predict(overlay) = way else { return };
+        let mut overlay = lock(overlay);
+        if footprint.everything
+            || footprint
+                .writes
+                .iter()
+                .any(|m| m.kind == "*" || m.id == "*")
+        {
+            overlay.opaque(why);
+            return;
+        }
+        for mark in &footprint.writes {
+            overlay.unknown(&self.shared.registry, mark, why, self.task);
+        }
+    }
+
+    /// These places, and where they lie under other names, as far as the host tells: a link may lead to them.
+    pub(super) async fn everywhere(
+        &self,
+        reach: &Reach,
+        way: &Way,
+        sight: &Sight,
+        mut marks: Vec<Mark>,
+    ) -> Vec<Mark> {
+        let missing = sight.places_to_read(&marks);
+        match way {
+            Way::Gather(needs, _) => lock(needs).extend(missing),
+            _ => {
+                if let (Some(probe), false) = (&reach.probe, missing.is_empty()) {
+                    // Who does not answer now is asked again by the next task, and says so there.
+                    let _ = sight.read(probe, &missing).await;
+                }
+            }
+        }
+        marks.extend(sight.elsewhere(&marks));
+        marks
+    }
+}
+
+/// The places that an action changes, where it says so.
+pub(super) fn marks(call: &ActionCall) -> Vec<Mark> {
+    let (Effects::Changes(marks) | Effects::Creates(marks)) = &call.effects else {
+        return Vec::new();
+    };
+    let mark = |m: &crate::action::EffectMark| Mark {
+        kind: m.kind.clone(),
+        id: m.id.clone(),
+    };
+    marks.iter().map(mark).collect()
+}
