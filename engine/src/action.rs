@@ -32,6 +32,11 @@ pub trait ActionKind: Send + Sync + 'static {
         AfterCut::Undecided
     }
 
+    /// In check mode: how it will end, where the call alone tells, whatever is on the host by then (a pause).
+    fn foretold(&self, _call: &Self::Call) -> Option<Outcome> {
+        None
+    }
+
     /// In check mode, where [`Effects::Nothing`] was declared: what it would answer now, or `None` where only the
     /// run can tell (a wait that would have to wait).
     async fn probe(&self, _host: &Probe, _call: &Self::Call) -> Result<Option<Outcome>, HostError> {

@@ -100,6 +100,9 @@ pub struct Wanted {
     pub resources: Vec<WantedState>,
     /// The action.
     pub action: Option<ActionCall>,
+    /// States in which the action leaves resources, where they are known beforehand. What else it changes is unknown after
+    /// it.
+    pub leaves: Vec<Left>,
     /// One line for the plan in place of the differences (`pacsdb 5.31 → 5.32 part 1: 4 statements`).
     pub summary: Option<String>,
     /// Things a person should know (kept fields, a shadowed rule).
@@ -124,6 +127,17 @@ pub struct WantedState {
     pub want: serde_json::Value,
 }
 
+/// What an action makes of a resource, with the types erased.
+#[derive(Debug, Clone)]
+pub struct Left {
+    /// Which resource.
+    pub key: Ref,
+    /// Its state before, as JSON.
+    pub from: serde_json::Value,
+    /// Its state after.
+    pub to: serde_json::Value,
+}
+
 impl Wanted {
     /// Nothing.
     #[must_use]
@@ -144,6 +158,15 @@ impl Wanted {
         self.resources.push(WantedState {
             key: reference::<K>(key),
             want: serde_json::to_value(want).unwrap_or_default(),
+        });
+    }
+
+    /// The action makes one state of a resource into another.
+    pub fn leaves<K: Kind>(&mut self, key: &K::Key, from: &K::State, to: &K::State) {
+        self.leaves.push(Left {
+            key: reference::<K>(key),
+            from: serde_json::to_value(from).unwrap_or_default(),
+            to: serde_json::to_value(to).unwrap_or_default(),
         });
     }
 

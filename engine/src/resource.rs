@@ -263,6 +263,19 @@ pub trait Kind: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// What was read, with what is predicted put over it, where `predicted` says [`Shadow::Over`].
+    ///
+    /// # Errors
+    /// Why it is not known.
+    fn over(
+        &self,
+        _key: &Self::Key,
+        read: Self::State,
+        _world: &Predicted<'_>,
+    ) -> Result<Self::State, String> {
+        Ok(read)
+    }
+
     /// Where things with this id, or below it, may truly lie, where the host has to be asked for it (links).
     fn places(&self, _id: &str) -> Vec<Place> {
         Vec::new()
@@ -387,6 +400,8 @@ pub enum Shadow<K, S> {
     AsRead,
     /// As the host says now, under a named assumption.
     Assuming(String),
+    /// As the host says now, with what is predicted put over it: [`Kind::over`].
+    Over,
     /// As the host says now at another key (below a predicted move or link).
     At(K),
     /// This state.

@@ -5,7 +5,7 @@ use runbook_e2e::crash::{self, Choice};
 use runbook_lab::Lab;
 
 use crate::needs;
-use crate::run::{run as command, say};
+use crate::run::{built_for_long, say};
 
 /// Kill the program, its connections and servers at every point, and resume.
 #[derive(clap::Args)]
@@ -30,7 +30,7 @@ pub struct Args {
 /// Does it; an error where anything is not as it should be.
 pub fn run(args: &Args) -> Result<()> {
     needs::install()?;
-    command("cargo", &["build", "--package", "runbook", "--quiet"])?;
+    runbook_e2e::choose(built_for_long(&["runbook"])?.join("runbook"));
     if let Err(why) = Lab::up(true) {
         // A part of it needs no lab, where that is asked for.
         ensure!(

@@ -1,14 +1,12 @@
 //! Shows the product on the lab: check, run, second run, damages mended, a bad image and the archive before it back, a
 //! playbook with mistakes. Each state is confirmed by other programs, whose commands and answers are printed.
 
-use std::path::PathBuf;
-
 use anyhow::{Result, ensure};
 use runbook_e2e::archive::Archive;
 use runbook_lab::{Hosts, Lab};
 
 use crate::needs;
-use crate::run::{root, run as command, say};
+use crate::run::{run as command, say, target};
 
 /// Make the lab and show the product on it.
 #[derive(clap::Args)]
@@ -32,10 +30,8 @@ pub fn run(args: &Args) -> Result<()> {
     let lab = Lab::up(true)?;
     say("\n== A fresh site, set up by hand with the old versions");
     let site = lab.new_site("demo", Hosts::One)?;
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     let outcome =
-        Archive::new(site, target.join("debug/runbook"), say).and_then(|archive| show(&archive));
+        Archive::new(site, target().join("debug/runbook"), say).and_then(|archive| show(&archive));
     match &outcome {
         Ok(()) => say("\nEverything was as it should be."),
         Err(error) => say(&format!("\nNot as it should be: {error:#}")),

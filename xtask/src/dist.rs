@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 
-use crate::run::{root, run as command, say};
+use crate::run::{root, run as command, say, target};
 
 /// One static binary in `dist/`: it needs nothing on the machine that it runs on.
 pub fn run() -> Result<()> {
-    let target = "x86_64-unknown-linux-gnu";
+    let triple = "x86_64-unknown-linux-gnu";
     command(
         "env",
         &[
@@ -17,15 +17,13 @@ pub fn run() -> Result<()> {
             "--package",
             "runbook",
             "--target",
-            target,
+            triple,
         ],
     )?;
-    let built =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
     let dist = root().join("dist");
     std::fs::create_dir_all(&dist)?;
     let to = dist.join("runbook");
-    std::fs::copy(built.join(target).join("release/runbook"), &to)?;
+    std::fs::copy(target().join(triple).join("release/runbook"), &to)?;
     let size = std::fs::metadata(&to)?.len();
     say(&format!("dist/runbook, {} MiB, static", size >> 20));
     Ok(())

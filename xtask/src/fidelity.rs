@@ -1,11 +1,9 @@
 //! How far a check tells the truth: playbooks are checked and run, and both are compared task by task.
 
-use std::path::PathBuf;
-
 use anyhow::{Result, ensure};
 use runbook_fidelity::{Options, Place, measure};
 
-use crate::run::{root, run as command, say};
+use crate::run::{built_for_long, say};
 
 /// Check and run many playbooks, and compare what was said with what was done.
 #[derive(clap::Args)]
@@ -32,13 +30,7 @@ pub struct Args {
 
 /// Measures, prints the figures; an error where a prediction was wrong or too many were not made.
 pub fn run(args: &Args) -> Result<()> {
-    let programs = ["--package", "runbook", "--package", "runbook-fidelity"];
-    command(
-        "cargo",
-        &[&["build", "--quiet", "--bins"][..], &programs].concat(),
-    )?;
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let programs = built_for_long(&["runbook", "runbook-fidelity"])?;
     let options = Options {
         seed: args.seed,
         playbooks: args.playbooks,
@@ -46,10 +38,10 @@ pub fn run(args: &Args) -> Result<()> {
         filter: args.filter.clone(),
         shown: args.shown,
     };
-    let mut place = Place::new(target.join("debug/runbook"));
+    let mut place = Place::new(programs.join("runbook"));
     let links = tempfile::tempdir()?;
     if let Some(kind) = &args.without {
-        let unpredicting = target.join("debug/runbook-unpredicting");
+        let unpredicting = programs.join("runbook-unpredicting");
         place = place.without(kind, &unpredicting, links.path())?;
     }
     let report = measure(&options, &place, say)?;

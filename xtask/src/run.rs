@@ -13,6 +13,11 @@ pub fn root() -> PathBuf {
         .unwrap_or_default()
 }
 
+/// Where cargo puts what it builds.
+pub fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
 /// Prints a line.
 pub fn say(text: &str) {
     use std::io::Write;
@@ -33,6 +38,15 @@ pub fn run(program: &str, args: &[&str]) -> Result<()> {
         bail!("`{program} {}` failed: {status}", args.join(" "));
     }
     Ok(())
+}
+
+/// Builds programs of the project for the long matrices; the folder in which they lie.
+pub fn built_for_long(packages: &[&str]) -> Result<PathBuf> {
+    let packages = packages.iter().flat_map(|p| ["--package", p]);
+    let build = ["build", "--quiet", "--profile", "long", "--bins"];
+    let words: Vec<&str> = build.into_iter().chain(packages).collect();
+    run("cargo", &words)?;
+    Ok(target().join("long"))
 }
 
 /// Is the program there?

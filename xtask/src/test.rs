@@ -4,7 +4,7 @@ use anyhow::Result;
 use runbook_lab::Lab;
 
 use crate::needs;
-use crate::run::{has, run as command, say};
+use crate::run::{built_for_long, has, run as command, say};
 use crate::skipped::Skipped;
 
 /// Test everything: formatting, lints, tests.
@@ -46,10 +46,16 @@ fn formatted() -> Result<()> {
 }
 
 fn tests(args: &Args, skipped: &str) -> Result<()> {
+    let program;
     let mut words = vec![skipped];
     if args.all {
         say("with the long matrices (RUNBOOK_LONG=1)");
         words.push("RUNBOOK_LONG=1");
+        program = format!(
+            "RUNBOOK_PROGRAM={}",
+            built_for_long(&["runbook"])?.join("runbook").display()
+        );
+        words.push(&program);
     }
     words.push("cargo");
     if has("cargo-nextest") && !args.all {

@@ -21,6 +21,8 @@ pub trait AnyAction: Send + Sync {
     ) -> Result<Outcome, ActionError>;
     /// See [`ActionKind::after_cut`].
     fn after_cut(&self, call: &Json) -> AfterCut;
+    /// See [`ActionKind::foretold`].
+    fn foretold(&self, call: &Json) -> Option<Outcome>;
     /// See [`ActionKind::probe`].
     async fn probe(&self, host: &Probe, call: &Json) -> Result<Option<Outcome>, HostError>;
 }
@@ -48,6 +50,10 @@ impl<A: ActionKind> AnyAction for Erased<A> {
     fn after_cut(&self, call: &Json) -> AfterCut {
         // A call that this version does not understand was one of another.
         A::Call::deserialize(call).map_or(AfterCut::Undecided, |call| self.0.after_cut(&call))
+    }
+
+    fn foretold(&self, call: &Json) -> Option<Outcome> {
+        self.0.foretold(&A::Call::deserialize(call).ok()?)
     }
 
     async fn probe(&self, host: &Probe, call: &Json) -> Result<Option<Outcome>, HostError> {

@@ -79,6 +79,8 @@ pub trait AnyKind: Send + Sync {
     fn rests_on(&self, key: &Ref) -> Vec<Mark>;
     /// See [`Kind::places`].
     fn places(&self, id: &str) -> Vec<Place>;
+    /// See [`Kind::over`].
+    fn over(&self, key: &Ref, read: &Json, world: &Predicted<'_>) -> Result<Json, String>;
     /// See [`Kind::may_become`].
     fn may_become(&self, key: &Ref, read: &Json, world: &Predicted<'_>) -> Option<String>;
     /// See [`Kind::seen_by`].
@@ -296,6 +298,7 @@ impl<K: Kind> AnyKind for Erased<K> {
         };
         match self.0.predicted(&typed_key, world) {
             Shadow::AsRead => Shadow::AsRead,
+            Shadow::Over => Shadow::Over,
             Shadow::Assuming(what) => Shadow::Assuming(what),
             Shadow::At(origin) => Shadow::At(reference::<K>(&origin)),
             Shadow::Known(state) => Shadow::Known(json(&state)),
@@ -309,6 +312,11 @@ impl<K: Kind> AnyKind for Erased<K> {
 
     fn places(&self, id: &str) -> Vec<Place> {
         self.0.places(id)
+    }
+
+    fn over(&self, key: &Ref, read: &Json, world: &Predicted<'_>) -> Result<Json, String> {
+        let (key, read) = (Self::key(key)?, Self::state(read)?);
+        self.0.over(&key, read, world).map(|state| json(&state))
     }
 
     fn may_become(&self, key: &Ref, read: &Json, world: &Predicted<'_>) -> Option<String> {

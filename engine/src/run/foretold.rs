@@ -6,7 +6,7 @@ use super::machine::{Overlay, Sight};
 use super::settle::{Reach, Settle, Settled, Way, host_failure, lock, take_outcome};
 use crate::action::{ActionCall, Effects};
 use crate::journal::NodeStatus;
-use crate::module::{Footprint, Mark};
+use crate::module::{Footprint, Left, Mark};
 use crate::registry::{AnyAction, ErasedChange};
 use crate::world::Known;
 
@@ -20,6 +20,19 @@ impl Settle<'_> {
                 &change.key,
                 Some(change.change.from.clone()),
                 Known::State(change.change.to.clone()),
+                self.task,
+            );
+        }
+    }
+
+    /// What an action leaves, put over what was read.
+    pub(super) fn predict_left(&self, overlay: &Arc<Mutex<Overlay>>, leaves: &[Left]) {
+        for left in leaves {
+            lock(overlay).change(
+                &self.shared.registry,
+                &left.key,
+                Some(left.from.clone()),
+                Known::State(left.to.clone()),
                 self.task,
             );
         }
@@ -44,7 +57,9 @@ impl Settle<'_> {
             Effects::Nothing => {
                 // What it would see may be changed by a task before it: then only the run can tell.
                 let untouched = lock(overlay).is_untouched();
+                let told = kind.foretold(&call.call);
                 let answer = match &reach.probe {
+                    _ if told.is_some() => Ok(told),
                     Some(probe) if untouched => {
                         kind.probe(&probe.with_user(reach.user.user.clone()), &call.call)
                             .await

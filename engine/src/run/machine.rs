@@ -27,6 +27,18 @@ enum Source {
     /// Predicted for another user: what this one has to read to see it with its own eyes.
     Through(Json, Ref),
     Base(Ref, Option<String>),
+    /// What the host has, with what is predicted put over it.
+    Over(Ref),
+}
+
+impl Source {
+    /// What has to be read for it.
+    fn rests_on(self) -> Option<Ref> {
+        match self {
+            Self::Overlay(_) => None,
+            Self::Through(_, at) | Self::Base(at, _) | Self::Over(at) => Some(at),
+        }
+    }
 }
 
 /// What is known of a key.
@@ -132,19 +144,14 @@ impl Sight {
             kind.map_or_else(|| form.clone(), |kind| kind.asked_as(&form, at))
         };
         match self.foretold(&lock(overlay), &whole(key.clone()), &form_of) {
-            Source::Base(..) if met.is_some() => {
+            Source::Base(..) | Source::Over(_) if met.is_some() => {
                 Source::Overlay(Known::Unknown(met.unwrap_or_default()))
             }
             Source::Base(at, assumption) => {
                 let kind = key.kind.clone();
                 Source::Base(Ref { kind, ..at }, assumption)
             }
-            Source::Overlay(Known::State(state)) => {
-                let kind = self.registry.find_kind(&key.kind);
-                let kind = kind.filter(|kind| kind.part_of().is_some());
-                let part = kind.map_or_else(|| Ok(state.clone()), |kind| kind.part(&state));
-                Source::Overlay(part.map_or_else(Known::Failed, Known::State))
-            }
+            Source::Overlay(Known::State(state)) => Source::Overlay(self.part(&key.kind, state)),
             found => found,
         }
     }
@@ -200,6 +207,7 @@ impl Sight {
         };
         match kind.predicted(key, &world) {
             Shadow::AsRead => Source::Base(key.clone(), None),
+            Shadow::Over => Source::Over(key.clone()),
             Shadow::Assuming(what) => Source::Base(key.clone(), Some(what)),
             Shadow::At(origin) if links == 0 => {
                 Source::Overlay(Known::Failed(format!("{origin}: links lead in a circle")))
@@ -222,6 +230,33 @@ impl Sight {
             _ => None,
         };
         Known::State(seen.unwrap_or(state))
+    }
+
+    /// What was read, with what is predicted put over it.
+    fn over(&self, kind: &str, at: &Ref, read: Known) -> Known {
+        let (Known::State(read), Some(overlay)) = (&read, &self.overlay) else {
+            return read;
+        };
+        let overlay = lock(overlay);
+        let world = Predicted {
+            changes: &overlay.changes,
+        };
+        let whole = self.registry.find_kind(&at.kind);
+        let state = whole.map_or_else(|| Ok(read.clone()), |k| k.over(at, read, &world));
+        match state {
+            Ok(state) => self.part(kind, state),
+            Err(why) => Known::Unknown(why),
+        }
+    }
+
+    /// Of a state what this kind shows of it, where it is a part of another kind.
+    fn part(&self, kind: &str, state: Json) -> Known {
+        let kind = self.registry.find_kind(kind);
+        let part = match kind.filter(|kind| kind.part_of().is_some()) {
+            Some(kind) => kind.part(&state),
+            None => Ok(state),
+        };
+        part.map_or_else(Known::Failed, Known::State)
     }
 
     /// What was read, where it may be another by then.
@@ -256,6 +291,10 @@ impl Sight {
                     .cloned();
                 found.known = read.map(|read| self.with_own_eyes(&key.kind, state, &read));
             }
+            Source::Over(at) => {
+                let read = lock(&self.base).get(&self.name, &at, self.since).cloned();
+                found.known = read.map(|read| self.over(&key.kind, &at, read));
+            }
             Source::Base(at, assumption) => {
                 let known = lock(&self.base).get(&self.name, &at, self.since).cloned();
                 found.assumption = assumption.filter(|_| known.is_some());
@@ -281,7 +320,7 @@ impl Sight {
         let mut wanted = self.places_of(keys);
         wanted.retain(|place| known.insert(place.clone()));
         for key in keys {
-            let (Source::Base(at, _) | Source::Through(_, at)) = self.source(key) else {
+            let Some(at) = self.source(key).rests_on() else {
                 continue;
             };
             let base = lock(&self.base);

@@ -14,7 +14,7 @@ use crate::action::{ActionCall, Effects, Outcome};
 use crate::host::{HostError, Probe};
 use crate::journal::{Journal, JournalError, NodeStatus};
 use crate::lock::Refusal;
-use crate::module::{Footprint, LocalFile, LocalFiles, Mark, Stop, Wanted};
+use crate::module::{Footprint, Left, LocalFile, LocalFiles, Mark, Stop, Wanted};
 use crate::registry::{ErasedChange, Prepared};
 use crate::resource::{Change, Kept, Ref, Reversible, contains};
 use crate::value::Value;
@@ -532,7 +532,8 @@ impl Settle<'_> {
             }
         }
         if let Some(call) = &wanted.action {
-            self.action(call, reach, way, sight, &mut settled).await?;
+            self.action((call, &wanted.leaves), reach, way, sight, &mut settled)
+                .await?;
             if settled.status == Some(NodeStatus::Locked) {
                 return Ok(Done::settled(settled));
             }
@@ -573,7 +574,7 @@ impl Settle<'_> {
 
     async fn action(
         &self,
-        call: &ActionCall,
+        (call, leaves): (&ActionCall, &[Left]),
         reach: &Reach,
         way: &Way,
         sight: &Sight,
@@ -608,9 +609,15 @@ impl Settle<'_> {
                 }
             }
             Way::Predict(overlay) => {
-                let marks = self.everywhere(reach, way, sight, marks(call)).await;
+                let mut marks = self.everywhere(reach, way, sight, marks(call)).await;
+                marks.retain(|m| {
+                    !leaves
+                        .iter()
+                        .any(|l| l.key.kind == m.kind && l.key.id == m.id)
+                });
                 self.predict_action(call, kind.as_ref(), reach, overlay, marks, settled)
                     .await;
+                self.predict_left(overlay, leaves);
             }
             Way::Apply(journal) => {
                 if call.effects != Effects::Nothing

@@ -243,8 +243,9 @@ fn absent(path: &str, world: &View<'_>) -> Result<Wanted, Stop> {
             ..FileWant::default()
         },
     );
-    if world.get::<FileKind>(&key)?.is == FileType::Directory {
-        match world.get::<ListingKind>(&key) {
+    let now = world.get::<FileKind>(&key)?;
+    if now.is == FileType::Directory {
+        match world.get::<ListingKind>(&FileKey::found_at(&now.path, path)) {
             Ok(entries) if entries.is_empty() => {}
             Ok(entries) => wanted.notes.push(match entries.len() {
                 1 => "what lies in it goes with it".to_owned(),
@@ -333,7 +334,11 @@ fn link(args: &FileArgs, path: &str, world: &View<'_>) -> Result<Wanted, Stop> {
                 type_name(is)
             )));
         }
-        FileType::Directory if !world.get::<ListingKind>(&at)?.is_empty() => {
+        FileType::Directory
+            if !world
+                .get::<ListingKind>(&FileKey::found_at(&now.path, path))?
+                .is_empty() =>
+        {
             return Err(Stop::refuse(format!(
                 "{path} is a directory that is not empty; it is not made a link"
             )));
@@ -422,7 +427,8 @@ fn touch(args: &FileArgs, path: &str, world: &View<'_>) -> Result<Wanted, Stop> 
             &attributes(args, &now, FileType::File)?,
         ));
     }
-    let mut wanted = Wanted::one::<FileKind>(&at, &attributes(args, &now, now.is)?);
+    let want = attributes(args, &now, now.is)?;
+    let mut wanted = Wanted::one::<FileKind>(&at, &want);
     let flag = match (
         args.access_time != Some(TouchTime::Preserve),
         args.modification_time != Some(TouchTime::Preserve),
@@ -440,6 +446,15 @@ fn touch(args: &FileArgs, path: &str, world: &View<'_>) -> Result<Wanted, Stop> 
         }]);
         wanted.action =
             Wanted::action::<Exec>(&call, effects, format!("new times for {}", at.path)).action;
+        // Of a link, what it leads to gets them.
+        if now.is != FileType::Link {
+            let from = FileKind.predict(&want, &now);
+            let to = FileState {
+                mtime: None,
+                ..from.clone()
+            };
+            wanted.leaves::<FileKind>(&at, &from, &to);
+        }
     }
     Ok(wanted)
 }

@@ -35,6 +35,9 @@ pub struct Entry {
     pub gid: u32,
     /// Group's name.
     pub group: String,
+    /// A file with other names, too (hard links).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shared: bool,
 }
 
 /// How many entries that differ are named before the rest is counted.
@@ -112,10 +115,25 @@ impl Kind for ListingKind {
     }
 
     fn predicted(&self, key: &FileKey, world: &Predicted<'_>) -> Shadow<FileKey, Vec<Entry>> {
-        match below(&key.path, world) {
-            Below::Untouched => Shadow::AsRead,
+        match below(&key.path, world, Start::Host) {
+            Below::Host { changed: false } => Shadow::AsRead,
+            Below::Host { changed: true } => Shadow::Over,
             Below::Only(entries) => Shadow::Known(entries.into_values().collect()),
-            Below::Unknown(task) => Shadow::Unknown(format!("until \"{task}\"")),
+            Below::Unknown(task) => Shadow::Unknown(until(&task)),
+        }
+    }
+
+    fn over(
+        &self,
+        key: &FileKey,
+        read: Vec<Entry>,
+        world: &Predicted<'_>,
+    ) -> Result<Vec<Entry>, String> {
+        let entries = read.into_iter().map(|e| (e.path.clone(), e)).collect();
+        match below(&key.path, world, Start::These(entries)) {
+            Below::Only(entries) => Ok(entries.into_values().collect()),
+            Below::Unknown(task) => Err(until(&task)),
+            Below::Host { .. } => Err("it was not read".to_owned()),
         }
     }
 
@@ -128,17 +146,32 @@ impl Kind for ListingKind {
     }
 }
 
+fn until(task: &str) -> String {
+    format!("until \"{task}\"")
+}
+
+/// What stands below a directory, by path.
+type Entries = BTreeMap<String, Entry>;
+
+/// What predictions are put over.
+enum Start {
+    /// Only the host knows.
+    Host,
+    /// This was read.
+    These(Entries),
+}
+
 /// What is predicted of all that stands below a directory.
 enum Below {
-    /// It is what the host has.
-    Untouched,
-    /// It is this and nothing else, by path: the directory itself is new, or it is gone.
-    Only(BTreeMap<String, Entry>),
+    /// It is what the host has, but where something of it is changed.
+    Host { changed: bool },
+    /// It is this and nothing else: it was read, or the directory itself is new, or it is gone.
+    Only(Entries),
     /// Something of it may change in this task, in a way or to a state that is not known.
     Unknown(String),
 }
 
-fn below(path: &str, world: &Predicted<'_>) -> Below {
+fn below(path: &str, world: &Predicted<'_>, start: Start) -> Below {
     // What is only said to change has no state, and may be anything.
     let told = world
         .changes
@@ -151,38 +184,63 @@ fn below(path: &str, world: &Predicted<'_>) -> Below {
             return Below::Unknown(mark.task.clone());
         }
     }
-    let mut found = Below::Untouched;
-    for (changed, from, to, task) in world.of::<FileKind>() {
-        let at = changed.path.as_str();
-        let unknown = || Below::Unknown(task.to_owned());
-        let is_directory = |s: &Option<FileState>| s.as_ref().map(|s| s.is == FileType::Directory);
-        if at == path || contains(at, path) {
-            found = match (is_directory(&from), to.as_ref().map(|t| t.is)) {
-                (Some(true), Some(FileType::Directory)) => found,
-                (_, None | Some(FileType::Link)) => unknown(),
-                _ => Below::Only(BTreeMap::new()),
-            };
-        } else if contains(path, at) {
-            let name = at[path.len()..].trim_start_matches('/').to_owned();
-            found = match (found, to) {
-                (Below::Only(mut entries), Some(to)) => {
-                    if !(is_directory(&from) == Some(true) && to.is == FileType::Directory) {
-                        entries.retain(|p, _| *p != name && !contains(&name, p));
-                    }
-                    match (to.is, entry(&name, &to)) {
-                        (FileType::Absent, _) => Below::Only(entries),
-                        (_, Some(entry)) => {
-                            entries.insert(name, entry);
-                            Below::Only(entries)
-                        }
-                        (_, None) => unknown(),
-                    }
-                }
-                _ => unknown(),
-            };
+    // What is done to a file under one name is done to it under each.
+    let is_shared = |s: &Option<FileState>| s.as_ref().is_some_and(|s| s.shared);
+    let mut changes = world.of::<FileKind>();
+    let elsewhere = changes.find(|(_, from, to, _)| is_shared(from) || is_shared(to));
+    let mut found = match (start, elsewhere) {
+        (Start::Host, elsewhere) => Below::Host {
+            changed: elsewhere.is_some(),
+        },
+        (Start::These(entries), Some((_, _, _, task))) if entries.values().any(|e| e.shared) => {
+            return Below::Unknown(task.to_owned());
         }
+        (Start::These(entries), _) => Below::Only(entries),
+    };
+    for (at, from, to, task) in world.of::<FileKind>() {
+        let at = at.path.as_str();
+        let was_directory = from.as_ref().map(|s| s.is == FileType::Directory);
+        found = if at == path || contains(at, path) {
+            match (was_directory, to.as_ref().map(|t| t.is)) {
+                (Some(true), Some(FileType::Directory)) => found,
+                (_, None | Some(FileType::Link)) => Below::Unknown(task.to_owned()),
+                _ => Below::Only(BTreeMap::new()),
+            }
+        } else if contains(path, at) {
+            let name = at[path.len()..].trim_start_matches('/');
+            match to {
+                Some(to) => found.put(name, was_directory == Some(true), &to, task),
+                None => Below::Unknown(task.to_owned()),
+            }
+        } else {
+            found
+        };
     }
     found
+}
+
+impl Below {
+    /// With this state at this place, which a task brings about.
+    fn put(self, name: &str, was_directory: bool, to: &FileState, task: &str) -> Self {
+        let entry = entry(name, to);
+        if !to.is_absent() && entry.is_none() {
+            return Self::Unknown(task.to_owned());
+        }
+        match self {
+            Self::Only(mut entries) => {
+                // What lay in a directory goes with it.
+                if !(was_directory && to.is == FileType::Directory) {
+                    entries.retain(|p, _| *p != name && !contains(name, p));
+                }
+                if let Some(entry) = entry.filter(|_| !to.is_absent()) {
+                    entries.insert(name.to_owned(), entry);
+                }
+                Self::Only(entries)
+            }
+            Self::Host { .. } => Self::Host { changed: true },
+            Self::Unknown(task) => Self::Unknown(task),
+        }
+    }
 }
 
 /// The entry of a state of which everything is known.
@@ -195,6 +253,7 @@ pub(super) fn entry(name: &str, state: &FileState) -> Option<Entry> {
         owner: state.owner.clone()?,
         gid: state.gid?,
         group: state.group.clone()?,
+        shared: state.shared,
     })
 }
 
@@ -207,7 +266,7 @@ pub(super) async fn list(host: &Probe, path: &str) -> Result<Vec<Entry>, HostErr
         "-mindepth",
         "1",
         "-printf",
-        "%P\\0%y\\0%m\\0%U\\0%u\\0%G\\0%g\\0",
+        "%P\\0%y\\0%m\\0%U\\0%u\\0%G\\0%g\\0%n\\0",
     ];
     let reply = host.command(&ReadCommand::new(argv)).await?;
     if reply.status != 0 && reply.stdout.is_empty() {
@@ -223,7 +282,7 @@ pub(super) async fn list(host: &Probe, path: &str) -> Result<Vec<Entry>, HostErr
     let text = String::from_utf8_lossy(&reply.stdout);
     let fields: Vec<&str> = text.split('\0').collect();
     let mut entries: Vec<Entry> = fields
-        .chunks_exact(7)
+        .chunks_exact(8)
         .filter_map(|f| {
             Some(Entry {
                 path: f[0].to_owned(),
@@ -238,6 +297,7 @@ pub(super) async fn list(host: &Probe, path: &str) -> Result<Vec<Entry>, HostErr
                 owner: f[4].to_owned(),
                 gid: f[5].parse().ok()?,
                 group: f[6].to_owned(),
+                shared: f[1] == "f" && f[7] != "1",
             })
         })
         .collect();
@@ -258,6 +318,55 @@ mod tests {
             Shadow::Known(entries) => Some(entries.into_iter().map(|e| e.path).collect()),
             _ => None,
         }
+    }
+
+    /// What is below it, where the host has these.
+    fn over(path: &str, read: &[FileState], changes: &[PredictedChange]) -> Vec<String> {
+        let world = Predicted { changes };
+        let key = FileKey::new(path);
+        assert_eq!(ListingKind.predicted(&key, &world), Shadow::Over);
+        let name = |s: &FileState| s.path[path.len() + 1..].to_owned();
+        let read = read.iter().filter_map(|s| entry(&name(s), s)).collect();
+        let found = ListingKind.over(&key, read, &world).unwrap();
+        found
+            .into_iter()
+            .map(|e| format!("{} {:o}", e.path, e.mode))
+            .collect()
+    }
+
+    #[test]
+    fn what_changes_below_a_directory_that_is_there_is_put_over_what_the_host_has() {
+        let dir = FileState::directory;
+        let file = |path: &str| FileState::file(path, "x\n");
+        let host = [
+            dir("/srv/a"),
+            file("/srv/a/x"),
+            file("/srv/a-b"),
+            dir("/srv/d"),
+            file("/srv/d/y"),
+        ];
+        let closed = FileState {
+            mode: Some(0o600),
+            ..file("/srv/a/x")
+        };
+        let gone = |s: &FileState| change(s, &FileState::absent(&s.path));
+        let mut changes = vec![change(&file("/srv/a/x"), &closed), gone(&dir("/srv/d"))];
+        changes.push(change(&FileState::absent("/srv/new"), &file("/srv/new")));
+        let expected = ["a 755", "a-b 644", "a/x 600", "new 644"];
+        assert_eq!(over("/srv", &host, &changes), expected);
+        // A directory that becomes a file keeps nothing; one that only gets other rights keeps all.
+        let kept = FileState {
+            mode: Some(0o700),
+            ..dir("/srv/a")
+        };
+        changes.push(change(&dir("/srv/a"), &kept));
+        let expected = ["a 700", "a-b 644", "a/x 600", "new 644"];
+        assert_eq!(over("/srv", &host, &changes), expected);
+        changes.push(change(&kept, &file("/srv/a")));
+        assert_eq!(
+            over("/srv", &host, &changes),
+            ["a 644", "a-b 644", "new 644"]
+        );
     }
 
     #[test]

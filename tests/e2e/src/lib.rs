@@ -17,7 +17,7 @@ mod skip;
 mod terminal;
 
 pub use counter::Counter;
-pub use program::program;
+pub use program::{choose, program};
 pub use proxy::{Proxy, Side, Traffic};
 pub use rest::{at_rest, at_rest_below};
 pub use scene::{Run, Scene, Started, appears, call};

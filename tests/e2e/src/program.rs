@@ -18,6 +18,11 @@ pub fn program() -> Result<PathBuf> {
     found.clone().map_err(anyhow::Error::msg)
 }
 
+/// From now on [`program`] is this one, where none was asked for before.
+pub fn choose(path: PathBuf) {
+    let _ = PROGRAM.set(Ok(path));
+}
+
 fn find() -> Result<PathBuf> {
     if let Some(given) = std::env::var_os("RUNBOOK_PROGRAM") {
         return Ok(given.into());

@@ -114,6 +114,70 @@ fn what_is_below_a_new_directory_is_known() -> Result<()> {
 }
 
 #[test]
+fn what_is_below_a_directory_in_which_something_was_changed_is_known() -> Result<()> {
+    let known = tried(
+        "rights of all below it, after one was made, one changed, one removed and one got new times",
+        &["mkdir -p srv/old; touch srv/a srv/b srv/old/x srv/z; chmod 600 srv/b; chmod 777 srv/z"],
+        json!([
+            {"copy": {"dest": "@AT@/srv/new", "content": "n\n", "mode": "0666"}},
+            {"copy": {"dest": "@AT@/srv/a", "content": "a\n", "mode": "0640"}},
+            {"file": {"path": "@AT@/srv/old", "state": "absent"}},
+            {"file": {"path": "@AT@/srv/b", "state": "touch"}},
+            {"pause": {"seconds": 0}},
+            {"file": {"path": "@AT@/srv", "state": "directory", "recurse": true, "mode": "u=rwX,go="}},
+            {"lineinfile": {"path": "@AT@/srv/b", "line": "b"}},
+            {"file": {"path": "@AT@/srv", "state": "directory", "recurse": true, "mode": "u=rwX,go="}},
+        ]),
+    )?;
+    assert_eq!(known, 8);
+    tried(
+        "one of them has another name, under which it was changed",
+        &["mkdir srv; touch srv/a; chmod 644 srv/a; ln srv/a b"],
+        json!([
+            {"file": {"path": "@AT@/b", "mode": "0600"}},
+            {"file": {"path": "@AT@/srv", "state": "directory", "recurse": true, "mode": "u=rwX,go=rX"}},
+        ]),
+    )?;
+    tried(
+        "one was only made a name of another",
+        &["mkdir srv; touch a; chmod 600 a"],
+        json!([
+            {"file": {"path": "@AT@/srv/a", "src": "@AT@/a", "state": "hard"}},
+            {"file": {"path": "@AT@/a", "mode": "0644"}},
+            {"file": {"path": "@AT@/srv", "state": "directory", "recurse": true, "mode": "0700"}},
+        ]),
+    )?;
+    Ok(())
+}
+
+#[test]
+fn new_times_change_nothing_else() -> Result<()> {
+    let known = tried(
+        "of a file, of a directory, and of a file that a link leads to",
+        &["mkdir d; printf 'a\n' > d/a; ln -s d/a link"],
+        json!([
+            {"file": {"path": "@AT@/d/a", "state": "touch", "mode": "0600"}},
+            {"lineinfile": {"path": "@AT@/d/a", "line": "b"}},
+            {"file": {"path": "@AT@/d", "state": "touch"}},
+            {"stat": {"path": "@AT@/d/a"}, "register": "a"},
+            {"file": {"path": "@AT@/link", "state": "touch"}},
+            {"copy": {"dest": "@AT@/out", "content": "{{ a.stat.size }} {{ a.stat.mode }}"}},
+        ]),
+    )?;
+    assert_eq!(known, 6);
+    tried(
+        "what was changed last is not known before",
+        &["touch a"],
+        json!([
+            {"file": {"path": "@AT@/a", "state": "touch"}},
+            {"stat": {"path": "@AT@/a"}, "register": "a"},
+            {"copy": {"dest": "@AT@/out", "content": "{{ a.stat.mtime }}"}},
+        ]),
+    )?;
+    Ok(())
+}
+
+#[test]
 fn owners_of_what_will_be_made() -> Result<()> {
     tried(
         "a backup in a new directory",

@@ -1,7 +1,7 @@
 //! Where places truly lie that are told by a name: a prediction that goes by names alone takes `/var/run/app` for
 //! another place than `/run/app`.
 
-use super::{Sight, Source, lock};
+use super::{Sight, lock};
 use crate::module::Mark;
 use crate::resource::Ref;
 use crate::world::Known;
@@ -37,7 +37,7 @@ impl Sight {
                 continue;
             };
             for place in kind.places(&mark.id) {
-                let (Source::Base(at, _) | Source::Through(_, at)) = self.source(&place.key) else {
+                let Some(at) = self.source(&place.key).rests_on() else {
                     continue;
                 };
                 let base = lock(&self.base);
