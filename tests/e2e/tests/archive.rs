@@ -43,7 +43,7 @@ fn three_hosts_are_upgraded_fall_back_and_finish() -> Result<()> {
         return Ok(());
     };
     let check = archive.check_changes_nothing()?;
-    let (_, done) = archive.run_does_what_the_check_said(&check)?;
+    let done = archive.plan_does_what_the_check_said(&check)?;
     archive.branches_overlap()?;
     archive.second_run_is_quiet(&done)?;
     archive.damages_are_mended(&done)?;

@@ -6,6 +6,7 @@
 mod back;
 mod by_hand;
 mod damage;
+mod day;
 mod likeness;
 mod logs;
 mod played;
@@ -113,15 +114,15 @@ impl Archive {
     }
 
     fn call(&self, args: &[&str]) -> Result<Played> {
-        self.say(&format!(
-            "$ runbook {} -i {}",
-            args.join(" "),
-            self.inventory.display()
-        ));
+        let inventory = self.inventory.to_string_lossy();
+        self.called(&[args, &["-i", &inventory]].concat())
+    }
+
+    fn called(&self, args: &[&str]) -> Result<Played> {
+        self.say(&format!("$ runbook {}", args.join(" ")));
         let output = Command::new(&self.program)
             .args(args)
-            .args(["--output", "json", "-i"])
-            .arg(&self.inventory)
+            .args(["--output", "json"])
             .current_dir(Lab::project())
             .env("RUNBOOK_STATE", self.state.path())
             .env("RUNBOOK_KEY_FILE", self.state.path().join("journal.key"))

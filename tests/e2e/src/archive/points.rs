@@ -190,18 +190,24 @@ impl Archive {
         self.play(&path.to_string_lossy(), &[], 2)
     }
 
-    fn studies(&self) -> Result<u32> {
+    pub(super) fn studies(&self) -> Result<u32> {
         Ok(self.on("db", STUDIES)?.trim().parse()?)
+    }
+
+    pub(super) fn stores_a_study(&self, uid: &str) -> Result<()> {
+        self.say(&format!("# a study comes: {uid}"));
+        self.on(
+            "db",
+            &format!(
+                "docker exec db psql -q -U pacs -d pacsdb -c \"insert into study select (jsonb_populate_record(s, jsonb_build_object('pk', (select max(pk) + 1 from study), 'study_iuid', '{uid}'))).* from study s order by pk limit 1\""
+            ),
+        )
+        .map(drop)
     }
 
     /// A modality stores a study, somebody corrects an entry, and the note of the run where there is one.
     fn work(&self, number: usize) -> Result<Work> {
-        self.on(
-            "db",
-            &format!(
-                "docker exec db psql -q -U pacs -d pacsdb -c \"insert into study select (jsonb_populate_record(s, jsonb_build_object('pk', (select max(pk) + 1 from study), 'study_iuid', '1.2.3.4.{number}'))).* from study s order by pk limit 1\""
-            ),
-        )?;
+        self.stores_a_study(&format!("1.2.3.4.{number}"))?;
         let entries = damage::lasting(&damage::directory(self)?);
         let dn = entries
             .keys()

@@ -73,6 +73,26 @@ impl Archive {
     /// # Errors
     /// Where that is not so.
     pub fn run_does_what_the_check_said(&self, check: &Played) -> Result<(Played, Done)> {
+        self.does_what_the_check_said(check, &|| self.play(UPGRADE, &[], 0))
+    }
+
+    /// The same of a plan that was made a day before.
+    ///
+    /// # Errors
+    /// Where that is not so, or where the plan is refused.
+    pub fn plan_does_what_the_check_said(&self, check: &Played) -> Result<Done> {
+        let plan = self.plans()?;
+        self.works_for_a_day()?;
+        let (run, done) = self.does_what_the_check_said(check, &|| self.applies(&plan))?;
+        self.keeps_what_the_day_brought(&run)?;
+        Ok(done)
+    }
+
+    fn does_what_the_check_said(
+        &self,
+        check: &Played,
+        run: &dyn Fn() -> Result<Played>,
+    ) -> Result<(Played, Done)> {
         let (by_hand, data) = (Settings::of(self)?, damage::directory(self)?);
         for (container, what, value) in [
             ("ldap", "variables", "SITE_CONTACT="),
@@ -88,7 +108,8 @@ impl Archive {
         }
         self.log_every_statement()?;
         let since = self.seconds()?;
-        let run = self.play(UPGRADE, &[], 0)?;
+        let studies = self.studies()?;
+        let run = run()?;
         let count = equal(check, &run)?;
         self.say(&format!(
             "check and run are equal in host, task, status and diff of {count} tasks"
@@ -104,7 +125,7 @@ impl Archive {
         let lost = by_hand.lost_in(&Settings::of(self)?);
         ensure!(lost.is_empty(), "lost in the upgrade: {lost:#?}");
         self.say("# variables, ports, memory, restart policy and hosts given by hand are all still there");
-        self.is_upgraded()?;
+        self.is_upgraded(studies)?;
         let value = damage::added(&data, &damage::directory(self)?)?;
         let done = Done {
             value,
@@ -120,7 +141,7 @@ impl Archive {
     }
 
     /// Directory, database and archive are new, as other programs see it.
-    fn is_upgraded(&self) -> Result<()> {
+    fn is_upgraded(&self, studies: u32) -> Result<()> {
         let image = |name: &str| format!("{RUNNING} {name}");
         self.confirm(
             "ldap",
@@ -137,7 +158,7 @@ impl Archive {
         self.confirm(
             "db",
             "docker exec db psql -U pacs -d pacsdb -tAc 'select count(*) filter (where study_deleting is null), count(*) from study'",
-            "0|100",
+            &format!("0|{studies}"),
         )?;
         self.confirm(
             "ldap",
