@@ -101,6 +101,12 @@ pub struct ActionCall {
 }
 
 impl ActionCall {
+    /// Would it do the same as the other? What it tells people beforehand (how many entries an export has) may differ.
+    #[must_use]
+    pub fn does_as(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.call == other.call && self.effects == other.effects
+    }
+
     /// A call of kind `A` that counts as a change unless it declares [`Effects::Nothing`].
     #[must_use]
     pub fn new<A: ActionKind>(

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Bound, Plan};
-use crate::action::Effects;
+use crate::action::{ActionCall, Effects};
 use crate::journal::NodeStatus;
 use crate::module::{Footprint, Mark, Wanted};
 use crate::registry::{ErasedChange, Registry};
@@ -202,21 +202,18 @@ impl Announced {
                 lines.push(format!("{}: is already as it was to be", planned.asked));
             }
         }
-        let call = |action: &Option<crate::action::ActionCall>| {
-            action
-                .as_ref()
-                .filter(|a| a.effects != Effects::Nothing)
-                .map(|a| (a.kind.clone(), a.call.clone()))
+        let acts = |a: &&ActionCall| a.effects != Effects::Nothing;
+        let was = bound.action.as_ref().filter(acts);
+        let is = intent.wanted.action.as_ref().filter(acts);
+        let otherwise = match (was, is) {
+            (None, Some(_)) => Some("the plan does not say that it runs"),
+            (Some(_), None) => Some("the plan says that it runs, and it would not"),
+            (Some(was), Some(is)) if !was.does_as(is) => {
+                Some("it would run otherwise than planned")
+            }
+            _ => None,
         };
-        let (was, is) = (call(&bound.action), call(&intent.wanted.action));
-        if was != is {
-            let how = match (was, is) {
-                (None, _) => "the plan does not say that it runs",
-                (_, None) => "the plan says that it runs, and it would not",
-                _ => "it would run otherwise than planned",
-            };
-            lines.push(how.to_owned());
-        }
+        lines.extend(otherwise.map(str::to_owned));
         (!lines.is_empty()).then(|| lines.join("\n"))
     }
 }

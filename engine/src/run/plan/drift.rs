@@ -93,7 +93,11 @@ impl Comparison<'_> {
             is.bound.as_ref().unwrap_or(&nothing).clone(),
         );
         let before = self.found.len();
-        let mut other = was.status != is.status || old.action != new.action;
+        let same_action = match (&old.action, &new.action) {
+            (Some(was), Some(is)) => was.does_as(is),
+            (was, is) => was.is_none() && is.is_none(),
+        };
+        let mut other = was.status != is.status || !same_action;
         for wanted in &old.wanted {
             let (Some(now), Some(kind)) = (
                 new.wanted(&wanted.asked),

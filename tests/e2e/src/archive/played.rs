@@ -85,6 +85,14 @@ impl Played {
         started.get("run")?.as_str().map(str::to_owned)
     }
 
+    /// What is not as a plan found it, an event as JSON each.
+    #[must_use]
+    pub fn drifts(&self) -> Vec<String> {
+        let drifted = self.events.iter();
+        let drifted = drifted.filter(|e| text(e, "event") == "drifted");
+        drifted.map(Value::to_string).collect()
+    }
+
     /// What finished tasks note for a person.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {

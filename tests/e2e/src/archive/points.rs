@@ -208,15 +208,7 @@ impl Archive {
     /// A modality stores a study, somebody corrects an entry, and the note of the run where there is one.
     fn work(&self, number: usize) -> Result<Work> {
         self.stores_a_study(&format!("1.2.3.4.{number}"))?;
-        let entries = damage::lasting(&damage::directory(self)?);
-        let dn = entries
-            .keys()
-            .find(|dn| dn.starts_with("dcmEntity=Instance,"));
-        let value = Value {
-            dn: dn.context("the directory has no such entry")?.clone(),
-            attribute: "dcmTag".to_owned(),
-            value: format!("001899{number:02}"),
-        };
+        let value = self.value_of_others(&format!("001899{number:02}"))?;
         self.add_value(&value)?;
         let entry = damage::lasting(&damage::directory(self)?).remove(&value.dn);
         let written = self.on(
@@ -225,6 +217,19 @@ impl Archive {
         )?;
         let note = (!written.is_empty()).then_some(written);
         Ok(Work { value, entry, note })
+    }
+
+    /// A value for an entry that the upgrade changes, too.
+    pub(super) fn value_of_others(&self, value: &str) -> Result<Value> {
+        let entries = damage::lasting(&damage::directory(self)?);
+        let dn = entries
+            .keys()
+            .find(|dn| dn.starts_with("dcmEntity=Instance,"));
+        Ok(Value {
+            dn: dn.context("the directory has no such entry")?.clone(),
+            attribute: "dcmTag".to_owned(),
+            value: value.to_owned(),
+        })
     }
 
     /// What is not as before, without the backups of the run and the folder that they are in.

@@ -82,6 +82,7 @@ impl Archive {
     /// Where that is not so, or where the plan is refused.
     pub fn plan_does_what_the_check_said(&self, check: &Played) -> Result<Done> {
         let plan = self.plans()?;
+        self.refuses_drift(&plan)?;
         self.works_for_a_day()?;
         let (run, done) = self.does_what_the_check_said(check, &|| self.applies(&plan))?;
         self.keeps_what_the_day_brought(&run)?;

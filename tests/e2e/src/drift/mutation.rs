@@ -51,14 +51,20 @@ const LINK: [&str; 5] = [
 ];
 const ABSENT: [&str; 3] = ["to a file", "to a directory", "to a link"];
 
-/// Does one random thing to one of `paths` (relative to `folder`, there or not). `None`: it cannot be done there (what
-/// lies above is no directory).
+/// Does one random thing to one of `paths` (relative to `folder`, there or not; at least one of them below a directory
+/// that is there).
 ///
 /// # Errors
 /// A file operation fails.
-pub fn mutate(dice: &mut Dice, folder: &Path, paths: &[String]) -> Result<Option<Mutation>> {
-    let path = dice.one(paths).clone();
-    let at = folder.join(&path);
+pub fn mutate(dice: &mut Dice, folder: &Path, paths: &[String]) -> Result<Mutation> {
+    let (path, at) = loop {
+        let path = dice.one(paths);
+        let at = folder.join(path);
+        // Where nothing lies above it, there is nothing to be done.
+        if at.symlink_metadata().is_ok() || at.parent().is_some_and(Path::is_dir) {
+            break (path.clone(), at);
+        }
+    };
     let meta = at.symlink_metadata().ok();
     let mut how = match &meta {
         Some(m) if m.is_symlink() => *dice.one(&LINK),
@@ -72,11 +78,8 @@ pub fn mutate(dice: &mut Dice, folder: &Path, paths: &[String]) -> Result<Option
     }
     let bit = [0o1, 0o2, 0o20, 0o40, 0o100, 0o200][dice.below(6)];
     let number = dice.below(1000);
-    if meta.is_none() && !at.parent().is_some_and(Path::is_dir) {
-        return Ok(None);
-    }
     apply(&at, how, bit, number).with_context(|| format!("{path}: {how}"))?;
-    Ok(Some(Mutation { path, how }))
+    Ok(Mutation { path, how })
 }
 
 fn apply(at: &Path, how: &str, bit: u32, number: usize) -> Result<()> {
