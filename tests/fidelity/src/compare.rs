@@ -152,20 +152,33 @@ fn place(node: &str) -> &str {
     node.split('@').next().unwrap_or_default()
 }
 
+/// The tasks that have ended, each with what tells it from others: its node, and of a handler, which may run after each
+/// flush, the task that it came after.
+fn told_apart(events: &[Value]) -> Vec<((&str, &str), &Value)> {
+    let mut last: BTreeMap<&str, &str> = BTreeMap::new();
+    let told = finished(events).map(|event| {
+        let (node, host) = (text(event, "node"), text(event, "host"));
+        if place(node).contains("/handlers/") {
+            return ((node, last.get(host).copied().unwrap_or_default()), event);
+        }
+        last.insert(host, node);
+        ((node, ""), event)
+    });
+    told.collect()
+}
+
 /// Compares the events of a check with those of the run.
 #[must_use]
 pub fn compare(check: &[Value], run: &[Value]) -> Compared {
-    let mut done: BTreeMap<&str, VecDeque<&Value>> = BTreeMap::new();
-    for event in finished(run) {
-        done.entry(text(event, "node"))
-            .or_default()
-            .push_back(event);
+    let mut done: BTreeMap<(&str, &str), VecDeque<&Value>> = BTreeMap::new();
+    for (key, event) in told_apart(run) {
+        done.entry(key).or_default().push_back(event);
     }
     // Where the run goes on beyond what the check could foresee, by host: everything after that node.
     let mut result = Compared::default();
     let mut open: Vec<&str> = Vec::new();
     let mut parted: Vec<&str> = Vec::new();
-    for event in finished(check) {
+    for (key, event) in told_apart(check) {
         let (node, module, host) = (
             text(event, "node"),
             text(event, "module"),
@@ -179,7 +192,7 @@ pub fn compare(check: &[Value], run: &[Value]) -> Compared {
         if counts {
             *result.modules.entry(module.to_owned()).or_default() += 1;
         }
-        let ran = done.get_mut(node).and_then(VecDeque::pop_front);
+        let ran = done.get_mut(&key).and_then(VecDeque::pop_front);
         let failed = ran.is_some_and(|r| matches!(text(r, "status"), "failed" | "unreachable"));
         // Where the play goes on in spite of it, what comes after it was foretold with that in mind.
         let goes_on = ran.is_some_and(|r| is_true(r, "ignored") && !is_true(r, "rescued"));
