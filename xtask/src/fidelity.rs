@@ -46,6 +46,9 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let report = measure(&options, &place, say)?;
     say(&report.table());
+    for text in &report.otherwise {
+        say(&format!("under an assumption, and otherwise: {text}"));
+    }
     for (what, why) in &report.skipped {
         say(&format!("skipped: {what}: {why}"));
     }

@@ -79,7 +79,7 @@ fn both(program: &Path, place: &Place, scene: &dyn Fn() -> Result<Scene>) -> Res
     ensure!(
         compared.wrong.is_empty(),
         "a wrong prediction of ours:\n{}",
-        crate::generated::listed(&compared)
+        crate::generated::listed(&compared.wrong)
     );
     let check = called(program, &theirs, place, &["--check", "--diff"])?;
     let run = called(program, &theirs, place, &[])?;

@@ -87,6 +87,8 @@ pub struct Compared {
     pub figures: Figures,
     /// What was predicted wrongly.
     pub wrong: Vec<Wrong>,
+    /// What was predicted under an assumption, and came otherwise.
+    pub otherwise: Vec<Wrong>,
     /// How many tasks there were of each module.
     pub modules: BTreeMap<String, usize>,
     /// From some place on the run could go another way than the check, since something failed that nobody could know.
@@ -227,6 +229,13 @@ pub fn compare(check: &[Value], run: &[Value]) -> Compared {
                     figures.assumed = usize::from(assumed);
                     let (said, did) = (told(event), ran.map(told));
                     if did.as_ref() != Some(&said) {
+                        let differs = Wrong {
+                            node: node.to_owned(),
+                            task: text(event, "task").to_owned(),
+                            module: module.to_owned(),
+                            check: said,
+                            run: did.unwrap_or_else(|| "nothing: it did not come to it".to_owned()),
+                        };
                         if failed && is_action(event) {
                             figures.failed_actions = 1;
                             if !goes_on {
@@ -234,17 +243,11 @@ pub fn compare(check: &[Value], run: &[Value]) -> Compared {
                             }
                         } else if assumed && ran.is_some() {
                             figures.assumed_otherwise = 1;
+                            result.otherwise.push(differs);
                             parted.push(host);
                         } else {
                             figures.wrong = 1;
-                            result.wrong.push(Wrong {
-                                node: node.to_owned(),
-                                task: text(event, "task").to_owned(),
-                                module: module.to_owned(),
-                                check: said,
-                                run: did
-                                    .unwrap_or_else(|| "nothing: it did not come to it".to_owned()),
-                            });
+                            result.wrong.push(differs);
                         }
                     }
                 }

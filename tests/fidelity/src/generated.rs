@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Result;
 
-use crate::compare::{Compared, Figures};
+use crate::compare::{Figures, Wrong};
 use crate::generate::generate;
 use crate::shrink::shrunk;
 use crate::trial::{Place, of_script};
@@ -25,6 +25,8 @@ pub struct Generated {
     pub figures: [Figures; 2],
     /// What was wrong, for a person.
     pub wrong: Vec<String>,
+    /// What was told under an assumption and came otherwise, for a person.
+    pub otherwise: Vec<String>,
 }
 
 /// Tries the playbooks of `count` seeds from `first` on. Of those with a wrong prediction `shown` are made small for the
@@ -97,10 +99,15 @@ fn one(seed: u64, shown: usize, place: &Place, all: &Mutex<Generated>) -> Result
             all.figures[usize::from(half_done)] += compared.figures;
             !compared.wrong.is_empty() && all.wrong.len() < shown
         };
+        let which = format!("seed {seed}, {host} host");
+        if !compared.otherwise.is_empty() {
+            let text = format!("{which}:\n{}", listed(&compared.otherwise));
+            lock().otherwise.push(text);
+        }
         if compared.wrong.is_empty() {
             continue;
         }
-        let mut report = format!("seed {seed}, {host} host:\n{}", listed(&compared));
+        let mut report = format!("{which}:\n{}", listed(&compared.wrong));
         if shows {
             let module = &compared.wrong[0].module;
             let small = shrunk(&generated.script, half_done, module, place);
@@ -108,7 +115,7 @@ fn one(seed: u64, shown: usize, place: &Place, all: &Mutex<Generated>) -> Result
             report.push_str(&format!(
                 "made small:\n{}{}",
                 small.shown(half_done),
-                listed(&still)
+                listed(&still.wrong)
             ));
         }
         lock().wrong.push(report);
@@ -116,11 +123,11 @@ fn one(seed: u64, shown: usize, place: &Place, all: &Mutex<Generated>) -> Result
     Ok(())
 }
 
-/// What was wrong, one after the other.
+/// What the check said and what the run did, one after the other.
 #[must_use]
-pub fn listed(compared: &Compared) -> String {
+pub fn listed(differing: &[Wrong]) -> String {
     let mut text = String::new();
-    for wrong in &compared.wrong {
+    for wrong in differing {
         text.push_str(&format!(
             "  {} ({})\n    check: {}\n    run:   {}\n",
             wrong.task,

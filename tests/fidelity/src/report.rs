@@ -32,6 +32,8 @@ pub struct Report {
     pub rivals: Vec<(String, Rivals)>,
     /// What was wrong.
     pub wrong: Vec<String>,
+    /// What was told under an assumption and came otherwise, for a person to judge whether that is what it said.
+    pub otherwise: Vec<String>,
     /// What was not measured, and why.
     pub skipped: Vec<(String, String)>,
 }
@@ -84,6 +86,7 @@ pub fn measure(options: &Options, place: &Place, tell: fn(&str)) -> Result<Repor
         let Generated {
             figures: [clean, half_done],
             wrong,
+            otherwise,
             written,
             building,
             failing,
@@ -98,6 +101,7 @@ pub fn measure(options: &Options, place: &Place, tell: fn(&str)) -> Result<Repor
             report.add(&what, figures, tell);
         }
         report.wrong.extend(wrong);
+        report.otherwise.extend(otherwise);
     }
     if wanted("ansible") {
         match ansible::program() {
@@ -145,7 +149,12 @@ impl Report {
 
     fn add_wrong(&mut self, what: &str, compared: &Compared) {
         if !compared.wrong.is_empty() {
-            self.wrong.push(format!("{what}:\n{}", listed(compared)));
+            let text = format!("{what}:\n{}", listed(&compared.wrong));
+            self.wrong.push(text);
+        }
+        if !compared.otherwise.is_empty() {
+            let text = format!("{what}:\n{}", listed(&compared.otherwise));
+            self.otherwise.push(text);
         }
     }
 

@@ -14,7 +14,11 @@ fn tried(what: &str, before: &[&str], tasks: Value) -> Result<usize> {
         ..Script::default()
     };
     let compared = of_script(&script, false, &Place::new(program()?))?;
-    assert!(compared.wrong.is_empty(), "{what}:\n{}", listed(&compared));
+    assert!(
+        compared.wrong.is_empty(),
+        "{what}:\n{}",
+        listed(&compared.wrong)
+    );
     Ok(compared.figures.known)
 }
 
