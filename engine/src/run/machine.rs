@@ -294,6 +294,8 @@ impl Sight {
             Source::Over(at) => {
                 let read = lock(&self.base).get(&self.name, &at, self.since).cloned();
                 found.known = read.map(|read| self.over(&key.kind, &at, read));
+                // It rests on what the host has, but for what this walk predicts, which is the same each time.
+                found.as_read = found.known.is_some();
             }
             Source::Base(at, assumption) => {
                 let known = lock(&self.base).get(&self.name, &at, self.since).cloned();

@@ -182,27 +182,33 @@ impl Kind for LdapEntry {
 
     fn predicted(&self, key: &EntryKey, world: &Predicted<'_>) -> Shadow<EntryKey, EntryState> {
         let id = key.to_string().to_lowercase();
-        let mut absent = false;
-        for (other, from, to, _) in world.of::<Self>() {
-            if !contains(&other.to_string().to_lowercase(), &id) {
-                continue;
-            }
-            match (
-                from.map(|s| s.entry.is_some()),
-                to.map(|s| s.entry.is_some()),
-            ) {
+        let mut foretold = None;
+        for (other, from, to, task) in world.of::<Self>() {
+            let other = other.to_string().to_lowercase();
+            let exists = |s: &Option<EntryState>| s.as_ref().map(|s| s.entry.is_some());
+            if other == id {
+                // It was changed itself, and since then only what lies above it.
+                foretold = Some(match to {
+                    Some(state) => Shadow::Known(state),
+                    None => Shadow::Unknown(format!("until \"{task}\"")),
+                });
+            } else if contains(&other, &id)
                 // What lies below an entry that goes, or that only just came, is not there.
-                (_, Some(false)) | (Some(false), Some(true)) => absent = true,
-                _ => {}
+                && matches!(
+                    (exists(&from), exists(&to)),
+                    (_, Some(false)) | (Some(false), Some(true))
+                )
+            {
+                foretold = Some(Shadow::Known(EntryState::absent()));
             }
         }
-        if absent {
-            return Shadow::Known(EntryState::absent());
-        }
-        match key.server.predicted(world) {
-            Through::Same => Shadow::AsRead,
-            Through::Assuming(what) => Shadow::Assuming(what),
-            Through::Unknown(why) => Shadow::Unknown(why),
+        let is_there = matches!(&foretold, Some(Shadow::Known(state)) if state.entry.is_some());
+        match (foretold, key.server.predicted(world)) {
+            (Some(_), Through::Unknown(why)) if is_there => Shadow::Unknown(why),
+            (Some(foretold), _) => foretold,
+            (None, Through::Same) => Shadow::AsRead,
+            (None, Through::Assuming(what)) => Shadow::Assuming(what),
+            (None, Through::Unknown(why)) => Shadow::Unknown(why),
         }
     }
 

@@ -102,6 +102,27 @@ fn below_what_goes_or_has_just_come_there_is_nothing() {
 }
 
 #[test]
+fn an_entry_that_came_is_there_though_the_one_above_it_changes_after_it() {
+    let (parent, child) = (key("h", "ou=p,o=x"), key("h", "cn=a,ou=p,o=x"));
+    let (old, new) = (
+        entry("ou=p,o=x", &[]),
+        entry("ou=p,o=x", &[("description", "two")]),
+    );
+    let added = entry("cn=a,ou=p,o=x", &[]);
+    let mut changes = vec![
+        change(&parent, &EntryState::absent(), &old),
+        change(&child, &EntryState::absent(), &added),
+        change(&parent, &old, &new),
+    ];
+    let foretold = |changes: &[PredictedChange]| {
+        LdapEntry.predicted(&key("h", "CN=a,ou=p,o=x"), &Predicted { changes })
+    };
+    assert_eq!(foretold(&changes), Shadow::Known(added));
+    changes.push(change(&parent, &new, &EntryState::absent()));
+    assert_eq!(foretold(&changes), Shadow::Known(EntryState::absent()));
+}
+
+#[test]
 fn writes_end_early_readings_of_the_same_branch_only() {
     let read = key("h", "cn=a,ou=p,o=x");
     for (written, touched) in [
