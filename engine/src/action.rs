@@ -130,38 +130,20 @@ pub enum Effects {
     /// Changes nothing on the machine (wait, pause, export). Its result may be asked for in check mode.
     Nothing,
     /// Changes these and nothing else.
-    Changes(Vec<EffectMark>),
+    Changes(Vec<Mark>),
     /// Creates (or removes) these, and is assumed to change nothing else.
-    Creates(Vec<EffectMark>),
+    Creates(Vec<Mark>),
     /// Not ours to know: a barrier, after which nothing on the machine is known.
     Opaque,
 }
 
 impl Effects {
-    /// Does it leave something of which it is said what?
+    /// The places that it changes, as far as that is said.
     #[must_use]
-    pub fn leaves(&self) -> bool {
+    pub fn marks(&self) -> &[Mark] {
         match self {
-            Self::Nothing | Self::Opaque => false,
-            Self::Changes(marks) | Self::Creates(marks) => !marks.is_empty(),
-        }
-    }
-}
-
-/// A resource named in [`Effects`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EffectMark {
-    /// Kind of the resource.
-    pub kind: String,
-    /// Its id.
-    pub id: String,
-}
-
-impl From<&EffectMark> for Mark {
-    fn from(mark: &EffectMark) -> Self {
-        Self {
-            kind: mark.kind.clone(),
-            id: mark.id.clone(),
+            Self::Nothing | Self::Opaque => &[],
+            Self::Changes(marks) | Self::Creates(marks) => marks,
         }
     }
 }

@@ -15,6 +15,7 @@
 //! Each law has one test that runs over every registered kind and module.
 
 mod names;
+mod read_kind;
 
 use std::fmt::{Debug, Display};
 use std::time::Duration;
@@ -27,6 +28,7 @@ use crate::module::Mark;
 use crate::world::Predicted;
 
 pub use names::Names;
+pub use read_kind::{Nothing, ReadKind};
 
 /// The identity of a resource on one machine, with the type of its kind erased.
 ///

@@ -39,12 +39,7 @@ impl Step {
     #[must_use]
     pub fn made(&self) -> Vec<Mark> {
         match &self.did {
-            Did::Action(call) => match &call.effects {
-                Effects::Changes(marks) | Effects::Creates(marks) => {
-                    marks.iter().map(Mark::from).collect()
-                }
-                Effects::Nothing | Effects::Opaque => Vec::new(),
-            },
+            Did::Action(call) => call.effects.marks().to_vec(),
             Did::Changes(_) => Vec::new(),
         }
     }

@@ -155,15 +155,3 @@ impl Settle<'_> {
         marks
     }
 }
-
-/// The places that an action changes, where it says so.
-pub(super) fn marks(call: &ActionCall) -> Vec<Mark> {
-    let (Effects::Changes(marks) | Effects::Creates(marks)) = &call.effects else {
-        return Vec::new();
-    };
-    let mark = |m: &crate::action::EffectMark| Mark {
-        kind: m.kind.clone(),
-        id: m.id.clone(),
-    };
-    marks.iter().map(mark).collect()
-}

@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex};
 
 use indexmap::IndexMap;
 
-use super::foretold::marks;
 use super::machine::{Base, Overlay, Seen, Seer, Sight};
 use super::past::{Pass, Write};
 use super::plan::{Bound, Intent};
@@ -586,14 +585,15 @@ impl Settle<'_> {
         };
         settled.summary.get_or_insert_with(|| call.summary.clone());
         settled.opaque = call.effects == Effects::Opaque;
-        if call.effects.leaves() {
+        if !call.effects.marks().is_empty() {
             settled
                 .stays
                 .push("what it does is not taken back".to_owned());
         }
         match way {
             Way::Gather(..) => {
-                self.everywhere(reach, way, sight, marks(call)).await;
+                self.everywhere(reach, way, sight, call.effects.marks().to_vec())
+                    .await;
                 settled.status = Some(if call.changes {
                     NodeStatus::Changed
                 } else {
@@ -609,7 +609,9 @@ impl Settle<'_> {
                 }
             }
             Way::Predict(overlay) => {
-                let mut marks = self.everywhere(reach, way, sight, marks(call)).await;
+                let mut marks = self
+                    .everywhere(reach, way, sight, call.effects.marks().to_vec())
+                    .await;
                 marks.retain(|m| {
                     !leaves
                         .iter()

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use runbook_engine::action::{EffectMark, Effects};
+use runbook_engine::action::Effects;
 use runbook_engine::host::FileType;
-use runbook_engine::module::{Footprint, Stop, Wanted, reference};
+use runbook_engine::module::{Footprint, Mark, Stop, Wanted, reference};
 use runbook_engine::resource::{Kind as _, Ref};
 use runbook_engine::value::Value;
 use runbook_engine::world::View;
@@ -227,7 +227,7 @@ impl Launch<'_> {
         let marks = |texts: &mut dyn Iterator<Item = &String>| {
             texts
                 .filter_map(|t| mark(t))
-                .map(|m| EffectMark {
+                .map(|m| Mark {
                     kind: m.kind,
                     id: m.id,
                 })

@@ -3,16 +3,13 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use runbook_engine::host::{FileType, HostError, Probe, ReadCommand, Target};
+use runbook_engine::host::{FileType, HostError, Probe, ReadCommand};
 use runbook_engine::module::Mark;
-use runbook_engine::resource::{
-    Change, Kept, KeyedChange, Kind, Ref, Reversible, Shadow, WriteError, contains,
-};
+use runbook_engine::resource::{Kind, ReadKind, Ref, Shadow, contains};
 use runbook_engine::world::Predicted;
 use serde::{Deserialize, Serialize};
 
 use crate::file::FileKind;
-use crate::file::listing::Unchanged;
 use crate::file::state::parent;
 
 /// Paths by pattern.
@@ -49,11 +46,10 @@ impl Pattern {
 }
 
 #[async_trait]
-impl Kind for GlobKind {
+impl ReadKind for GlobKind {
     type Key = Pattern;
     /// The paths that are there, sorted.
     type State = Vec<String>;
-    type Want = Unchanged;
 
     const NAME: &'static str = "glob";
 
@@ -67,18 +63,6 @@ impl Kind for GlobKind {
             Ok(text.split('\0').filter(|p| !p.is_empty()).map(str::to_owned).collect())
         }))
         .await
-    }
-
-    fn differences(&self, _want: &Unchanged, _read: &Vec<String>) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn predict(&self, _want: &Unchanged, from: &Vec<String>) -> Vec<String> {
-        from.clone()
-    }
-
-    fn reversible(&self, _change: &Change<Vec<String>, Unchanged>, _key: &Pattern) -> Reversible {
-        Reversible::Yes
     }
 
     /// A pattern may lead by way of a link to what was written.
@@ -112,14 +96,6 @@ impl Kind for GlobKind {
             Some((.., task)) => Shadow::Unknown(format!("until \"{task}\"")),
             None => Shadow::AsRead,
         }
-    }
-
-    async fn write(
-        &self,
-        _host: &Target,
-        _changes: &[KeyedChange<Self>],
-    ) -> Result<Vec<Kept>, WriteError> {
-        Ok(Vec::new())
     }
 }
 

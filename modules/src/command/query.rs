@@ -4,17 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use async_trait::async_trait;
-use runbook_engine::host::{HostError, Probe, ReadCommand, Target};
+use runbook_engine::host::{HostError, Probe, ReadCommand};
 use runbook_engine::module::Mark;
-use runbook_engine::resource::{
-    Change, Kept, KeyedChange, Kind, Ref, Reversible, Shadow, WriteError, contains,
-};
+use runbook_engine::resource::{Kind, ReadKind, Ref, Shadow, contains};
 use runbook_engine::world::Predicted;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::file::FileKind;
-use crate::file::listing::Unchanged;
 use crate::file::state::Content;
 
 /// What commands say that only read.
@@ -120,10 +117,9 @@ pub struct Said {
 }
 
 #[async_trait]
-impl Kind for CommandOutput {
+impl ReadKind for CommandOutput {
     type Key = QueryKey;
     type State = Said;
-    type Want = Unchanged;
 
     const NAME: &'static str = "command-output";
     /// What a program says moves by itself.
@@ -149,18 +145,6 @@ impl Kind for CommandOutput {
         .await
     }
 
-    fn differences(&self, _want: &Unchanged, _read: &Said) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn predict(&self, _want: &Unchanged, from: &Said) -> Said {
-        from.clone()
-    }
-
-    fn reversible(&self, _change: &Change<Said, Unchanged>, _key: &QueryKey) -> Reversible {
-        Reversible::Yes
-    }
-
     /// A path may lead by way of a link to what was written: a command that reads files is asked again after each.
     fn touched_by(&self, key: &QueryKey, written: &Ref) -> bool {
         key.may_read(&written.kind, &written.id)
@@ -183,14 +167,6 @@ impl Kind for CommandOutput {
             Some(change) => Shadow::Unknown(format!("until \"{}\"", change.task)),
             None => Shadow::AsRead,
         }
-    }
-
-    async fn write(
-        &self,
-        _host: &Target,
-        _changes: &[KeyedChange<Self>],
-    ) -> Result<Vec<Kept>, WriteError> {
-        Ok(Vec::new())
     }
 }
 
@@ -228,14 +204,17 @@ mod tests {
         ];
         for (key, change, as_read) in cases {
             let changes = [change];
-            let shadow = CommandOutput.predicted(key, &Predicted { changes: &changes });
+            let shadow = ReadKind::predicted(&CommandOutput, key, &Predicted { changes: &changes });
             assert_eq!(shadow == Shadow::AsRead, as_read, "{key:?} {changes:?}");
             // A run asks again after each file that was written: a link may lead to it from anywhere.
             let again = !as_read || changes[0].key.kind == FileKind::NAME;
-            assert_eq!(CommandOutput.touched_by(key, &changes[0].key), again);
+            assert_eq!(
+                ReadKind::touched_by(&CommandOutput, key, &changes[0].key),
+                again
+            );
         }
         assert_eq!(
-            CommandOutput.predicted(&anything, &Predicted { changes: &[] }),
+            ReadKind::predicted(&CommandOutput, &anything, &Predicted { changes: &[] }),
             Shadow::AsRead
         );
     }

@@ -12,8 +12,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use runbook_engine::host::{HostError, Probe, Target};
-use runbook_engine::resource::{Change, Kept, KeyedChange, Kind, Ref, Reversible, WriteError};
+use runbook_engine::host::{HostError, Probe};
+use runbook_engine::resource::{ReadKind, Ref};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -180,10 +180,9 @@ fn read(path: &Path) -> std::io::Result<ArchiveState> {
 }
 
 #[async_trait]
-impl Kind for ImageArchive {
+impl ReadKind for ImageArchive {
     type Key = ArchiveKey;
     type State = ArchiveState;
-    type Want = ArchiveState;
 
     const NAME: &'static str = "image-archive";
 
@@ -203,29 +202,9 @@ impl Kind for ImageArchive {
         states
     }
 
-    fn differences(&self, want: &ArchiveState, read: &ArchiveState) -> Vec<String> {
-        if want == read {
-            Vec::new()
-        } else {
-            vec!["another archive".to_owned()]
-        }
-    }
-
-    fn predict(&self, want: &ArchiveState, _: &ArchiveState) -> ArchiveState {
-        want.clone()
-    }
-
-    fn reversible(&self, _: &Change<ArchiveState, ArchiveState>, _: &ArchiveKey) -> Reversible {
-        Reversible::Never("an archive is only read".to_owned())
-    }
-
     fn touched_by(&self, _: &ArchiveKey, _: &Ref) -> bool {
         // It lies on the controller; nothing that is written to a host changes it.
         false
-    }
-
-    async fn write(&self, _: &Target, _: &[KeyedChange<Self>]) -> Result<Vec<Kept>, WriteError> {
-        Err(WriteError::failed("an archive is only read"))
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
-use runbook_engine::action::{EffectMark, Effects};
-use runbook_engine::module::{Footprint, Module, Stop, Wanted as WantedAll, reference};
+use runbook_engine::action::Effects;
+use runbook_engine::module::{Footprint, Mark, Module, Stop, Wanted as WantedAll, reference};
 use runbook_engine::resource::Kind;
 use runbook_engine::value::Value;
 use runbook_engine::world::View;
@@ -326,7 +326,7 @@ impl Module for DockerContainer {
                 name: name.clone(),
                 want: args.want(None),
             };
-            let effects = Effects::Changes(vec![EffectMark {
+            let effects = Effects::Changes(vec![Mark {
                 kind: Container::NAME.to_owned(),
                 id: name.clone(),
             }]);

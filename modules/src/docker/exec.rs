@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use indexmap::IndexMap;
-use runbook_engine::action::{ActionError, ActionKind, ActionRun, EffectMark, Effects, Outcome};
+use runbook_engine::action::{ActionError, ActionKind, ActionRun, Effects, Outcome};
 use runbook_engine::host::{HostError, Probe, Target};
-use runbook_engine::module::{Footprint, Module, Stop, Wanted};
-use runbook_engine::resource::{
-    Change, Kept, KeyedChange, Kind, Ref, Reversible, Shadow, WriteError,
-};
+use runbook_engine::module::{Footprint, Mark, Module, Stop, Wanted};
+use runbook_engine::resource::{ReadKind, Ref, Shadow};
 use runbook_engine::value::Value;
 use runbook_engine::world::{Predicted, View};
 use schemars::JsonSchema;
@@ -202,10 +200,9 @@ impl ActionKind for Exec {
 pub struct ExecOutput;
 
 #[async_trait]
-impl Kind for ExecOutput {
+impl ReadKind for ExecOutput {
     type Key = Call;
     type State = Said;
-    type Want = Said;
 
     const NAME: &'static str = "container-output";
     /// What a program says moves by itself.
@@ -214,18 +211,6 @@ impl Kind for ExecOutput {
     async fn read(&self, host: &Probe, keys: &[Call]) -> Vec<Result<Said, HostError>> {
         let daemon = Reader::new(host);
         super::client::side_by_side(keys.iter().map(|call| daemon.declared_reading(call))).await
-    }
-
-    fn differences(&self, _: &Said, _: &Said) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn predict(&self, _: &Said, from: &Said) -> Said {
-        from.clone()
-    }
-
-    fn reversible(&self, _: &Change<Said, Said>, _: &Call) -> Reversible {
-        Reversible::Never("what a command said cannot be changed".to_owned())
     }
 
     fn touched_by(&self, _: &Call, _: &Ref) -> bool {
@@ -237,10 +222,6 @@ impl Kind for ExecOutput {
             Some(change) => Shadow::Unknown(format!("until \"{}\"", change.task)),
             None => Shadow::AsRead,
         }
-    }
-
-    async fn write(&self, _: &Target, _: &[KeyedChange<Self>]) -> Result<Vec<Kept>, WriteError> {
-        Err(WriteError::failed("what a command said cannot be changed"))
     }
 }
 
@@ -327,7 +308,7 @@ A Docker daemon, as for `docker_container`.
             let marks = args.changes.iter().filter_map(|c| c.split_once(':'));
             Effects::Changes(
                 marks
-                    .map(|(kind, id)| EffectMark {
+                    .map(|(kind, id)| Mark {
                         kind: kind.to_owned(),
                         id: id.to_owned(),
                     })

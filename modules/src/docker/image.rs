@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use runbook_engine::host::{HostError, Probe, Target};
 use runbook_engine::resource::{
-    Change, Kept, KeyedChange, Kind, Ref, Reversible, Shadow, WriteError,
+    Change, Kept, KeyedChange, Kind, ReadKind, Ref, Reversible, Shadow, WriteError,
 };
 use runbook_engine::world::Predicted;
 use serde::{Deserialize, Serialize};
@@ -483,10 +483,9 @@ fn unpack(archive: &[u8]) -> std::io::Result<ImageFilesState> {
 }
 
 #[async_trait]
-impl Kind for ImageFiles {
+impl ReadKind for ImageFiles {
     type Key = ImageFilesKey;
     type State = ImageFilesState;
-    type Want = ImageFilesState;
 
     const NAME: &'static str = "image-files";
 
@@ -497,26 +496,6 @@ impl Kind for ImageFiles {
     ) -> Vec<Result<ImageFilesState, HostError>> {
         let daemon = Reader::new(host);
         super::client::side_by_side(keys.iter().map(|key| files(&daemon, key))).await
-    }
-
-    fn differences(&self, want: &ImageFilesState, read: &ImageFilesState) -> Vec<String> {
-        if want == read {
-            Vec::new()
-        } else {
-            vec!["other files".to_owned()]
-        }
-    }
-
-    fn predict(&self, want: &ImageFilesState, _: &ImageFilesState) -> ImageFilesState {
-        want.clone()
-    }
-
-    fn reversible(
-        &self,
-        _: &Change<ImageFilesState, ImageFilesState>,
-        _: &ImageFilesKey,
-    ) -> Reversible {
-        Reversible::Never("an image does not change".to_owned())
     }
 
     fn touched_by(&self, key: &ImageFilesKey, written: &Ref) -> bool {
@@ -537,9 +516,5 @@ impl Kind for ImageFiles {
             Some(change) => Shadow::Unknown(format!("until \"{}\"", change.task)),
             None => Shadow::AsRead,
         }
-    }
-
-    async fn write(&self, _: &Target, _: &[KeyedChange<Self>]) -> Result<Vec<Kept>, WriteError> {
-        Err(WriteError::failed("an image does not change"))
     }
 }

@@ -3,16 +3,13 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use runbook_engine::host::{HostError, Probe, ReadCommand, Target};
+use runbook_engine::host::{HostError, Probe, ReadCommand};
 use runbook_engine::module::{Stop, Wanted};
-use runbook_engine::resource::{
-    Change, Kept, KeyedChange, Kind, Ref, Reversible, Shadow, WriteError, contains,
-};
+use runbook_engine::resource::{Kind, ReadKind, Ref, Shadow, contains};
 use runbook_engine::world::{Predicted, View};
 use serde::{Deserialize, Serialize};
 
 use super::FileKind;
-use super::listing::Unchanged;
 use super::state::{FileKey, FileState};
 
 /// Users and groups.
@@ -47,11 +44,10 @@ if command -v getent; then getent group "$n"; else awk -F: -v n="$n" '$1 == n { 
 esac >/dev/null 2>&1 && echo there || echo none; done"#;
 
 #[async_trait]
-impl Kind for AccountKind {
+impl ReadKind for AccountKind {
     type Key = Account;
     /// Is there one of this name?
     type State = bool;
-    type Want = Unchanged;
 
     const NAME: &'static str = "account";
     /// Who writes in its name finds out.
@@ -80,18 +76,6 @@ impl Kind for AccountKind {
             .collect()
     }
 
-    fn differences(&self, _want: &Unchanged, _read: &bool) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn predict(&self, _want: &Unchanged, from: &bool) -> bool {
-        *from
-    }
-
-    fn reversible(&self, _change: &Change<bool, Unchanged>, _key: &Account) -> Reversible {
-        Reversible::Yes
-    }
-
     fn touched_by(&self, _key: &Account, written: &Ref) -> bool {
         written.kind == FileKind::NAME && FILES.iter().any(|file| is_in(file, &written.id))
     }
@@ -112,14 +96,6 @@ impl Kind for AccountKind {
         let mut changes = world.changes.iter().rev();
         let told = changes.find(|c| c.from.is_none() && c.to.is_none())?;
         (!there).then(|| format!("until \"{}\"", told.task))
-    }
-
-    async fn write(
-        &self,
-        _host: &Target,
-        _changes: &[KeyedChange<Self>],
-    ) -> Result<Vec<Kept>, WriteError> {
-        Ok(Vec::new())
     }
 }
 

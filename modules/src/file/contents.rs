@@ -3,16 +3,13 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use runbook_engine::host::{FileType, HostError, Probe, ReadCommand, Target};
+use runbook_engine::host::{FileType, HostError, Probe, ReadCommand};
 use runbook_engine::module::Stop;
-use runbook_engine::resource::{
-    Change, Kept, KeyedChange, Kind, Ref, Reversible, Shadow, WriteError, contains,
-};
+use runbook_engine::resource::{Kind, ReadKind, Ref, Shadow, contains};
 use runbook_engine::world::{Predicted, View};
 use serde::{Deserialize, Serialize};
 
 use super::FileKind;
-use super::listing::Unchanged;
 use super::state::{Content, FileState};
 
 /// The bytes of large files.
@@ -41,10 +38,9 @@ pub fn bytes_of(state: &FileState, world: &View<'_>) -> Result<Vec<u8>, Stop> {
 }
 
 #[async_trait]
-impl Kind for ContentKind {
+impl ReadKind for ContentKind {
     type Key = ContentKey;
     type State = Content;
-    type Want = Unchanged;
 
     const NAME: &'static str = "file-content";
 
@@ -64,18 +60,6 @@ impl Kind for ContentKind {
             }
         }))
         .await
-    }
-
-    fn differences(&self, _want: &Unchanged, _read: &Content) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn predict(&self, _want: &Unchanged, from: &Content) -> Content {
-        from.clone()
-    }
-
-    fn reversible(&self, _change: &Change<Content, Unchanged>, _key: &ContentKey) -> Reversible {
-        Reversible::Yes
     }
 
     fn touched_by(&self, key: &ContentKey, written: &Ref) -> bool {
@@ -98,13 +82,5 @@ impl Kind for ContentKind {
             }
         }
         shadow
-    }
-
-    async fn write(
-        &self,
-        _host: &Target,
-        _changes: &[KeyedChange<Self>],
-    ) -> Result<Vec<Kept>, WriteError> {
-        Ok(Vec::new())
     }
 }

@@ -1,9 +1,9 @@
 //! The module `file`: what stands at a path, its mode and its owner.
 
 use indexmap::IndexMap;
-use runbook_engine::action::{EffectMark, Effects};
+use runbook_engine::action::Effects;
 use runbook_engine::host::FileType;
-use runbook_engine::module::{Footprint, Module, Stop, Wanted, reference};
+use runbook_engine::module::{Footprint, Mark, Module, Stop, Wanted, reference};
 use runbook_engine::resource::Kind as _;
 use runbook_engine::value::Value;
 use runbook_engine::world::View;
@@ -440,7 +440,7 @@ fn touch(args: &FileArgs, path: &str, world: &View<'_>) -> Result<Wanted, Stop> 
     };
     if let Some(flag) = flag {
         let call = ExecCall::new(["touch", flag, "--", at.path.as_str()]);
-        let effects = Effects::Changes(vec![EffectMark {
+        let effects = Effects::Changes(vec![Mark {
             kind: FileKind::NAME.to_owned(),
             id: at.path.clone(),
         }]);

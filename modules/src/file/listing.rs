@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use runbook_engine::host::{FileType, HostError, Probe, ReadCommand, Target};
-use runbook_engine::resource::{
-    Change, Kept, KeyedChange, Kind, Ref, Reversible, Shadow, WriteError, contains,
-};
+use runbook_engine::host::{FileType, HostError, Probe, ReadCommand};
+use runbook_engine::resource::{Kind, ReadKind, Ref, Shadow, contains};
 use runbook_engine::world::Predicted;
 use serde::{Deserialize, Serialize};
 
@@ -43,16 +41,11 @@ pub struct Entry {
 /// How many entries that differ are named before the rest is counted.
 const TOLD: usize = 6;
 
-/// What is never asked for: a listing is not written.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Unchanged {}
-
 #[async_trait]
-impl Kind for ListingKind {
+impl ReadKind for ListingKind {
     type Key = FileKey;
     /// Sorted by path; empty where there is no such directory.
     type State = Vec<Entry>;
-    type Want = Unchanged;
 
     const NAME: &'static str = "listing";
 
@@ -67,26 +60,8 @@ impl Kind for ListingKind {
         all.into_iter().map(|list| list.map(theirs)).collect()
     }
 
-    fn differences(&self, _want: &Unchanged, _read: &Vec<Entry>) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn predict(&self, _want: &Unchanged, from: &Vec<Entry>) -> Vec<Entry> {
-        from.clone()
-    }
-
-    fn reversible(&self, _change: &Change<Vec<Entry>, Unchanged>, _key: &FileKey) -> Reversible {
-        Reversible::Yes
-    }
-
     /// What lies there. Modes and owners count where something is wanted of them, one by one.
-    fn drifted(
-        &self,
-        _key: &FileKey,
-        _want: Option<&Unchanged>,
-        was: &Vec<Entry>,
-        now: &Vec<Entry>,
-    ) -> Vec<String> {
+    fn drifted(&self, _key: &FileKey, was: &Vec<Entry>, now: &Vec<Entry>) -> Vec<String> {
         let lacks =
             |in_them: &[Entry], entry: &Entry| !in_them.iter().any(|e| e.path == entry.path);
         let gone = was
@@ -135,14 +110,6 @@ impl Kind for ListingKind {
             Below::Unknown(task) => Err(until(&task)),
             Below::Host { .. } => Err("it was not read".to_owned()),
         }
-    }
-
-    async fn write(
-        &self,
-        _host: &Target,
-        _changes: &[KeyedChange<Self>],
-    ) -> Result<Vec<Kept>, WriteError> {
-        Ok(Vec::new())
     }
 }
 
@@ -314,7 +281,7 @@ mod tests {
 
     fn names(path: &str, changes: &[PredictedChange]) -> Option<Vec<String>> {
         let world = Predicted { changes };
-        match ListingKind.predicted(&FileKey::new(path), &world) {
+        match ReadKind::predicted(&ListingKind, &FileKey::new(path), &world) {
             Shadow::Known(entries) => Some(entries.into_iter().map(|e| e.path).collect()),
             _ => None,
         }
@@ -324,10 +291,13 @@ mod tests {
     fn over(path: &str, read: &[FileState], changes: &[PredictedChange]) -> Vec<String> {
         let world = Predicted { changes };
         let key = FileKey::new(path);
-        assert_eq!(ListingKind.predicted(&key, &world), Shadow::Over);
+        assert_eq!(
+            ReadKind::predicted(&ListingKind, &key, &world),
+            Shadow::Over
+        );
         let name = |s: &FileState| s.path[path.len() + 1..].to_owned();
         let read = read.iter().filter_map(|s| entry(&name(s), s)).collect();
-        let found = ListingKind.over(&key, read, &world).unwrap();
+        let found = ReadKind::over(&ListingKind, &key, read, &world).unwrap();
         found
             .into_iter()
             .map(|e| format!("{} {:o}", e.path, e.mode))

@@ -3,13 +3,12 @@
 //! It is what a condition like `creates` asks: nothing of a file is read, however large it is and whoever may read it.
 
 use async_trait::async_trait;
-use runbook_engine::host::{FileQuery, FileType, HostError, Probe, Target};
-use runbook_engine::resource::{Change, Kept, KeyedChange, Kind, Ref, Reversible, WriteError};
+use runbook_engine::host::{FileQuery, FileType, HostError, Probe};
+use runbook_engine::resource::{Kind, ReadKind, Ref};
 use serde::{Deserialize, Serialize};
 
 use super::FileKind;
 use super::compare::type_name;
-use super::listing::Unchanged;
 use super::state::FileKey;
 
 /// What stands at paths.
@@ -26,10 +25,9 @@ pub struct Standing {
 }
 
 #[async_trait]
-impl Kind for PathKind {
+impl ReadKind for PathKind {
     type Key = FileKey;
     type State = Standing;
-    type Want = Unchanged;
 
     const NAME: &'static str = "path";
     const PART_OF: Option<&'static str> = Some(FileKind::NAME);
@@ -65,25 +63,7 @@ impl Kind for PathKind {
         }
     }
 
-    fn differences(&self, _want: &Unchanged, _read: &Standing) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn predict(&self, _want: &Unchanged, from: &Standing) -> Standing {
-        from.clone()
-    }
-
-    fn reversible(&self, _change: &Change<Standing, Unchanged>, _key: &FileKey) -> Reversible {
-        Reversible::Yes
-    }
-
-    fn drifted(
-        &self,
-        _key: &FileKey,
-        _want: Option<&Unchanged>,
-        was: &Standing,
-        now: &Standing,
-    ) -> Vec<String> {
+    fn drifted(&self, _key: &FileKey, was: &Standing, now: &Standing) -> Vec<String> {
         let type_of =
             (was.is != now.is).then(|| format!("{} → {}", type_name(was.is), type_name(now.is)));
         let place = (was.path != now.path).then(|| format!("{} → {}", was.path, now.path));
@@ -96,13 +76,5 @@ impl Kind for PathKind {
 
     fn comes_on_the_way(&self, read: &Standing) -> bool {
         read.is == FileType::Absent
-    }
-
-    async fn write(
-        &self,
-        _host: &Target,
-        _changes: &[KeyedChange<Self>],
-    ) -> Result<Vec<Kept>, WriteError> {
-        Ok(Vec::new())
     }
 }

@@ -3,11 +3,9 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use indexmap::IndexMap;
-use runbook_engine::action::{
-    ActionError, ActionKind, ActionRun, AfterCut, EffectMark, Effects, Outcome,
-};
+use runbook_engine::action::{ActionError, ActionKind, ActionRun, AfterCut, Effects, Outcome};
 use runbook_engine::host::{FileQuery, FileType, HostError, Probe, Target};
-use runbook_engine::module::{Footprint, Module, Stop, Wanted, reference};
+use runbook_engine::module::{Footprint, Mark, Module, Stop, Wanted, reference};
 use runbook_engine::resource::Kind as _;
 use runbook_engine::transport::quote::word;
 use runbook_engine::value::{Secret, Value};
@@ -156,7 +154,7 @@ impl Module for LdapExport {
             dest: dest.path.clone(),
             wrap: args.wrap,
         };
-        let effects = Effects::Creates(vec![EffectMark {
+        let effects = Effects::Creates(vec![Mark {
             kind: FileKind::NAME.to_owned(),
             id: dest.to_string(),
         }]);

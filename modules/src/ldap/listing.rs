@@ -3,10 +3,8 @@
 //! Read only.
 
 use async_trait::async_trait;
-use runbook_engine::host::{HostError, Probe, Target};
-use runbook_engine::resource::{
-    Change, Kept, KeyedChange, Kind, Ref, Reversible, Shadow, WriteError,
-};
+use runbook_engine::host::{HostError, Probe};
+use runbook_engine::resource::{Kind, ReadKind, Ref, Shadow};
 use runbook_engine::world::Predicted;
 use serde::{Deserialize, Serialize};
 
@@ -66,10 +64,9 @@ pub struct Listing {
 }
 
 #[async_trait]
-impl Kind for LdapListing {
+impl ReadKind for LdapListing {
     type Key = ListingKey;
     type State = Listing;
-    type Want = Listing;
 
     const NAME: &'static str = "ldap-listing";
     /// Entries come and go; what is wanted of them is bound one by one.
@@ -81,22 +78,6 @@ impl Kind for LdapListing {
             states.push(list(host, key).await);
         }
         states
-    }
-
-    fn differences(&self, want: &Listing, read: &Listing) -> Vec<String> {
-        if want == read {
-            Vec::new()
-        } else {
-            vec!["other entries".to_owned()]
-        }
-    }
-
-    fn predict(&self, want: &Listing, _from: &Listing) -> Listing {
-        want.clone()
-    }
-
-    fn reversible(&self, _change: &Change<Listing, Listing>, _key: &ListingKey) -> Reversible {
-        Reversible::Never("a listing is changed through its entries".to_owned())
     }
 
     fn touched_by(&self, key: &ListingKey, written: &Ref) -> bool {
@@ -119,16 +100,6 @@ impl Kind for LdapListing {
             Through::Assuming(what) => Shadow::Assuming(what),
             Through::Unknown(why) => Shadow::Unknown(why),
         }
-    }
-
-    async fn write(
-        &self,
-        _host: &Target,
-        _changes: &[KeyedChange<Self>],
-    ) -> Result<Vec<Kept>, WriteError> {
-        Err(WriteError::failed(
-            "a listing is changed through its entries",
-        ))
     }
 }
 

@@ -1,10 +1,8 @@
 //! Resource kind `ldap-search`: what a search in a directory finds. Read only.
 
 use async_trait::async_trait;
-use runbook_engine::host::{HostError, Probe, Target};
-use runbook_engine::resource::{
-    Change, Kept, KeyedChange, Kind, Ref, Reversible, Shadow, WriteError,
-};
+use runbook_engine::host::{HostError, Probe};
+use runbook_engine::resource::{Kind, ReadKind, Ref, Shadow};
 use runbook_engine::world::Predicted;
 use serde::{Deserialize, Serialize};
 
@@ -77,10 +75,9 @@ pub struct FoundEntry {
 }
 
 #[async_trait]
-impl Kind for LdapSearch {
+impl ReadKind for LdapSearch {
     type Key = SearchKey;
     type State = Found;
-    type Want = Found;
 
     const NAME: &'static str = "ldap-search";
     /// Entries come and go.
@@ -94,28 +91,12 @@ impl Kind for LdapSearch {
         states
     }
 
-    fn differences(&self, want: &Found, read: &Found) -> Vec<String> {
-        if want == read {
-            Vec::new()
-        } else {
-            vec!["other entries".to_owned()]
-        }
-    }
-
-    fn predict(&self, want: &Found, _from: &Found) -> Found {
-        want.clone()
-    }
-
     fn secrets(&self, state: &Found) -> Vec<String> {
         let attributes = state.entries.iter().flat_map(|e| &e.attributes);
         attributes
             .filter(|(name, _)| is_secret(name))
             .flat_map(|(_, values)| values.iter().filter_map(|v| v.text().map(str::to_owned)))
             .collect()
-    }
-
-    fn reversible(&self, _change: &Change<Found, Found>, _key: &SearchKey) -> Reversible {
-        Reversible::Never("what is found is changed through the entries".to_owned())
     }
 
     fn touched_by(&self, key: &SearchKey, written: &Ref) -> bool {
@@ -134,16 +115,6 @@ impl Kind for LdapSearch {
             Through::Assuming(what) => Shadow::Assuming(what),
             Through::Unknown(why) => Shadow::Unknown(why),
         }
-    }
-
-    async fn write(
-        &self,
-        _host: &Target,
-        _changes: &[KeyedChange<Self>],
-    ) -> Result<Vec<Kept>, WriteError> {
-        Err(WriteError::failed(
-            "what is found is changed through the entries",
-        ))
     }
 }
 

@@ -13,10 +13,8 @@ use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION}
 use hyper::{Method, Request, Uri};
 use hyper_util::rt::TokioIo;
 use indexmap::IndexMap;
-use runbook_engine::host::{Address, HostError, Probe, Stream, Target};
-use runbook_engine::resource::{
-    Change, Kept, KeyedChange, Kind, Ref, Reversible, Shadow, WriteError,
-};
+use runbook_engine::host::{Address, HostError, Probe, Stream};
+use runbook_engine::resource::{ReadKind, Ref, Shadow};
 use runbook_engine::value::Secret;
 use runbook_engine::world::Predicted;
 use rustls::pki_types::pem::PemObject as _;
@@ -24,7 +22,6 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::file::listing::Unchanged;
 use crate::file::state::Content;
 
 /// Bodies up to this many bytes are taken.
@@ -120,10 +117,9 @@ pub struct Answer {
 pub struct HttpKind;
 
 #[async_trait]
-impl Kind for HttpKind {
+impl ReadKind for HttpKind {
     type Key = HttpCall;
     type State = Answer;
-    type Want = Unchanged;
 
     const NAME: &'static str = "http";
     /// No two answers are the same.
@@ -131,18 +127,6 @@ impl Kind for HttpKind {
 
     async fn read(&self, host: &Probe, keys: &[HttpCall]) -> Vec<Result<Answer, HostError>> {
         futures::future::join_all(keys.iter().map(|call| request(host, call))).await
-    }
-
-    fn differences(&self, _want: &Unchanged, _read: &Answer) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn predict(&self, _want: &Unchanged, from: &Answer) -> Answer {
-        from.clone()
-    }
-
-    fn reversible(&self, _change: &Change<Answer, Unchanged>, _key: &HttpCall) -> Reversible {
-        Reversible::Yes
     }
 
     /// Any change on the machine may change what its servers answer.
@@ -155,14 +139,6 @@ impl Kind for HttpKind {
             Some(change) => Shadow::Unknown(format!("until \"{}\"", change.task)),
             None => Shadow::AsRead,
         }
-    }
-
-    async fn write(
-        &self,
-        _host: &Target,
-        _changes: &[KeyedChange<Self>],
-    ) -> Result<Vec<Kept>, WriteError> {
-        Ok(Vec::new())
     }
 }
 

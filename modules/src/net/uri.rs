@@ -2,11 +2,9 @@
 
 use async_trait::async_trait;
 use indexmap::IndexMap;
-use runbook_engine::action::{
-    ActionError, ActionKind, ActionRun, AfterCut, EffectMark, Effects, Outcome,
-};
+use runbook_engine::action::{ActionError, ActionKind, ActionRun, AfterCut, Effects, Outcome};
 use runbook_engine::host::Target;
-use runbook_engine::module::{Footprint, Module, Stop, Wanted};
+use runbook_engine::module::{Footprint, Mark, Module, Stop, Wanted};
 use runbook_engine::resource::Kind as _;
 use runbook_engine::value::{Secret, Value};
 use runbook_engine::world::View;
@@ -201,7 +199,7 @@ is unknown. Others are not made.
                 changes
                     .iter()
                     .filter_map(|c| mark(c))
-                    .map(|m| EffectMark {
+                    .map(|m| Mark {
                         kind: m.kind,
                         id: m.id,
                     })

@@ -4,10 +4,8 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use runbook_engine::host::{HostError, Probe, Target};
-use runbook_engine::resource::{
-    Change, Kept, KeyedChange, Kind, Ref, Reversible, Shadow, WriteError,
-};
+use runbook_engine::host::{HostError, Probe};
+use runbook_engine::resource::{ReadKind, Ref, Shadow};
 use runbook_engine::world::Predicted;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::types::Type;
@@ -58,10 +56,9 @@ pub struct Facts {
 }
 
 #[async_trait]
-impl Kind for PgFacts {
+impl ReadKind for PgFacts {
     type Key = FactsKey;
     type State = Facts;
-    type Want = Facts;
 
     const NAME: &'static str = "pg-facts";
     /// Rows come and go.
@@ -82,22 +79,6 @@ impl Kind for PgFacts {
         states
     }
 
-    fn differences(&self, want: &Facts, read: &Facts) -> Vec<String> {
-        if want == read {
-            Vec::new()
-        } else {
-            vec!["other facts".to_owned()]
-        }
-    }
-
-    fn predict(&self, want: &Facts, _from: &Facts) -> Facts {
-        want.clone()
-    }
-
-    fn reversible(&self, _change: &Change<Facts, Facts>, _key: &FactsKey) -> Reversible {
-        Reversible::Never("facts are only read".to_owned())
-    }
-
     fn touched_by(&self, key: &FactsKey, written: &Ref) -> bool {
         key.server.is_container(written)
     }
@@ -108,14 +89,6 @@ impl Kind for PgFacts {
             Through::Assuming(what) => Shadow::Assuming(what),
             Through::Unknown(why) => Shadow::Unknown(why),
         }
-    }
-
-    async fn write(
-        &self,
-        _host: &Target,
-        _changes: &[KeyedChange<Self>],
-    ) -> Result<Vec<Kept>, WriteError> {
-        Err(WriteError::failed("facts of a database are only read"))
     }
 }
 

@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use indexmap::IndexMap;
-use runbook_engine::action::{
-    ActionError, ActionKind, ActionRun, AfterCut, EffectMark, Effects, Outcome,
-};
+use runbook_engine::action::{ActionError, ActionKind, ActionRun, AfterCut, Effects, Outcome};
 use runbook_engine::host::{Command, Finished, Target};
-use runbook_engine::module::{Footprint, Module, Stop, Wanted};
+use runbook_engine::module::{Footprint, Mark, Module, Stop, Wanted};
 use runbook_engine::resource::Kind as _;
 use runbook_engine::value::{Secret, Value};
 use runbook_engine::world::View;
@@ -149,7 +147,7 @@ impl Module for PgDump {
             format: args.format,
             timeout: args.timeout.unwrap_or(TIMEOUT),
         };
-        let mark = EffectMark {
+        let mark = Mark {
             kind: "file".to_owned(),
             id: args.dest.trim_end_matches('/').to_owned(),
         };
