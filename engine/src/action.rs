@@ -101,7 +101,8 @@ pub struct ActionCall {
 }
 
 impl ActionCall {
-    /// Would it do the same as the other? What it tells people beforehand (how many entries an export has) may differ.
+    /// Would it do the same as the other? What it tells people beforehand (how many entries an export has) may differ, and
+    /// whether it counts as a change is told by the status of its task.
     #[must_use]
     pub fn does_as(&self, other: &Self) -> bool {
         self.kind == other.kind && self.call == other.call && self.effects == other.effects

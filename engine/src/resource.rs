@@ -272,10 +272,10 @@ pub trait Kind: Send + Sync + 'static {
     fn over(
         &self,
         _key: &Self::Key,
-        read: Self::State,
+        _read: Self::State,
         _world: &Predicted<'_>,
     ) -> Result<Self::State, String> {
-        Ok(read)
+        Err(format!("the kind {} does not tell", Self::NAME))
     }
 
     /// Where things with this id, or below it, may truly lie, where the host has to be asked for it (links).

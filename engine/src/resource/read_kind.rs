@@ -66,10 +66,10 @@ pub trait ReadKind: Send + Sync + 'static {
     fn over(
         &self,
         _key: &Self::Key,
-        read: Self::State,
+        _read: Self::State,
         _world: &Predicted<'_>,
     ) -> Result<Self::State, String> {
-        Ok(read)
+        Err(format!("the kind {} does not tell", Self::NAME))
     }
 
     /// See [`Kind::rests_on`].

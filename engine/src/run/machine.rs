@@ -214,7 +214,7 @@ impl Sight {
             }
             Shadow::At(origin) => self.shadow(overlay, &origin, links - 1),
             Shadow::Known(state) => {
-                let known = Known::State(state);
+                let known = overlay.retold(&self.registry, key, state);
                 let unknown = overlay.on_the_way(&self.registry, key, &known);
                 Source::Overlay(unknown.unwrap_or(known))
             }

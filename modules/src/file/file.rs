@@ -1,5 +1,7 @@
 //! The module `file`: what stands at a path, its mode and its owner.
 
+use std::collections::HashSet;
+
 use indexmap::IndexMap;
 use runbook_engine::action::Effects;
 use runbook_engine::host::FileType;
@@ -278,14 +280,20 @@ fn directory(args: &FileArgs, path: &str, world: &View<'_>) -> Result<Wanted, St
     let at = FileKey::found_at(&now.path, path);
     wanted.set::<FileKind>(&at, &attributes(args, &now, FileType::Directory)?);
     if args.recurse && now.is == FileType::Directory {
+        let mut told = HashSet::new();
         for entry in world.get::<ListingKind>(&at)? {
+            // Of two names of one file the second has what is given to the first.
+            let is_new = |inode: &String| told.insert(inode.clone());
+            if entry.is == FileType::File && !entry.inode.as_ref().is_none_or(is_new) {
+                continue;
+            }
             let state = FileState {
                 is: entry.is,
                 mode: Some(entry.mode),
-                uid: Some(entry.uid),
-                owner: Some(entry.owner),
-                gid: Some(entry.gid),
-                group: Some(entry.group),
+                uid: entry.uid,
+                owner: entry.owner,
+                gid: entry.gid,
+                group: entry.group,
                 ..FileState::absent(&join(&at.path, &entry.path))
             };
             let mut want = attributes(args, &state, entry.is)?;
@@ -450,7 +458,7 @@ fn touch(args: &FileArgs, path: &str, world: &View<'_>) -> Result<Wanted, Stop> 
         if now.is != FileType::Link {
             let from = FileKind.predict(&want, &now);
             let to = FileState {
-                mtime: None,
+                mtime: from.mtime.filter(|_| flag == "-a"),
                 ..from.clone()
             };
             wanted.leaves::<FileKind>(&at, &from, &to);

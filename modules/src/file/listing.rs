@@ -25,17 +25,17 @@ pub struct Entry {
     pub is: FileType,
     /// Permission bits.
     pub mode: u32,
-    /// Owner's number.
-    pub uid: u32,
+    /// Owner's number; in a prediction it may be unknown, as the name and the group's may.
+    pub uid: Option<u32>,
     /// Owner's name.
-    pub owner: String,
+    pub owner: Option<String>,
     /// Group's number.
-    pub gid: u32,
+    pub gid: Option<u32>,
     /// Group's name.
-    pub group: String,
-    /// A file with other names, too (hard links).
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub shared: bool,
+    pub group: Option<String>,
+    /// Device and inode, by which two names of one file are told.
+    #[serde(default)]
+    pub inode: Option<String>,
 }
 
 /// How many entries that differ are named before the rest is counted.
@@ -90,11 +90,14 @@ impl ReadKind for ListingKind {
     }
 
     fn predicted(&self, key: &FileKey, world: &Predicted<'_>) -> Shadow<FileKey, Vec<Entry>> {
-        match below(&key.path, world, Start::Host) {
-            Below::Host { changed: false } => Shadow::AsRead,
-            Below::Host { changed: true } => Shadow::Over,
-            Below::Only(entries) => Shadow::Known(entries.into_values().collect()),
-            Below::Unknown(task) => Shadow::Unknown(until(&task)),
+        match below(&key.path, world, None) {
+            Err(why) => Shadow::Unknown(why),
+            Ok(Below {
+                entries: Some(entries),
+                ..
+            }) => Shadow::Known(entries.into_values().collect()),
+            Ok(Below { changed: true, .. }) => Shadow::Over,
+            Ok(_) => Shadow::AsRead,
         }
     }
 
@@ -104,123 +107,133 @@ impl ReadKind for ListingKind {
         read: Vec<Entry>,
         world: &Predicted<'_>,
     ) -> Result<Vec<Entry>, String> {
-        let entries = read.into_iter().map(|e| (e.path.clone(), e)).collect();
-        match below(&key.path, world, Start::These(entries)) {
-            Below::Only(entries) => Ok(entries.into_values().collect()),
-            Below::Unknown(task) => Err(until(&task)),
-            Below::Host { .. } => Err("it was not read".to_owned()),
-        }
+        let read = read.into_iter().map(|e| (e.path.clone(), e)).collect();
+        let found = below(&key.path, world, Some(read))?;
+        Ok(found.entries.unwrap_or_default().into_values().collect())
     }
-}
-
-fn until(task: &str) -> String {
-    format!("until \"{task}\"")
-}
-
-/// What stands below a directory, by path.
-type Entries = BTreeMap<String, Entry>;
-
-/// What predictions are put over.
-enum Start {
-    /// Only the host knows.
-    Host,
-    /// This was read.
-    These(Entries),
 }
 
 /// What is predicted of all that stands below a directory.
-enum Below {
-    /// It is what the host has, but where something of it is changed.
-    Host { changed: bool },
-    /// It is this and nothing else: it was read, or the directory itself is new, or it is gone.
-    Only(Entries),
-    /// Something of it may change in this task, in a way or to a state that is not known.
-    Unknown(String),
+struct Below {
+    /// By path; `None`: what the host has.
+    entries: Option<BTreeMap<String, Entry>>,
+    /// Something of it is not as the host has it, or may not be.
+    changed: bool,
+    /// Something of it will be in a state that is not known, for this reason.
+    unknown: Option<String>,
 }
 
-fn below(path: &str, world: &Predicted<'_>, start: Start) -> Below {
+/// What the predicted changes make of what stands below a directory; `None`: of what the host has there.
+///
+/// # Errors
+/// Why it is not known.
+fn below(
+    path: &str,
+    world: &Predicted<'_>,
+    read: Option<BTreeMap<String, Entry>>,
+) -> Result<Below, String> {
+    let until = |task: &str| format!("until \"{task}\"");
     // What is only said to change has no state, and may be anything.
-    let told = world
-        .changes
-        .iter()
-        .filter(|c| c.key.kind == FileKind::NAME);
-    for mark in told.filter(|c| c.from.is_none() && c.to.is_none()) {
-        let id = mark.key.id.trim_end_matches('/');
-        let id = id.split('*').next().unwrap_or(id);
-        if id.starts_with(path) || contains(id, path) {
-            return Below::Unknown(mark.task.clone());
-        }
+    let told = world.changes.iter().find(|c| {
+        let told = c.key.kind == FileKind::NAME && c.from.is_none() && c.to.is_none();
+        told && may_be_below(c.key.id.trim_end_matches('/'), path)
+    });
+    if let Some(told) = told {
+        return Err(until(&told.task));
     }
-    // What is done to a file under one name is done to it under each.
-    let is_shared = |s: &Option<FileState>| s.as_ref().is_some_and(|s| s.shared);
-    let mut changes = world.of::<FileKind>();
-    let elsewhere = changes.find(|(_, from, to, _)| is_shared(from) || is_shared(to));
-    let mut found = match (start, elsewhere) {
-        (Start::Host, elsewhere) => Below::Host {
-            changed: elsewhere.is_some(),
-        },
-        (Start::These(entries), Some((_, _, _, task))) if entries.values().any(|e| e.shared) => {
-            return Below::Unknown(task.to_owned());
-        }
-        (Start::These(entries), _) => Below::Only(entries),
+    let mut found = Below {
+        entries: read,
+        changed: false,
+        unknown: None,
     };
     for (at, from, to, task) in world.of::<FileKind>() {
         let at = at.path.as_str();
         let was_directory = from.as_ref().map(|s| s.is == FileType::Directory);
-        found = if at == path || contains(at, path) {
+        if at == path || contains(at, path) {
             match (was_directory, to.as_ref().map(|t| t.is)) {
-                (Some(true), Some(FileType::Directory)) => found,
-                (_, None | Some(FileType::Link)) => Below::Unknown(task.to_owned()),
-                _ => Below::Only(BTreeMap::new()),
+                (Some(true), Some(FileType::Directory)) => {}
+                (_, None | Some(FileType::Link)) => found.unknown = Some(until(task)),
+                _ => {
+                    found.entries = Some(BTreeMap::new());
+                    found.unknown = None;
+                }
             }
-        } else if contains(path, at) {
-            let name = at[path.len()..].trim_start_matches('/');
-            match to {
-                Some(to) => found.put(name, was_directory == Some(true), &to, task),
-                None => Below::Unknown(task.to_owned()),
+            continue;
+        }
+        let name = contains(path, at).then(|| at[path.len()..].trim_start_matches('/'));
+        let Some(to) = to else {
+            if name.is_some() || from.is_some_and(|s| s.shared) {
+                found.unknown = Some(until(task));
             }
-        } else {
-            found
+            continue;
         };
+        if to.shared {
+            found.under_other_names(&to);
+        }
+        if let Some(name) = name
+            && !found.put(name, was_directory == Some(true), &to)
+        {
+            found.unknown = Some(until(task));
+        }
     }
-    found
+    match found.unknown.take() {
+        Some(why) => Err(why),
+        None => Ok(found),
+    }
+}
+
+/// May something with this id, in which a `*` stands for anything, be the directory, lie in it, or hold it?
+fn may_be_below(id: &str, path: &str) -> bool {
+    match id.split_once('*') {
+        None => id == path || contains(path, id) || contains(id, path),
+        Some((before, _)) => {
+            path.starts_with(before)
+                || before.starts_with(&format!("{}/", path.trim_end_matches('/')))
+        }
+    }
 }
 
 impl Below {
-    /// With this state at this place, which a task brings about.
-    fn put(self, name: &str, was_directory: bool, to: &FileState, task: &str) -> Self {
-        let entry = entry(name, to);
-        if !to.is_absent() && entry.is_none() {
-            return Self::Unknown(task.to_owned());
-        }
-        match self {
-            Self::Only(mut entries) => {
-                // What lay in a directory goes with it.
-                if !(was_directory && to.is == FileType::Directory) {
-                    entries.retain(|p, _| *p != name && !contains(name, p));
-                }
-                if let Some(entry) = entry.filter(|_| !to.is_absent()) {
-                    entries.insert(name.to_owned(), entry);
-                }
-                Self::Only(entries)
+    /// A file has come to this state, and is in it under each of its names.
+    fn under_other_names(&mut self, to: &FileState) {
+        self.changed = true;
+        let entries = self.entries.iter_mut().flat_map(|e| e.values_mut());
+        for other in entries.filter(|e| e.inode.is_some() && e.inode == to.inode) {
+            if let Some(entry) = entry(&other.path, to) {
+                *other = entry;
             }
-            Self::Host { .. } => Self::Host { changed: true },
-            Self::Unknown(task) => Self::Unknown(task),
         }
+    }
+
+    /// At this place comes this state; false where not all of it is known that an entry tells.
+    fn put(&mut self, name: &str, was_directory: bool, to: &FileState) -> bool {
+        self.changed = true;
+        let entry = entry(name, to);
+        if let Some(entries) = &mut self.entries {
+            // What lay in a directory goes with it.
+            if !(was_directory && to.is == FileType::Directory) {
+                entries.retain(|p, _| *p != name && !contains(name, p));
+            }
+            let theirs = !name.split('/').any(is_aside);
+            if let Some(entry) = entry.clone().filter(|_| !to.is_absent() && theirs) {
+                entries.insert(name.to_owned(), entry);
+            }
+        }
+        to.is_absent() || entry.is_some()
     }
 }
 
-/// The entry of a state of which everything is known.
+/// The entry of a state, where its mode is known.
 pub(super) fn entry(name: &str, state: &FileState) -> Option<Entry> {
     Some(Entry {
         path: name.to_owned(),
         is: state.is,
         mode: state.mode?,
-        uid: state.uid?,
-        owner: state.owner.clone()?,
-        gid: state.gid?,
-        group: state.group.clone()?,
-        shared: state.shared,
+        uid: state.uid,
+        owner: state.owner.clone(),
+        gid: state.gid,
+        group: state.group.clone(),
+        inode: state.inode.clone(),
     })
 }
 
@@ -233,18 +246,22 @@ pub(super) async fn list(host: &Probe, path: &str) -> Result<Vec<Entry>, HostErr
         "-mindepth",
         "1",
         "-printf",
-        "%P\\0%y\\0%m\\0%U\\0%u\\0%G\\0%g\\0%n\\0",
+        "%P\\0%y\\0%m\\0%U\\0%u\\0%G\\0%g\\0%D:%i\\0",
     ];
     let reply = host.command(&ReadCommand::new(argv)).await?;
-    if reply.status != 0 && reply.stdout.is_empty() {
+    if reply.status != 0 {
+        // What goes while it looks is not there; what it may not look into is no empty directory.
         let said = String::from_utf8_lossy(&reply.stderr);
-        if said.contains("No such file") {
+        let refused = said.lines().find(|l| !l.contains("No such file"));
+        if let Some(line) = refused {
+            return Err(HostError::failed(format!(
+                "{path} cannot be listed: {}",
+                line.trim()
+            )));
+        }
+        if reply.stdout.is_empty() {
             return Ok(Vec::new());
         }
-        return Err(HostError::failed(format!(
-            "{path} cannot be listed: {}",
-            said.trim()
-        )));
     }
     let text = String::from_utf8_lossy(&reply.stdout);
     let fields: Vec<&str> = text.split('\0').collect();
@@ -260,11 +277,11 @@ pub(super) async fn list(host: &Probe, path: &str) -> Result<Vec<Entry>, HostErr
                     _ => FileType::Other,
                 },
                 mode: u32::from_str_radix(f[2], 8).ok()?,
-                uid: f[3].parse().ok()?,
-                owner: f[4].to_owned(),
-                gid: f[5].parse().ok()?,
-                group: f[6].to_owned(),
-                shared: f[1] == "f" && f[7] != "1",
+                uid: Some(f[3].parse().ok()?),
+                owner: Some(f[4].to_owned()),
+                gid: Some(f[5].parse().ok()?),
+                group: Some(f[6].to_owned()),
+                inode: Some(f[7].to_owned()),
             })
         })
         .collect();

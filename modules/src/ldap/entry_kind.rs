@@ -14,7 +14,7 @@ use runbook_engine::host::{HostError, Probe, Target};
 use runbook_engine::resource::{
     Change, Kept, KeyedChange, Kind, Ref, Reversible, Shadow, WriteError, contains,
 };
-use runbook_engine::world::Predicted;
+use runbook_engine::world::{Predicted, PredictedChange};
 use serde::{Deserialize, Serialize};
 
 use super::dn::Dn;
@@ -182,33 +182,44 @@ impl Kind for LdapEntry {
 
     fn predicted(&self, key: &EntryKey, world: &Predicted<'_>) -> Shadow<EntryKey, EntryState> {
         let id = key.to_string().to_lowercase();
+        let concerns = |other: &str| other == id || contains(other, &id);
         let mut foretold = None;
         for (other, from, to, task) in world.of::<Self>() {
             let other = other.to_string().to_lowercase();
+            if !concerns(&other) {
+                continue;
+            }
             let exists = |s: &Option<EntryState>| s.as_ref().map(|s| s.entry.is_some());
+            let comes_or_goes = matches!(
+                (exists(&from), exists(&to)),
+                (_, Some(false)) | (Some(false), Some(true))
+            );
             if other == id {
                 // It was changed itself, and since then only what lies above it.
                 foretold = Some(match to {
                     Some(state) => Shadow::Known(state),
                     None => Shadow::Unknown(format!("until \"{task}\"")),
                 });
-            } else if contains(&other, &id)
+            } else if comes_or_goes {
                 // What lies below an entry that goes, or that only just came, is not there.
-                && matches!(
-                    (exists(&from), exists(&to)),
-                    (_, Some(false)) | (Some(false), Some(true))
-                )
-            {
                 foretold = Some(Shadow::Known(EntryState::absent()));
             }
         }
-        let is_there = matches!(&foretold, Some(Shadow::Known(state)) if state.entry.is_some());
-        match (foretold, key.server.predicted(world)) {
-            (Some(_), Through::Unknown(why)) if is_there => Shadow::Unknown(why),
+        // What has become of the server since then.
+        let is_of_it =
+            |c: &PredictedChange| c.key.kind == Self::NAME && concerns(&c.key.id.to_lowercase());
+        let last = world.changes.iter().rposition(is_of_it);
+        let since = Predicted {
+            changes: match &foretold {
+                Some(_) => &world.changes[last.map_or(0, |at| at + 1)..],
+                None => world.changes,
+            },
+        };
+        match (foretold, key.server.predicted(&since)) {
+            (_, Through::Unknown(why)) => Shadow::Unknown(why),
             (Some(foretold), _) => foretold,
             (None, Through::Same) => Shadow::AsRead,
             (None, Through::Assuming(what)) => Shadow::Assuming(what),
-            (None, Through::Unknown(why)) => Shadow::Unknown(why),
         }
     }
 

@@ -163,7 +163,7 @@ fn told_apart(events: &[Value]) -> Vec<((&str, &str), &Value)> {
         if place(node).contains("/handlers/") {
             return ((node, last.get(host).copied().unwrap_or_default()), event);
         }
-        last.insert(host, node);
+        last.insert(host, place(node));
         ((node, ""), event)
     });
     told.collect()
@@ -194,7 +194,15 @@ pub fn compare(check: &[Value], run: &[Value]) -> Compared {
         if counts {
             *result.modules.entry(module.to_owned()).or_default() += 1;
         }
-        let ran = done.get_mut(&key).and_then(VecDeque::pop_front);
+        // A handler may come after another task of a file that is only included in the run.
+        let at = match done.get(&key) {
+            Some(left) if !left.is_empty() => Some(key),
+            _ => done
+                .iter()
+                .find(|((other, _), left)| *other == node && !left.is_empty())
+                .map(|(at, _)| *at),
+        };
+        let ran = at.and_then(|at| done.get_mut(&at)?.pop_front());
         let failed = ran.is_some_and(|r| matches!(text(r, "status"), "failed" | "unreachable"));
         // Where the play goes on in spite of it, what comes after it was foretold with that in mind.
         let goes_on = ran.is_some_and(|r| is_true(r, "ignored") && !is_true(r, "rescued"));

@@ -131,26 +131,85 @@ fn what_is_below_a_directory_in_which_something_was_changed_is_known() -> Result
             {"file": {"path": "@AT@/srv", "state": "directory", "recurse": true, "mode": "u=rwX,go="}},
             {"lineinfile": {"path": "@AT@/srv/b", "line": "b"}},
             {"file": {"path": "@AT@/srv", "state": "directory", "recurse": true, "mode": "u=rwX,go="}},
+            {"copy": {"dest": "@AT@/srv/theirs", "content": "n\n", "owner": "daemon"}, "ignore_errors": true},
+            {"file": {"path": "@AT@/srv", "state": "directory", "recurse": true, "mode": "u=rwX,go=r"}},
         ]),
     )?;
-    assert_eq!(known, 8);
-    tried(
-        "one of them has another name, under which it was changed",
-        &["mkdir srv; touch srv/a; chmod 644 srv/a; ln srv/a b"],
+    assert_eq!(known, 10);
+    Ok(())
+}
+
+#[test]
+fn what_is_below_a_directory_with_names_of_one_file_is_known() -> Result<()> {
+    let all = |mode: &str| json!({"file": {"path": "@AT@/d", "state": "directory", "recurse": true, "mode": mode}});
+    let known = tried(
+        "the other name lies elsewhere, and it was changed under that",
+        &["mkdir d; touch d/a; chmod 600 d/a; ln d/a b"],
         json!([
-            {"file": {"path": "@AT@/b", "mode": "0600"}},
-            {"file": {"path": "@AT@/srv", "state": "directory", "recurse": true, "mode": "u=rwX,go=rX"}},
+            {"file": {"path": "@AT@/b", "mode": "0644"}},
+            all("u=rwX,go="),
+            {"stat": {"path": "@AT@/d/a"}, "register": "a"},
+            {"copy": {"dest": "@AT@/out", "content": "{{ a.stat.mode }}"}},
         ]),
     )?;
-    tried(
-        "one was only made a name of another",
-        &["mkdir srv; touch a; chmod 600 a"],
+    assert_eq!(known, 4);
+    let known = tried(
+        "both lie in it",
+        &["mkdir d; echo a > d/a; ln d/a d/b; chmod 640 d/a"],
         json!([
-            {"file": {"path": "@AT@/srv/a", "src": "@AT@/a", "state": "hard"}},
+            all("u=rwX,go="),
+            {"file": {"path": "@AT@/d/b", "mode": "0644"}},
+            all("u=rwX,go="),
+            all("u=rwX,go="),
+        ]),
+    )?;
+    assert_eq!(known, 4);
+    let known = tried(
+        "the second name is made, in it and of it",
+        &["mkdir d; touch a; chmod 600 a; touch d/x; chmod 600 d/x"],
+        json!([
+            {"file": {"path": "@AT@/d/a", "src": "@AT@/a", "state": "hard"}},
             {"file": {"path": "@AT@/a", "mode": "0644"}},
-            {"file": {"path": "@AT@/srv", "state": "directory", "recurse": true, "mode": "0700"}},
+            {"file": {"path": "@AT@/x", "src": "@AT@/d/x", "state": "hard"}},
+            {"file": {"path": "@AT@/x", "mode": "0640"}},
+            all("u=rwX,go="),
+            {"file": {"path": "@AT@/a", "state": "absent"}},
+            all("u=rwX,go=rX"),
         ]),
     )?;
+    assert_eq!(known, 7);
+    let known = tried(
+        "in a directory that is new",
+        &["touch a; chmod 600 a"],
+        json!([
+            {"file": {"path": "@AT@/d", "state": "directory"}},
+            {"file": {"path": "@AT@/d/a", "src": "@AT@/a", "state": "hard"}},
+            {"file": {"path": "@AT@/a", "mode": "0644"}},
+            all("0700"),
+        ]),
+    )?;
+    assert_eq!(known, 4);
+    Ok(())
+}
+
+#[test]
+fn what_was_told_under_another_name_holds_though_the_directory_changes() -> Result<()> {
+    for above in [
+        json!({"file": {"path": "@AT@/d", "mode": "0700"}}),
+        json!({"file": {"path": "@AT@/d", "state": "touch"}}),
+    ] {
+        let known = tried(
+            "a mode set under a name elsewhere",
+            &["mkdir d; echo a > d/a; ln d/a b"],
+            json!([
+                {"file": {"path": "@AT@/d/a", "mode": "0640"}},
+                {"file": {"path": "@AT@/b", "mode": "0600"}},
+                above,
+                {"file": {"path": "@AT@/d/a", "mode": "0640"}},
+            ]),
+        )?;
+        assert_eq!(known, 4);
+    }
     Ok(())
 }
 

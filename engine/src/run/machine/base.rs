@@ -81,6 +81,23 @@ impl Base {
         let Some(names) = kind.and_then(|kind| kind.names()) else {
             return;
         };
+        if [&change.change.from, &change.change.to]
+            .map(|s| names.is_shared(s))
+            .contains(&true)
+        {
+            // What tells of things of this kind by their places (a listing) does not know of their other names.
+            let looks_at = |key: &Ref| {
+                let there = Ref {
+                    kind: change.key.kind.clone(),
+                    ..key.clone()
+                };
+                key.kind != change.key.kind
+                    && registry
+                        .find_kind(&key.kind)
+                        .is_none_or(|kind| kind.touched_by(key, &there))
+            };
+            self.states.retain(|(_, key), _| !looks_at(key));
+        }
         let things = [&change.change.from, &change.change.to].map(|state| names.thing(state));
         let is_one = |state: &Json| things.contains(&names.thing(state));
         self.states.retain(|(_, key), read| match &read.known {

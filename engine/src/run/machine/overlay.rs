@@ -104,6 +104,24 @@ impl Overlay {
         now
     }
 
+    /// A state that the changes of `key` itself, or of what it lies in, leave, with what was done to the thing under its
+    /// other names since then.
+    pub(super) fn retold(&self, registry: &Registry, key: &Ref, state: Json) -> Known {
+        let names = registry.find_kind(&key.kind).and_then(|k| k.names());
+        let Some(names) = names.filter(|names| names.thing(&state).is_some()) else {
+            return Known::State(state);
+        };
+        let own = self.changes.iter().rposition(|c| c.key == *key);
+        let mut now = Known::State(state);
+        for change in self.changes.iter().skip(own.map_or(0, |at| at + 1)) {
+            let Known::State(state) = &now else { break };
+            if let Some(told) = told_under(&names, key, state, change) {
+                now = told;
+            }
+        }
+        now
+    }
+
     /// Something that this walk may or may not write: the resources of a mark.
     pub fn unknown(&mut self, registry: &Registry, mark: &Mark, why: &str, task: &str) {
         if !registry.predicts(&mark.kind) {
