@@ -165,14 +165,27 @@ fn scene() -> Result<Scene> {
     Ok(scene)
 }
 
-/// What an outcome is: what each task said, and the files that are managed.
+/// What an outcome is: what each task said, the files that are managed, and what went with a directory.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     tasks: Vec<String>,
     tree: Tree,
+    went: Vec<(String, String)>,
 }
 
-fn outcome(scene: &Scene, run: &Run) -> Result<Outcome> {
+/// The names and types of what goes with its directory: who has approved that has seen these.
+fn to_go(before: &Tree) -> Vec<(String, String)> {
+    let lies_there = before
+        .0
+        .iter()
+        .filter(|(path, _)| path.starts_with("olddir/"));
+    let type_of = |what: &String| what.split(' ').next().unwrap_or_default().to_owned();
+    lies_there
+        .map(|(path, what)| (path.clone(), type_of(what)))
+        .collect()
+}
+
+fn outcome(scene: &Scene, run: &Run, before: &Tree) -> Result<Outcome> {
     let told = |task: &serde_json::Value| {
         let parts = ["task", "item", "status", "changes", "diff", "notes"];
         let parts: Vec<String> = parts.iter().map(|part| task[*part].to_string()).collect();
@@ -191,6 +204,7 @@ fn outcome(scene: &Scene, run: &Run) -> Result<Outcome> {
     Ok(Outcome {
         tasks: run.tasks("localhost")?.iter().map(told).collect(),
         tree,
+        went: to_go(before),
     })
 }
 
@@ -243,7 +257,7 @@ fn no_mutation_of_the_host_slips_through() -> Result<()> {
     ];
     let run = scene.runbook(&play)?;
     ensure!(run.code == 0, "{}", run.text());
-    let undisturbed = outcome(&scene, &run)?;
+    let undisturbed = outcome(&scene, &run, &before)?;
     let mut paths: Vec<String> = before.0.keys().cloned().collect();
     paths.extend(undisturbed.tree.0.keys().cloned());
     paths.push("gone".to_owned());
@@ -268,7 +282,7 @@ fn no_mutation_of_the_host_slips_through() -> Result<()> {
         let mutation = again(&dice)?;
         let mutated = Tree::of(&scene.path("t"))?;
         let run = scene.runbook(&play)?;
-        let disturbed = outcome(&scene, &run)?;
+        let disturbed = outcome(&scene, &run, &mutated)?;
         let differs = run.code != 0 || disturbed != undisturbed;
 
         again(&dice)?;
@@ -285,7 +299,7 @@ fn no_mutation_of_the_host_slips_through() -> Result<()> {
             }
             (false, 0) => {
                 applied += 1;
-                if outcome(&scene, &run)? != undisturbed {
+                if outcome(&scene, &run, &mutated)? != undisturbed {
                     wrong.push(format!("{said}, to another end"));
                 }
             }
