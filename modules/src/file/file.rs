@@ -103,7 +103,8 @@ impl Module for File {
 - file: {path: /srv/old, state: absent}
 ```
 
-**Check mode** predicts everything, also below directories that an earlier task makes or removes.
+**Check mode** predicts everything but the time that `touch` gives, also below directories that an earlier task makes, changes
+or removes.
 
 **Way back.** All of it. What is removed and is large (a directory, a file over 1 MiB) is renamed to
 `.NAME.runbook-…~` beside its place and stays there until `runbook close`.
