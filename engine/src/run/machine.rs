@@ -209,8 +209,9 @@ impl Sight {
             Shadow::AsRead => Source::Base(key.clone(), None),
             Shadow::Over => Source::Over(key.clone()),
             Shadow::Assuming(what) => Source::Base(key.clone(), Some(what)),
+            // What programs make of that is theirs.
             Shadow::At(origin) if links == 0 => {
-                Source::Overlay(Known::Failed(format!("{origin}: links lead in a circle")))
+                Source::Overlay(Known::Unknown(format!("{origin}: links lead in a circle")))
             }
             Shadow::At(origin) => self.shadow(overlay, &origin, links - 1),
             Shadow::Known(state) => {

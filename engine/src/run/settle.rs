@@ -399,12 +399,10 @@ impl Settle<'_> {
                 "the module {did} {key}, which its footprint does not name; this is a defect of the module"
             )
         };
-        if let Some(w) = wanted
-            .resources
-            .iter()
-            .find(|w| !named(&w.key, &[&footprint.writes]))
-        {
-            return Err(defect(&w.key, "wants to write"));
+        let written = wanted.resources.iter().map(|w| &w.key);
+        let mut written = written.chain(wanted.leaves.iter().map(|left| &left.key));
+        if let Some(key) = written.find(|key| !named(key, &[&footprint.writes])) {
+            return Err(defect(key, "wants to write"));
         }
         match seen
             .keys()

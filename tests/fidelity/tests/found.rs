@@ -628,3 +628,35 @@ fn up_through_links_that_will_be_there() -> Result<()> {
     )?;
     Ok(())
 }
+
+#[test]
+fn links_that_a_task_leads_in_a_circle() -> Result<()> {
+    tried(
+        "a circle of two, looked at and written through",
+        &[],
+        json!([
+            {"file": {"path": "@AT@/x", "src": "y", "state": "link", "force": true}},
+            {"file": {"path": "@AT@/y", "src": "x", "state": "link", "force": true}, "ignore_errors": true},
+            {"stat": {"path": "@AT@/x", "follow": true}, "register": "x", "ignore_errors": true},
+            {"copy": {"dest": "@AT@/out", "content": "{{ x.stat.exists | default('?') }}"}},
+            {"copy": {"dest": "@AT@/x", "content": "a"}, "ignore_errors": true},
+            {"lineinfile": {"path": "@AT@/x/z", "line": "a", "create": true}, "ignore_errors": true},
+        ]),
+    )?;
+    Ok(())
+}
+
+#[test]
+fn what_is_registered_of_a_file_that_was_changed_under_another_name() -> Result<()> {
+    let known = tried(
+        "its mode",
+        &["touch a; chmod 644 a; ln a b"],
+        json!([
+            {"file": {"path": "@AT@/b", "mode": "0600"}},
+            {"file": {"path": "@AT@/a", "state": "file"}, "register": "a"},
+            {"copy": {"dest": "@AT@/out", "content": "{{ a.mode }}"}},
+        ]),
+    )?;
+    assert_eq!(known, 3);
+    Ok(())
+}

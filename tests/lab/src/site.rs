@@ -348,16 +348,19 @@ impl Site {
 }
 
 /// The key by which the lab knows the host at an address from now on, if any. What stood there before goes, also what a
-/// run of tests has left that was killed.
+/// run of tests has left that was killed. Tests do this side by side, and read the file meanwhile.
 fn knows(lab: &Lab, address: &str, key: Option<&str>) -> Result<()> {
     let path = lab.known_hosts();
+    let turn = fs::File::create(path.with_extension("lock"))?;
+    turn.lock()?;
     let known = fs::read_to_string(&path).unwrap_or_default();
     let prefix = format!("{address} ");
     let others = known.lines().filter(|l| !l.starts_with(&prefix));
     let own = key.map(|key| format!("{prefix}{key}"));
     let lines = others.map(str::to_owned).chain(own);
-    fs::write(&path, lines.map(|l| l + "\n").collect::<String>())?;
-    Ok(())
+    let new = path.with_extension("new");
+    fs::write(&new, lines.map(|l| l + "\n").collect::<String>())?;
+    Ok(fs::rename(new, path)?)
 }
 
 /// The two lasting sites have addresses of their own, written in the committed inventory; others take free ones.
