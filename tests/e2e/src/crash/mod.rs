@@ -159,14 +159,14 @@ impl Course<'_> {
     /// cut; a long command.
     fn on_a_host(&mut self) -> Result<()> {
         let names = ["ssh", "elsewhere", "cut", "long", "long-elsewhere"];
-        if !names.iter().any(|n| self.choice.wants(n)) {
+        let Some(host) = self.place_of(&names) else {
             return Ok(());
-        }
+        };
         let Some(lab) = lab("crash: over SSH") else {
             return Ok(());
         };
         let seed = self.choice.seed + 100;
-        let mut place = Place::host(&lab, "crash-plain")?;
+        let mut place = Place::host(&lab, &host)?;
         if self.choice.wants(names[0]) {
             let stage = Files::new(names[0], place, seed, 13);
             self.try_all(&stage, (3, usize::MAX), (2, 80), &[])?;
@@ -205,17 +205,17 @@ impl Course<'_> {
     /// On a site of the lab: containers, directory and database; their servers killed; the whole upgrade.
     fn on_a_site(&mut self) -> Result<()> {
         let names = ["services", "servers", "upgrade"];
-        if !names.iter().any(|n| self.choice.wants(n)) {
+        let Some(site) = self.place_of(&names) else {
             return Ok(());
-        }
+        };
         let Some(lab) = lab("crash: on a site") else {
             return Ok(());
         };
-        let there = lab.site("crash-site").ok().filter(|_| self.choice.keep);
+        let there = lab.site(&site).ok().filter(|_| self.choice.keep);
         let site = match there {
             Some(site) => site,
             None => {
-                let site = lab.new_site("crash-site", Hosts::One)?;
+                let site = lab.new_site(&site, Hosts::One)?;
                 site.keep()?;
                 site
             }
@@ -246,6 +246,13 @@ impl Course<'_> {
             return Ok(());
         }
         archive.site().destroy()
+    }
+
+    /// The name of the site for those of these stages that are wanted. Calls for other stages have other ones, so that they can
+    /// go side by side.
+    fn place_of(&self, stages: &[&str]) -> Option<String> {
+        let first = stages.iter().find(|stage| self.choice.wants(stage))?;
+        Some(format!("crash-{first}"))
     }
 
     /// Disturbs a stage at flushes of the journal and at instants (of each as many as in a sample and in all), and in
