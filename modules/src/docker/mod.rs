@@ -1,4 +1,4 @@
-//! Docker: containers, images and networks as resources, commands in containers.
+//! Docker: containers, images, networks and volumes as resources, commands in containers.
 
 pub mod archive;
 mod aside;
@@ -22,6 +22,8 @@ mod saved;
 pub mod secret;
 pub mod spec;
 pub mod state;
+pub mod volume;
+pub mod volume_module;
 mod write;
 
 pub use kind::{Container, address_in, address_of};

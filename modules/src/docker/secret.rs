@@ -264,6 +264,14 @@ fn in_json(name: &str, value: &Json, found: &mut Vec<String>) {
     }
 }
 
+/// The secrets of one setting.
+#[must_use]
+pub fn of_setting(name: &str, value: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    in_value(name, value, &mut found);
+    found
+}
+
 /// All that may be secrets of a container, each without what stands around it.
 #[must_use]
 pub fn of(state: &ContainerState) -> Vec<String> {

@@ -466,6 +466,26 @@ fn docker() -> Vec<Case> {
             ..base
         },
         Case {
+            module: "docker_volume",
+            args: "{name: $NAME, labels: {site: st-anna}}",
+            foreign: "docker volume create $NAME >/dev/null",
+            ..base
+        },
+        Case {
+            module: "docker_volume",
+            args: "{name: $NAME, labels: {site: st-anna}, recreate: options-changed}",
+            before: "docker volume create $NAME >/dev/null",
+            foreign: "docker volume rm $NAME >/dev/null",
+            ..base
+        },
+        Case {
+            module: "docker_volume",
+            args: "{name: $NAME, state: absent}",
+            before: "docker volume create $NAME >/dev/null",
+            foreign: "docker volume rm $NAME >/dev/null",
+            ..base
+        },
+        Case {
             module: "docker_image",
             args: "{name: \"$NAME:1\", source: load, load_path: $DIR/image.tar}",
             before: concat!(

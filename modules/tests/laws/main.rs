@@ -54,7 +54,7 @@ async fn verdict(registry: &Registry, cases: &[Case]) -> (Vec<Breach>, Seen) {
 /// The server without which no case reaches a kind or an action.
 fn server_of(name: &str) -> Needs {
     match name {
-        "container" | "container-output" | "image" | "image-archive" | "network"
+        "container" | "container-output" | "image" | "image-archive" | "network" | "volume"
         | "container-exec" | "container-restart" => Needs::Docker,
         "image-files" => Needs::DirectoryAndDocker,
         "ldap-entry" | "ldap-schema" | "ldap-listing" | "ldap-search" | "ldap-export" => {
@@ -102,6 +102,7 @@ async fn every_module_and_kind_keeps_the_laws() {
         "ldap-entry",
         "network",
         "pg-schema",
+        "volume",
     ];
     let writing: Vec<&str> = writing.into_iter().filter(|kind| here(kind)).collect();
     assert_eq!(seen.written, set(&writing));

@@ -146,6 +146,7 @@ impl Rig {
             Needs::Docker => {
                 "docker ps -a --filter name=$NAME --format '{{.Names}} {{.Image}} {{.State}}' | sort; \
                  docker network ls --filter name=$NAME --format '{{.Name}} {{.Driver}}'; \
+                 docker volume ls --filter name=$NAME --format '{{.Name}} {{.Driver}}'; \
                  docker images --filter \"reference=$NAME:*\" --format '{{.Repository}}:{{.Tag}} {{.ID}}' | sort; \
                  docker ps -aq --no-trunc --filter name=$NAME | sort | xargs -r docker inspect --format \
                  '{{.Id}} {{.Image}} {{.HostConfig.Memory}} {{.HostConfig.RestartPolicy}} {{.HostConfig.Binds}} {{.Config.Env}} {{.State.Paused}} {{json .Config.Labels}} {{.Config.Cmd}} {{.HostConfig.PortBindings}}'"
