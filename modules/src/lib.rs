@@ -66,6 +66,8 @@ pub fn registry() -> Registry {
         .module::<flow::fail::Fail>()
         .module::<flow::pause::Pause>()
         .module::<flow::set_fact::SetFact>()
+        .module::<ldap::ensure::LdapAttrs>()
+        .module::<ldap::ensure::LdapEntryModule>()
         .module::<ldap::export::LdapExport>()
         .module::<ldap::search::LdapSearchModule>()
         .module::<ldap::update::LdapUpdate>()

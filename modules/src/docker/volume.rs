@@ -1,6 +1,6 @@
 //! The kind `volume`: named volumes of the host's Docker daemon (API `/volumes`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use runbook_engine::host::{HostError, Probe, Target};
@@ -73,17 +73,25 @@ pub fn other(want: &VolumeWant, read: &VolumeState) -> Vec<String> {
         ("option", &want.options, &read.options),
         ("label", &want.labels, &read.labels),
     ] {
-        for (name, value) in wanted.iter().filter(|(n, v)| has.get(*n) != Some(*v)) {
-            let shown = |value: &str| secret::masked(name, value);
-            let now = has.get(name).map_or("none".to_owned(), |v| shown(v));
-            lines.push(secret::difference(
-                &format!("{what} {name}"),
-                &now,
-                &shown(value),
-            ));
-        }
+        let differs = |name: &&String| wanted.get(*name) != has.get(*name);
+        let names = wanted.keys().filter(differs);
+        lines.extend(names.map(|name| changed(what, name, has, wanted)));
     }
     lines
+}
+
+/// How an option or a label of one is another in the other.
+fn changed(
+    what: &str,
+    name: &str,
+    was: &BTreeMap<String, String>,
+    is: &BTreeMap<String, String>,
+) -> String {
+    let [was, is] = [was, is].map(|map| {
+        map.get(name)
+            .map_or("none".to_owned(), |v| secret::masked(name, v))
+    });
+    secret::difference(&format!("{what} {name}"), &was, &is)
 }
 
 async fn read(daemon: &Reader, name: &str) -> Result<VolumeState, HostError> {
@@ -200,13 +208,19 @@ impl Kind for Volume {
             (true, false) => vec!["present → absent".to_owned()],
             (false, false) => Vec::new(),
             (true, true) => {
-                let asked = VolumeWant {
-                    present: true,
-                    driver: Some(was.driver.clone()),
-                    options: was.options.clone(),
-                    labels: was.labels.clone(),
-                };
-                other(&asked, now)
+                let mut lines = Vec::new();
+                if was.driver != now.driver {
+                    lines.push(format!("driver {} → {}", was.driver, now.driver));
+                }
+                for (what, was, now) in [
+                    ("option", &was.options, &now.options),
+                    ("label", &was.labels, &now.labels),
+                ] {
+                    let names: BTreeSet<&String> = was.keys().chain(now.keys()).collect();
+                    let differ = names.into_iter().filter(|n| was.get(*n) != now.get(*n));
+                    lines.extend(differ.map(|name| changed(what, name, was, now)));
+                }
+                lines
             }
         }
     }

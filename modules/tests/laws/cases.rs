@@ -615,6 +615,43 @@ fn directory() -> Vec<Case> {
             ..base
         },
         Case {
+            module: "ldap_entry",
+            args: leak(format!(
+                "{{{LDAP}, dn: \"cn=anna,ou=users,dc=dcm4che,dc=org\", objectClass: person, attributes: {{sn: anna, userPassword: neues-wort}}}}"
+            )),
+            foreign: "printf 'dn: cn=anna,ou=users,dc=dcm4che,dc=org\\nobjectClass: person\\ncn: anna\\nsn: other\\n' | ldapadd -x -H ldap://127.0.0.1:$PORT -D cn=admin,dc=dcm4che,dc=org -w secret >/dev/null",
+            secrets: &["geheimes-wort", "neues-wort"],
+            ..base
+        },
+        Case {
+            module: "ldap_entry",
+            args: leak(format!(
+                "{{{LDAP}, dn: \"ou=users,dc=dcm4che,dc=org\", state: absent, recursive: true}}"
+            )),
+            before: "printf 'dn: cn=b,ou=users,dc=dcm4che,dc=org\\nobjectClass: person\\ncn: b\\nsn: b\\n' | ldapadd -x -H ldap://127.0.0.1:$PORT -D cn=admin,dc=dcm4che,dc=org -w secret >/dev/null",
+            foreign: modify,
+            secrets: &["geheimes-wort"],
+            ..base
+        },
+        Case {
+            module: "ldap_attrs",
+            args: leak(format!(
+                "{{{LDAP}, dn: \"ou=users,dc=dcm4che,dc=org\", attributes: {{description: [more of them], userPassword: neues-wort}}}}"
+            )),
+            foreign: modify,
+            secrets: &["geheimes-wort", "neues-wort"],
+            ..base
+        },
+        Case {
+            module: "ldap_attrs",
+            args: leak(format!(
+                "{{{LDAP}, dn: \"ou=users,dc=dcm4che,dc=org\", state: exact, attributes: {{l: Graz, userPassword: []}}}}"
+            )),
+            foreign: modify,
+            secrets: &["geheimes-wort"],
+            ..base
+        },
+        Case {
             module: "ldap_export",
             args: leak(format!(
                 "{{{LDAP}, base: \"dc=dcm4che,dc=org\", dest: $DIR/all.ldif}}"
