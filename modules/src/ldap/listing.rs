@@ -4,7 +4,7 @@
 
 use async_trait::async_trait;
 use runbook_engine::host::{HostError, Probe};
-use runbook_engine::resource::{Kind, ReadKind, Ref, Shadow};
+use runbook_engine::resource::{Kind, ReadKind, Ref, Shadow, contains};
 use runbook_engine::world::Predicted;
 use serde::{Deserialize, Serialize};
 
@@ -88,18 +88,64 @@ impl ReadKind for LdapListing {
 
     fn predicted(&self, key: &ListingKey, world: &Predicted<'_>) -> Shadow<ListingKey, Listing> {
         let base = format!("{}/{}", key.server.id(), key.place);
-        for (entry, from, to, task) in world.of::<LdapEntry>() {
-            let id = entry.to_string();
-            let same = matches!((&from, &to), (Some(f), Some(t)) if f.entry.is_some() == t.entry.is_some());
-            if !same && along(&id, &base) {
-                return Shadow::Unknown(format!("until \"{task}\""));
+        let moved = world.of::<LdapEntry>().find(|(entry, from, to, _)| {
+            let same =
+                matches!((from, to), (Some(f), Some(t)) if f.entry.is_some() == t.entry.is_some());
+            !same && along(&entry.to_string(), &base)
+        });
+        match (key.server.predicted(world), moved) {
+            (Through::Unknown(why), _) => Shadow::Unknown(why),
+            (Through::Same, Some(_)) => Shadow::Over,
+            (Through::Same, None) => Shadow::AsRead,
+            (Through::Assuming(_), Some((_, _, _, task))) => {
+                Shadow::Unknown(format!("until \"{task}\""))
+            }
+            (Through::Assuming(what), None) => Shadow::Assuming(what),
+        }
+    }
+
+    fn over(
+        &self,
+        key: &ListingKey,
+        read: Listing,
+        world: &Predicted<'_>,
+    ) -> Result<Listing, String> {
+        let base = format!("{}/{}", key.server.id(), key.place).to_lowercase();
+        let depth = |dn: &str| Dn::parse(dn).map(|dn| dn.depth()).unwrap_or_default();
+        let folded = |dn: &str| Dn::parse(dn).map(|dn| dn.folded(None)).ok();
+        let above = depth(&key.base);
+        let mut found = read;
+        for (entry, _, to, task) in world.of::<LdapEntry>() {
+            let id = entry.to_string().to_lowercase();
+            if !along(&id, &base) {
+                continue;
+            }
+            let Some(to) = to else {
+                return Err(format!("until \"{task}\""));
+            };
+            let is_there = to.entry.is_some();
+            if id == base {
+                found.exists = is_there;
+            }
+            if !is_there && !contains(&base, &id) {
+                // With the base, or what stands above it, all goes.
+                found = Listing::default();
+                continue;
+            }
+            let within = match key.depth {
+                Depth::Base => id == base,
+                Depth::Children => contains(&base, &id) && depth(&entry.dn) == above + 1,
+                Depth::Subtree => id == base || contains(&base, &id),
+            };
+            let name = folded(&entry.dn);
+            let is_it = |n: &String| folded(n) == name;
+            match (within, is_there) {
+                (true, false) => found.names.retain(|n| !is_it(n)),
+                (true, true) if !found.names.iter().any(is_it) => found.names.push(entry.dn),
+                _ => {}
             }
         }
-        match key.server.predicted(world) {
-            Through::Same => Shadow::AsRead,
-            Through::Assuming(what) => Shadow::Assuming(what),
-            Through::Unknown(why) => Shadow::Unknown(why),
-        }
+        Ok(found)
     }
 }
 

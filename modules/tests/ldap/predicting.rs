@@ -6,7 +6,7 @@ use runbook_engine::world::{Known, Predicted, PredictedChange};
 use runbook_modules::ldap::dn::Dn;
 use runbook_modules::ldap::entry::{Attribute, Entry, EntryState};
 use runbook_modules::ldap::entry_kind::{EntryKey, LdapEntry};
-use runbook_modules::ldap::listing::{LdapListing, ListingKey};
+use runbook_modules::ldap::listing::{LdapListing, Listing, ListingKey};
 use runbook_modules::ldap::matching::Rule;
 use runbook_modules::ldap::schema_kind::{LdapSchema, Part, SchemaKey};
 use runbook_modules::ldap::server::Server;
@@ -89,11 +89,26 @@ fn below_what_goes_or_has_just_come_there_is_nothing() {
                 None,
             )
         };
-        let unknown = matches!(
-            LdapListing.predicted(&listing("o=x"), &world),
-            Shadow::Unknown(_)
-        );
-        assert_eq!(unknown, from != to);
+        let all = listing("o=x");
+        if from == to {
+            assert_eq!(LdapListing.predicted(&all, &world), Shadow::AsRead);
+        } else {
+            assert_eq!(LdapListing.predicted(&all, &world), Shadow::Over);
+            let read = Listing {
+                exists: true,
+                names: ["o=x", "OU=P,o=x", "cn=b,ou=q,o=x"]
+                    .map(str::to_owned)
+                    .into(),
+            };
+            let names = LdapListing.over(&all, read, &world).unwrap().names;
+            let expected = match to.entry {
+                Some(_) => vec!["o=x", "OU=P,o=x", "cn=b,ou=q,o=x"],
+                None => vec!["o=x", "cn=b,ou=q,o=x"],
+            };
+            assert_eq!(names, expected);
+            let made = LdapListing.over(&listing("ou=p,o=x"), Listing::default(), &world);
+            assert_eq!(made.unwrap().exists, to.entry.is_some());
+        }
         assert_eq!(
             LdapListing.predicted(&listing("o=y"), &world),
             Shadow::AsRead
