@@ -2,46 +2,41 @@
 
 use std::sync::{Arc, Mutex};
 
+use serde_json::Value as Json;
+
 use super::machine::{Overlay, Sight};
 use super::settle::{Reach, Settle, Settled, Way, host_failure, lock, take_outcome};
 use crate::action::{ActionCall, Effects};
 use crate::journal::NodeStatus;
 use crate::module::{Footprint, Left, Mark};
-use crate::registry::{AnyAction, ErasedChange};
+use crate::registry::AnyAction;
+use crate::resource::Ref;
 use crate::world::Known;
 
 impl Settle<'_> {
-    /// What is wanted, put over what was read.
-    pub(super) fn predict(&self, overlay: &Arc<Mutex<Overlay>>, changes: &[ErasedChange]) {
+    /// Changes from one state of a resource to another, put over what was read.
+    pub(super) fn predict<'a>(
+        &self,
+        overlay: &Arc<Mutex<Overlay>>,
+        changes: impl Iterator<Item = (&'a Ref, &'a Json, &'a Json)>,
+    ) {
         let mut overlay = lock(overlay);
-        for change in changes {
+        for (key, from, to) in changes {
             overlay.change(
                 &self.shared.registry,
-                &change.key,
-                Some(change.change.from.clone()),
-                Known::State(change.change.to.clone()),
+                key,
+                Some(from.clone()),
+                Known::State(to.clone()),
                 self.task,
             );
         }
     }
 
-    /// What an action leaves, put over what was read.
-    pub(super) fn predict_left(&self, overlay: &Arc<Mutex<Overlay>>, leaves: &[Left]) {
-        for left in leaves {
-            lock(overlay).change(
-                &self.shared.registry,
-                &left.key,
-                Some(left.from.clone()),
-                Known::State(left.to.clone()),
-                self.task,
-            );
-        }
-    }
-
-    /// What an action will do, as far as that is known, and what it may change.
+    /// What an action will do, as far as that is known, and what it leaves or may change. `marks`: the places that it says
+    /// it changes, under all their names.
     pub(super) async fn predict_action(
         &self,
-        call: &ActionCall,
+        (call, leaves): (&ActionCall, &[Left]),
         kind: &dyn AnyAction,
         reach: &Reach,
         overlay: &Arc<Mutex<Overlay>>,
@@ -82,10 +77,15 @@ impl Settle<'_> {
             Effects::Changes(_) | Effects::Creates(_) => {
                 settled.predicted_action = true;
                 settled.status = Some(done);
-                let mut overlay = lock(overlay);
-                for mark in marks {
-                    overlay.unknown(&self.shared.registry, &mark, &until, self.task);
+                let is_left = |m: &Mark| {
+                    leaves
+                        .iter()
+                        .any(|l| l.key.kind == m.kind && l.key.id == m.id)
+                };
+                for mark in marks.iter().filter(|mark| !is_left(mark)) {
+                    lock(overlay).unknown(&self.shared.registry, mark, &until, self.task);
                 }
+                self.predict(overlay, leaves.iter().map(|l| (&l.key, &l.from, &l.to)));
                 if matches!(call.effects, Effects::Creates(_)) {
                     settled.assumptions.push(format!(
                         "\"{}\" changes nothing but what `creates` or `removes` names",

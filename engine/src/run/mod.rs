@@ -7,6 +7,7 @@ pub mod copies;
 pub mod diff;
 pub mod event;
 pub mod flight;
+mod footprint;
 mod foretold;
 mod forms;
 pub mod frame;

@@ -13,9 +13,9 @@ use crate::action::{ActionCall, Effects, Outcome};
 use crate::host::{HostError, Probe};
 use crate::journal::{Journal, JournalError, NodeStatus};
 use crate::lock::Refusal;
-use crate::module::{Footprint, Left, LocalFile, LocalFiles, Mark, Stop, Wanted};
+use crate::module::{Footprint, Left, LocalFile, LocalFiles, Stop, Wanted};
 use crate::registry::{ErasedChange, Prepared};
-use crate::resource::{Change, Kept, Ref, Reversible, contains};
+use crate::resource::{Change, Kept, Ref, Reversible};
 use crate::value::Value;
 use crate::world::{Known, Lookup, Predicted, PredictedChange, View};
 
@@ -363,56 +363,6 @@ impl Settle<'_> {
             .map_err(|e| Box::new(host_failure(&e)))
     }
 
-    /// A `want` outside its footprint is a defect of the module, and would make order and prediction wrong.
-    fn within(&self, footprint: &Footprint, sight: &Sight, wanted: &Wanted) -> Result<(), String> {
-        if footprint.everything {
-            return Ok(());
-        }
-        let seen = sight.seen();
-        let covers = |key: &Ref, marks: &[&[Mark]]| {
-            let here = Mark {
-                kind: self.shared.registry.whole_of(&key.kind).to_owned(),
-                id: key.id.clone(),
-            };
-            marks
-                .iter()
-                .any(|list| list.iter().any(|mark| mark.overlaps(&here)))
-        };
-        // What a name leads to (the file behind a link) is named by it.
-        let leads_to = |asked: &Ref, state: &Known, key: &Ref| {
-            let (Known::State(state), Some(kind)) =
-                (state, self.shared.registry.find_kind(&asked.kind))
-            else {
-                return false;
-            };
-            let form = kind.canonical(asked, state);
-            form.id == key.id || contains(&form.id, &key.id)
-        };
-        let named = |key: &Ref, marks: &[&[Mark]]| {
-            covers(key, marks)
-                || seen
-                    .iter()
-                    .any(|(asked, state)| covers(asked, marks) && leads_to(asked, state, key))
-        };
-        let defect = |key: &Ref, did: &str| {
-            format!(
-                "the module {did} {key}, which its footprint does not name; this is a defect of the module"
-            )
-        };
-        let written = wanted.resources.iter().map(|w| &w.key);
-        let mut written = written.chain(wanted.leaves.iter().map(|left| &left.key));
-        if let Some(key) = written.find(|key| !named(key, &[&footprint.writes])) {
-            return Err(defect(key, "wants to write"));
-        }
-        match seen
-            .keys()
-            .find(|key| !named(key, &[&footprint.reads, &footprint.writes]))
-        {
-            Some(key) => Err(defect(key, "read")),
-            None => Ok(()),
-        }
-    }
-
     /// Why one of the changes cannot be made, where that is known.
     fn hindered(&self, way: &Way, changes: &[ErasedChange]) -> Option<String> {
         let among = |predicted: &[PredictedChange]| {
@@ -505,7 +455,12 @@ impl Settle<'_> {
             settled.status = Some(NodeStatus::Changed);
             settled.message = None;
             match way {
-                Way::Gather(_, overlay) | Way::Predict(overlay) => self.predict(overlay, changes),
+                Way::Gather(_, overlay) | Way::Predict(overlay) => {
+                    let all = changes
+                        .iter()
+                        .map(|c| (&c.key, &c.change.from, &c.change.to));
+                    self.predict(overlay, all);
+                }
                 Way::Apply(journal) if changes.is_empty() => {
                     // The write that was cut off was whole.
                     settled.kept = begun.kept;
@@ -607,17 +562,12 @@ impl Settle<'_> {
                 }
             }
             Way::Predict(overlay) => {
-                let mut marks = self
+                let marks = self
                     .everywhere(reach, way, sight, call.effects.marks().to_vec())
                     .await;
-                marks.retain(|m| {
-                    !leaves
-                        .iter()
-                        .any(|l| l.key.kind == m.kind && l.key.id == m.id)
-                });
-                self.predict_action(call, kind.as_ref(), reach, overlay, marks, settled)
+                let action = (call, leaves);
+                self.predict_action(action, kind.as_ref(), reach, overlay, marks, settled)
                     .await;
-                self.predict_left(overlay, leaves);
             }
             Way::Apply(journal) => {
                 if call.effects != Effects::Nothing

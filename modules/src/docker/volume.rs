@@ -95,7 +95,14 @@ fn changed(
 }
 
 async fn read(daemon: &Reader, name: &str) -> Result<VolumeState, HostError> {
-    let Some(volume) = daemon.find(&format!("/volumes/{}", encode(name))).await? else {
+    // The two questions travel together.
+    let filter = encode(&json!({"volume": [name]}).to_string());
+    let [volume, users] = [
+        format!("/volumes/{}", encode(name)),
+        format!("/containers/json?all=1&filters={filter}"),
+    ];
+    let (volume, users) = futures::try_join!(daemon.find(&volume), daemon.find(&users))?;
+    let Some(volume) = volume else {
         return Ok(VolumeState::default());
     };
     let texts = |field: &str| {
@@ -105,10 +112,6 @@ async fn read(daemon: &Reader, name: &str) -> Result<VolumeState, HostError> {
             .filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned())))
             .collect()
     };
-    let filter = encode(&json!({"volume": [name]}).to_string());
-    let users = daemon
-        .find(&format!("/containers/json?all=1&filters={filter}"))
-        .await?;
     let users = users.as_ref().and_then(Json::as_array);
     let mut containers: Vec<String> = users
         .into_iter()

@@ -119,8 +119,6 @@ struct Below {
     entries: Option<BTreeMap<String, Entry>>,
     /// Something of it is not as the host has it, or may not be.
     changed: bool,
-    /// Something of it will be in a state that is not known, for this reason.
-    unknown: Option<String>,
 }
 
 /// What the predicted changes make of what stands below a directory; `None`: of what the host has there.
@@ -144,18 +142,19 @@ fn below(
     let mut found = Below {
         entries: read,
         changed: false,
-        unknown: None,
     };
+    // Why something of it is not known.
+    let mut unknown = None;
     for (at, from, to, task) in world.of::<FileKind>() {
         let at = at.path.as_str();
         let was_directory = from.as_ref().map(|s| s.is == FileType::Directory);
         if at == path || contains(at, path) {
             match (was_directory, to.as_ref().map(|t| t.is)) {
                 (Some(true), Some(FileType::Directory)) => {}
-                (_, None | Some(FileType::Link)) => found.unknown = Some(until(task)),
+                (_, None | Some(FileType::Link)) => unknown = Some(until(task)),
                 _ => {
                     found.entries = Some(BTreeMap::new());
-                    found.unknown = None;
+                    unknown = None;
                 }
             }
             continue;
@@ -163,7 +162,7 @@ fn below(
         let name = contains(path, at).then(|| at[path.len()..].trim_start_matches('/'));
         let Some(to) = to else {
             if name.is_some() || from.is_some_and(|s| s.shared) {
-                found.unknown = Some(until(task));
+                unknown = Some(until(task));
             }
             continue;
         };
@@ -173,13 +172,10 @@ fn below(
         if let Some(name) = name
             && !found.put(name, was_directory == Some(true), &to)
         {
-            found.unknown = Some(until(task));
+            unknown = Some(until(task));
         }
     }
-    match found.unknown.take() {
-        Some(why) => Err(why),
-        None => Ok(found),
-    }
+    unknown.map_or(Ok(found), Err)
 }
 
 /// May something with this id, in which a `*` stands for anything, be the directory, lie in it, or hold it?

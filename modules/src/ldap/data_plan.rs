@@ -342,12 +342,7 @@ fn found_version(
     let places = chain::places(&all, schema);
     let keys: Vec<EntryKey> = places
         .iter()
-        .map(|(place, dn)| EntryKey {
-            server: server.clone(),
-            dn: dn.to_string(),
-            place: place.clone(),
-            last: false,
-        })
+        .map(|(place, dn)| EntryKey::at(server, dn, place))
         .collect();
     let states = world.all::<LdapEntry>(&keys)?;
     let directory: Directory = places.into_keys().zip(states).collect();

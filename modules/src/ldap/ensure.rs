@@ -1,118 +1,25 @@
-//! The modules `ldap_entry` and `ldap_attrs`: an entry that is there or not, values that an entry has or has not.
-//!
-//! Both say what they want as records of LDIF, and these are judged as the records of `ldap_update` are: by the server's own
-//! matching rules, against its schema, and only what is missing is sent.
+//! What `ldap_entry` and `ldap_attrs` have in common: values as they are given, and records that are judged as those of
+//! `ldap_update` are: by the server's own matching rules, against its schema, so that only what is missing is sent.
 
 use std::collections::BTreeMap;
 
-use runbook_engine::module::{Footprint, Module, Stop, Wanted, reference};
-use runbook_engine::value::Secret;
+use runbook_engine::module::{Footprint, Stop, Wanted, reference};
+use runbook_engine::resource::Kind as _;
 use runbook_engine::world::View;
-use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::Value as Json;
 
-use super::chain::{self, Existing, Link, Verdict};
+use super::chain::{self, Directory, Existing, Link, Verdict};
 use super::dn::Dn;
 use super::entry_kind::{EntryKey, LdapEntry};
-use super::ldif::{Operation, RecordChange, Value, Verb};
-use super::listing::{LdapListing, ListingKey};
+use super::ldif::{RecordChange, Value};
 use super::octets::Octets;
-use super::planning::{directory, known_schema, schema_keys};
+use super::planning;
+use super::schema::Schema;
 use super::schema_kind::LdapSchema;
-use super::server::{Place, Server};
-use super::session::Depth;
-
-/// The module `ldap_entry`.
-pub struct LdapEntryModule;
-
-/// Arguments of `ldap_entry`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LdapEntryArgs {
-    /// The container that the directory server runs in, `NAME` or `NAME:PORT` (port 389 by default).
-    #[serde(default)]
-    pub container: Option<String>,
-    /// The directory server as seen from the host, in place of `container`: `HOST:PORT`, or the path of its socket.
-    #[serde(default, alias = "server_uri")]
-    pub server: Option<String>,
-    /// The name to bind with.
-    #[serde(default)]
-    pub bind_dn: Option<String>,
-    /// The password of `bind_dn`.
-    #[serde(default, alias = "bind_pw")]
-    pub password: Option<Secret>,
-    /// The entry's name.
-    pub dn: String,
-    /// `present` (the default) or `absent`.
-    #[serde(default)]
-    pub state: EntryStateArg,
-    /// The classes of an entry that is made, a text or a list. An entry that is there keeps its own.
-    #[serde(default, rename = "objectClass")]
-    #[schemars(with = "Option<Vec<String>>")]
-    pub object_class: Option<Json>,
-    /// Attributes of an entry that is made: each a text, a number, or a list of them. An entry that is there keeps its own.
-    #[serde(default)]
-    pub attributes: BTreeMap<String, Json>,
-    /// With `absent`: with all that lies below it.
-    #[serde(default)]
-    pub recursive: bool,
-}
-
-/// There or not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum EntryStateArg {
-    /// There, whatever it holds.
-    #[default]
-    Present,
-    /// Not there.
-    Absent,
-}
-
-/// The module `ldap_attrs`.
-pub struct LdapAttrs;
-
-/// Arguments of `ldap_attrs`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LdapAttrsArgs {
-    /// The container that the directory server runs in, `NAME` or `NAME:PORT` (port 389 by default).
-    #[serde(default)]
-    pub container: Option<String>,
-    /// The directory server as seen from the host, in place of `container`: `HOST:PORT`, or the path of its socket.
-    #[serde(default, alias = "server_uri")]
-    pub server: Option<String>,
-    /// The name to bind with.
-    #[serde(default)]
-    pub bind_dn: Option<String>,
-    /// The password of `bind_dn`.
-    #[serde(default, alias = "bind_pw")]
-    pub password: Option<Secret>,
-    /// The entry's name. It has to be there.
-    pub dn: String,
-    /// The attributes: each a text, a number, or a list of them.
-    pub attributes: BTreeMap<String, Json>,
-    /// What of the values: `present` (the default), `absent` or `exact`.
-    #[serde(default)]
-    pub state: ValuesStateArg,
-}
-
-/// What is wanted of values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ValuesStateArg {
-    /// The attribute has them, whatever else it has.
-    #[default]
-    Present,
-    /// It has none of them.
-    Absent,
-    /// It has them and no other; an empty list removes the attribute.
-    Exact,
-}
+use super::server::Server;
 
 /// The values of an attribute as they were given.
-fn values(name: &str, given: &Json) -> Result<Vec<String>, String> {
+pub(super) fn values(name: &str, given: &Json) -> Result<Vec<String>, String> {
     match given {
         Json::String(text) => Ok(vec![text.clone()]),
         Json::Number(number) => Ok(vec![number.to_string()]),
@@ -135,249 +42,115 @@ fn values(name: &str, given: &Json) -> Result<Vec<String>, String> {
     }
 }
 
-fn octets(values: &[String]) -> Vec<Value> {
+pub(super) fn octets(values: &[String]) -> Vec<Value> {
     let given = values
         .iter()
         .map(|v| Value::Given(Octets::from(v.as_str())));
     given.collect()
 }
 
-fn attributes(given: &BTreeMap<String, Json>) -> Result<Vec<(String, Vec<String>)>, String> {
+pub(super) fn attributes(
+    given: &BTreeMap<String, Json>,
+) -> Result<Vec<(String, Vec<String>)>, String> {
     given
         .iter()
         .map(|(name, json)| Ok((name.clone(), values(name, json)?)))
         .collect()
 }
 
-/// What such a task may read and write: `below`: what lies below its entry, too.
-fn footprint(server: &Server, dn: &str) -> Footprint {
-    let Ok(dn) = Dn::parse(dn) else {
+/// What such a task may read and write.
+pub(super) fn footprint(server: Result<Server, String>, dn: &str) -> Footprint {
+    let (Ok(server), Ok(dn)) = (server, Dn::parse(dn)) else {
         return Footprint::everything();
     };
-    let id = server.id();
-    let place = format!("{id}/{}", dn.folded(None));
-    let mut footprint = Footprint::nothing()
-        .reads("ldap-schema", id.clone())
-        .reads("ldap-listing", id.clone())
-        .reads("ldap-entry", id)
-        .writes("ldap-entry", place);
-    if let Place::Container { name, .. } = &server.at {
-        footprint = footprint.reads(super::container::KIND, name.clone());
-    }
-    footprint
+    let place = format!("{}/{}", server.id(), dn.folded(None));
+    planning::reads(&server).writes(LdapEntry::NAME, place)
 }
 
-/// Judges the records, and wants what is missing.
-fn wanted(
-    server: &Server,
-    changes: Vec<(Dn, RecordChange)>,
-    existing: Existing,
-    world: &View<'_>,
-) -> Result<Wanted, Stop> {
-    let schema = known_schema(server, world)?;
-    let link = |(dn, change): (Dn, RecordChange)| Link {
-        file: "the task".to_owned(),
-        line: 1,
-        place: dn.folded(Some(&schema)),
-        dn,
-        change,
-    };
-    let links: Vec<Link> = changes.into_iter().map(link).collect();
-    let directory = directory(server, &links, &schema, world)?;
-    let net = chain::net(&links, &directory, &schema, existing);
-    if !net.unknown.is_empty() {
-        let names: Vec<&str> = net
-            .unknown
-            .iter()
-            .map(|u| u.split(" (").next().unwrap_or(u))
-            .collect();
-        return Err(Stop::refuse(format!(
-            "{} does not know {}; update its schema first, or mend the name",
-            server.shown(),
-            names.join(", ")
-        )));
-    }
-    let conflict = links
-        .iter()
-        .zip(&net.verdicts)
-        .find_map(|(link, v)| match v {
-            Verdict::Conflict(why) => Some(format!("{}: {why}", link.dn)),
-            _ => None,
-        });
-    if let Some(why) = conflict {
-        return Err(Stop::refuse(why));
-    }
-    let mut wanted = Wanted::nothing();
-    for (dn, place, want) in &net.wants {
-        let key = EntryKey {
-            server: server.clone(),
-            dn: dn.to_string(),
-            place: place.clone(),
-            last: false,
-        };
-        wanted.set::<LdapEntry>(&key, want);
-    }
-    Ok(wanted)
+/// An entry and what is wanted of it, with all that it is judged by.
+pub(super) struct Asked {
+    server: Server,
+    schema: Schema,
+    links: Vec<Link>,
+    /// The directory as it is.
+    pub directory: Directory,
 }
 
-impl LdapEntryArgs {
-    fn server(&self) -> Result<Server, String> {
-        Server::from_args(
-            self.container.as_deref(),
-            self.server.as_deref(),
-            self.bind_dn.as_deref(),
-            self.password.as_ref(),
-        )
-    }
-
-    /// The attributes of an entry that is made, its classes first.
-    fn described(&self) -> Result<Vec<(String, Vec<Value>)>, String> {
-        let classes = match &self.object_class {
-            Some(given) => values("objectClass", given)?,
-            None => Vec::new(),
-        };
-        let mut all = vec![("objectClass".to_owned(), octets(&classes))];
-        let given = attributes(&self.attributes)?;
-        all.extend(
-            given
-                .into_iter()
-                .map(|(name, values)| (name, octets(&values))),
-        );
-        Ok(all)
-    }
-}
-
-impl Module for LdapEntryModule {
-    type Args = LdapEntryArgs;
-
-    const NAME: &'static str = "ldap_entry";
-    const SUMMARY: &'static str = "Makes or removes an entry of a directory.";
-    const DOC: &'static str = include_str!("entry.md");
-
-    fn validate(args: &Self::Args) -> Result<(), String> {
-        args.server()?;
-        Dn::parse(&args.dn).map_err(|e| format!("dn: {e}"))?;
-        args.described()?;
-        let makes = args.state == EntryStateArg::Present;
-        match (&args.object_class, makes) {
-            (None, true) => Err("`objectClass` is missing: what is the entry to be?".to_owned()),
-            (_, true) if args.recursive => Err("`recursive` goes with `state: absent`".to_owned()),
-            (Some(_), false) => Err("`objectClass` goes with `state: present`".to_owned()),
-            (None, false) if !args.attributes.is_empty() => {
-                Err("`attributes` go with `state: present`".to_owned())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn touches(args: &Self::Args) -> Footprint {
-        args.server()
-            .map_or_else(|_| Footprint::everything(), |s| footprint(&s, &args.dn))
-    }
-
-    fn want(args: &Self::Args, world: &View<'_>) -> Result<Wanted, Stop> {
-        let server = args.server().map_err(Stop::Refuse)?;
-        let dn = Dn::parse(&args.dn).map_err(|e| Stop::refuse(e.to_string()))?;
-        let mut keys: Vec<_> = schema_keys(&server)
+impl Asked {
+    /// Reads what a record on an entry is judged by.
+    pub fn of(
+        server: Server,
+        dn: &str,
+        change: RecordChange,
+        world: &View<'_>,
+    ) -> Result<Self, Stop> {
+        let dn = Dn::parse(dn).map_err(|e| Stop::refuse(e.to_string()))?;
+        let mut keys: Vec<_> = planning::schema_keys(&server)
             .iter()
             .map(reference::<LdapSchema>)
             .collect();
         keys.push(reference::<LdapEntry>(&EntryKey::new(&server, &dn, None)));
         world.need(&keys)?;
-        if args.state == EntryStateArg::Present {
-            let described = args.described().map_err(Stop::Refuse)?;
-            let record = (dn, RecordChange::Add(described));
-            return wanted(&server, vec![record], Existing::Keep, world);
+        let schema = planning::known_schema(&server, world)?;
+        let links = vec![link(dn, change, &schema)];
+        let directory = planning::directory(&server, &links, &schema, world)?;
+        Ok(Self {
+            server,
+            schema,
+            links,
+            directory,
+        })
+    }
+
+    /// Removes what lies below the entry before it, the deepest first; how many entries that are.
+    pub fn with_all_below(&mut self) -> Result<usize, Stop> {
+        let Some(own) = self.links.first() else {
+            return Ok(0);
+        };
+        let below = format!("{}/", own.place);
+        let entries = self.directory.iter();
+        let entries = entries.filter(|(place, _)| place.starts_with(&below));
+        let mut links = Vec::new();
+        for entry in entries.filter_map(|(_, state)| state.entry.as_ref()) {
+            let dn = Dn::parse(&entry.dn)
+                .map_err(|e| Stop::refuse(format!("the server's name `{}`: {e}", entry.dn)))?;
+            links.push(link(dn, RecordChange::Delete, &self.schema));
         }
-        let mut records = Vec::new();
-        if args.recursive {
-            let listing = ListingKey::new(&server, &dn, Depth::Subtree, None);
-            for name in world.get::<LdapListing>(&listing)?.names {
-                let below = Dn::parse(&name)
-                    .map_err(|e| Stop::refuse(format!("the server's name `{name}`: {e}")))?;
-                if below.depth() > dn.depth() {
-                    records.push((below, RecordChange::Delete));
-                }
+        links.sort_by_key(|link| std::cmp::Reverse(link.dn.depth()));
+        let count = links.len();
+        self.links.splice(0..0, links);
+        Ok(count)
+    }
+
+    /// What is missing; a refusal where it cannot be.
+    pub fn wanted(&self, existing: Existing) -> Result<Wanted, Stop> {
+        let net = chain::net(&self.links, &self.directory, &self.schema, existing);
+        if !net.unknown.is_empty() {
+            let name = |unknown: &String| unknown.split(" (").next().unwrap_or(unknown).to_owned();
+            let names: Vec<String> = net.unknown.iter().map(name).collect();
+            return Err(Stop::refuse(format!(
+                "{} does not know {}; update its schema first, or mend the name",
+                self.server.shown(),
+                names.join(", ")
+            )));
+        }
+        for (link, verdict) in self.links.iter().zip(&net.verdicts) {
+            if let Verdict::Conflict(why) = verdict {
+                return Err(Stop::refuse(format!("{}: {why}", link.dn)));
             }
-            // What lies deepest goes first.
-            records.sort_by_key(|(below, _)| std::cmp::Reverse(below.depth()));
         }
-        let below = records.len();
-        records.push((dn, RecordChange::Delete));
-        let mut wanted = wanted(&server, records, Existing::Keep, world)?;
-        if below > 0 && !wanted.resources.is_empty() {
-            wanted.notes.push(match below {
-                1 => "the entry below it goes with it".to_owned(),
-                n => format!("the {n} entries below it go with it"),
-            });
-        }
+        let mut wanted = Wanted::nothing();
+        planning::set_all(&mut wanted, &self.server, &net);
         Ok(wanted)
     }
 }
 
-impl LdapAttrsArgs {
-    fn server(&self) -> Result<Server, String> {
-        Server::from_args(
-            self.container.as_deref(),
-            self.server.as_deref(),
-            self.bind_dn.as_deref(),
-            self.password.as_ref(),
-        )
-    }
-
-    fn operations(&self) -> Result<Vec<Operation>, String> {
-        let verb = match self.state {
-            ValuesStateArg::Present => Verb::Add,
-            ValuesStateArg::Absent => Verb::Delete,
-            ValuesStateArg::Exact => Verb::Replace,
-        };
-        let given = attributes(&self.attributes)?;
-        // Adding or removing no value is nothing; in LDIF, a deletion without values would be one of all.
-        let some = given
-            .into_iter()
-            .filter(|(_, values)| verb == Verb::Replace || !values.is_empty());
-        let operation = |(attribute, values): (String, Vec<String>)| Operation {
-            verb,
-            attribute,
-            values: octets(&values),
-            line: 1,
-        };
-        Ok(some.map(operation).collect())
-    }
-}
-
-impl Module for LdapAttrs {
-    type Args = LdapAttrsArgs;
-
-    const NAME: &'static str = "ldap_attrs";
-    const SUMMARY: &'static str = "Adds, removes or sets values of an entry of a directory.";
-    const DOC: &'static str = include_str!("attrs.md");
-
-    fn validate(args: &Self::Args) -> Result<(), String> {
-        args.server()?;
-        Dn::parse(&args.dn).map_err(|e| format!("dn: {e}"))?;
-        args.operations().map(drop)
-    }
-
-    fn touches(args: &Self::Args) -> Footprint {
-        args.server()
-            .map_or_else(|_| Footprint::everything(), |s| footprint(&s, &args.dn))
-    }
-
-    fn want(args: &Self::Args, world: &View<'_>) -> Result<Wanted, Stop> {
-        let server = args.server().map_err(Stop::Refuse)?;
-        let dn = Dn::parse(&args.dn).map_err(|e| Stop::refuse(e.to_string()))?;
-        let mut keys: Vec<_> = schema_keys(&server)
-            .iter()
-            .map(reference::<LdapSchema>)
-            .collect();
-        keys.push(reference::<LdapEntry>(&EntryKey::new(&server, &dn, None)));
-        world.need(&keys)?;
-        let operations = args.operations().map_err(Stop::Refuse)?;
-        if operations.is_empty() {
-            return Ok(Wanted::nothing());
-        }
-        let record = (dn, RecordChange::Modify(operations));
-        wanted(&server, vec![record], Existing::Compare, world)
+fn link(dn: Dn, change: RecordChange, schema: &Schema) -> Link {
+    Link {
+        file: "the task".to_owned(),
+        line: 1,
+        place: dn.folded(Some(schema)),
+        dn,
+        change,
     }
 }

@@ -47,10 +47,16 @@ impl EntryKey {
     /// The key of a name, folded by the server's schema where it is at hand.
     #[must_use]
     pub fn new(server: &Server, dn: &Dn, schema: Option<&Schema>) -> Self {
+        Self::at(server, dn, &dn.folded(schema))
+    }
+
+    /// The key of a name that is folded already.
+    #[must_use]
+    pub fn at(server: &Server, dn: &Dn, place: &str) -> Self {
         Self {
             server: server.clone(),
             dn: dn.to_string(),
-            place: dn.folded(schema),
+            place: place.to_owned(),
             last: false,
         }
     }

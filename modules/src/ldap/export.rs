@@ -102,14 +102,11 @@ impl Module for LdapExport {
             return Footprint::everything();
         };
         let place = format!("{}/{}", server.id(), base.folded(None));
-        let mut footprint = Footprint::nothing()
+        let footprint = Footprint::nothing()
             .reads("ldap-entry", place.clone())
             .reads("ldap-listing", place)
             .writes("file", FileKey::new(&args.dest).to_string());
-        if let super::server::Place::Container { name, .. } = &server.at {
-            footprint = footprint.reads(super::container::KIND, name.clone());
-        }
-        footprint
+        server.within(footprint)
     }
 
     fn want(args: &Self::Args, world: &View<'_>) -> Result<Wanted, Stop> {

@@ -1,14 +1,16 @@
 //! Directories (LDAP): entries and schema as resources, updates from LDIF, exports.
 
 pub mod applied;
+pub mod attrs;
 mod below;
 pub mod chain;
 pub mod container;
 mod data_plan;
 pub mod dn;
-pub mod ensure;
+mod ensure;
 pub mod entry;
 pub mod entry_kind;
+pub mod entry_module;
 mod evidence;
 pub mod export;
 pub mod image;

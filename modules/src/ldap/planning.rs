@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use runbook_engine::module::{Stop, reference};
+use runbook_engine::module::{Footprint, Stop, Wanted, reference};
 use runbook_engine::resource::Ref;
 use runbook_engine::value::Value;
 use runbook_engine::world::View;
@@ -89,7 +89,7 @@ pub(super) fn known_schema(server: &Server, world: &View<'_>) -> Result<Schema, 
     }
 }
 
-/// The states that a chain has to know, read as one batch; what lies below removed entries in a second one.
+/// The states that a chain has to know, read as one batch; what lies below removed and renamed entries in a second one.
 pub(super) fn directory(
     server: &Server,
     links: &[Link],
@@ -99,20 +99,16 @@ pub(super) fn directory(
     let places = chain::places(links, schema);
     let keys: Vec<EntryKey> = places
         .iter()
-        .map(|(place, dn)| EntryKey {
-            server: server.clone(),
-            dn: dn.to_string(),
-            place: place.clone(),
-            last: false,
-        })
+        .map(|(place, dn)| EntryKey::at(server, dn, place))
         .collect();
     let states = world.all::<LdapEntry>(&keys)?;
     let mut directory: Directory = places.into_keys().zip(states).collect();
+    // What a server says of an entry's children is as old as its reading: what lies below it is asked for itself.
     let parents: Vec<&Link> = links
         .iter()
         .filter(|l| {
-            l.change == RecordChange::Delete
-                && directory.get(&l.place).is_some_and(|s| s.has_children)
+            let needs_it = matches!(l.change, RecordChange::Delete | RecordChange::Rename { .. });
+            needs_it && directory.get(&l.place).is_some_and(|s| s.entry.is_some())
         })
         .collect();
     let listings: Vec<ListingKey> = parents
@@ -120,19 +116,41 @@ pub(super) fn directory(
         .map(|l| ListingKey::new(server, &l.dn, Depth::Subtree, Some(schema)))
         .collect();
     let mut below = Vec::new();
-    for listing in world.all::<LdapListing>(&listings)? {
+    for (parent, listing) in parents.iter().zip(world.all::<LdapListing>(&listings)?) {
+        let mut has_children = false;
         for name in listing.names {
             let dn = Dn::parse(&name)
                 .map_err(|e| Stop::refuse(format!("the server's name `{name}`: {e}")))?;
             let key = EntryKey::new(server, &dn, Some(schema));
+            has_children |= key.place != parent.place;
             if !directory.contains_key(&key.place) {
                 below.push(key);
             }
+        }
+        if let Some(state) = directory.get_mut(&parent.place) {
+            state.has_children = has_children;
         }
     }
     let states = world.all::<LdapEntry>(&below)?;
     directory.extend(below.into_iter().map(|k| k.place).zip(states));
     Ok(directory)
+}
+
+/// What judging records may read of a server.
+pub(super) fn reads(server: &Server) -> Footprint {
+    let id = server.id();
+    let footprint = Footprint::nothing()
+        .reads("ldap-schema", id.clone())
+        .reads("ldap-listing", id.clone())
+        .reads("ldap-entry", id);
+    server.within(footprint)
+}
+
+/// Wants what the records come to.
+pub(super) fn set_all(wanted: &mut Wanted, server: &Server, net: &Net) {
+    for (dn, place, want) in &net.wants {
+        wanted.set::<LdapEntry>(&EntryKey::at(server, dn, place), want);
+    }
 }
 
 /// Asks for everything of the first round at once.

@@ -11,7 +11,7 @@ use super::dn::Dn;
 use super::entry::is_secret;
 use super::octets::Octets;
 use super::search_kind::{Found, LdapSearch, SearchKey};
-use super::server::{Place, Server};
+use super::server::Server;
 use super::session::Depth;
 
 /// The module.
@@ -113,10 +113,7 @@ impl Module for LdapSearchModule {
         let footprint = Footprint::nothing()
             .reads("ldap-entry", place.clone())
             .reads("ldap-search", place);
-        match &server.at {
-            Place::Container { name, .. } => footprint.reads(super::container::KIND, name.clone()),
-            Place::Tcp { .. } | Place::Socket { .. } => footprint,
-        }
+        server.within(footprint)
     }
 
     fn want(args: &Self::Args, world: &View<'_>) -> Result<Wanted, Stop> {

@@ -1,6 +1,7 @@
 //! Which directory server is meant, and as whom one speaks to it.
 
 use runbook_engine::host::{Address, HostError, Probe};
+use runbook_engine::module::Footprint;
 use runbook_engine::value::Secret;
 use runbook_engine::world::Predicted;
 use serde::{Deserialize, Serialize};
@@ -127,6 +128,15 @@ impl Server {
     #[must_use]
     pub fn is_container(&self, written: &runbook_engine::resource::Ref) -> bool {
         matches!(&self.at, Place::Container { name, .. } if written.kind == container::KIND && written.id == *name)
+    }
+
+    /// With what has to be read to reach it.
+    #[must_use]
+    pub fn within(&self, footprint: Footprint) -> Footprint {
+        match &self.at {
+            Place::Container { name, .. } => footprint.reads(container::KIND, name.clone()),
+            Place::Tcp { .. } | Place::Socket { .. } => footprint,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::chain::{Existing, Verdict};
 use super::dn::Dn;
-use super::entry_kind::{EntryKey, LdapEntry};
+use super::entry_kind::LdapEntry;
 use super::image::{ImageFiles, ImageFilesKey};
 use super::names::Names;
 use super::planning::{self, Planned};
@@ -243,13 +243,7 @@ impl Module for LdapUpdate {
             return Footprint::everything();
         };
         let id = server.id();
-        let mut footprint = Footprint::nothing()
-            .reads("ldap-schema", id.clone())
-            .reads("ldap-listing", id.clone())
-            .reads("ldap-entry", id.clone());
-        if let super::server::Place::Container { name, .. } = &server.at {
-            footprint = footprint.reads(super::container::KIND, name.clone());
-        }
+        let mut footprint = planning::reads(&server);
         if let Some(image) = args.files.as_ref().and_then(|f| f.image.as_ref()) {
             footprint = footprint
                 .reads("image-files", args.image_key(image).to_string())
@@ -353,19 +347,8 @@ fn wanted(args: &LdapUpdateArgs, server: &Server, planned: Planned) -> Result<Wa
         ));
     }
     let mut wanted = Wanted::nothing();
-    let sent = if failed.is_none() {
-        planned.net.wants.as_slice()
-    } else {
-        &[]
-    };
-    for (dn, place, want) in sent {
-        let key = EntryKey {
-            server: server.clone(),
-            dn: dn.to_string(),
-            place: place.clone(),
-            last: false,
-        };
-        wanted.set::<LdapEntry>(&key, want);
+    if failed.is_none() {
+        planning::set_all(&mut wanted, server, &planned.net);
     }
     if let Some((key, want)) = planned.record.as_ref().filter(|_| failed.is_none()) {
         wanted.set::<LdapEntry>(key, want);

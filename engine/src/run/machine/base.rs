@@ -81,10 +81,8 @@ impl Base {
         let Some(names) = kind.and_then(|kind| kind.names()) else {
             return;
         };
-        if [&change.change.from, &change.change.to]
-            .map(|s| names.is_shared(s))
-            .contains(&true)
-        {
+        let states = [&change.change.from, &change.change.to];
+        if states.iter().any(|state| names.is_shared(state)) {
             // What tells of things of this kind by their places (a listing) does not know of their other names.
             let looks_at = |key: &Ref| {
                 let there = Ref {
@@ -98,7 +96,7 @@ impl Base {
             };
             self.states.retain(|(_, key), _| !looks_at(key));
         }
-        let things = [&change.change.from, &change.change.to].map(|state| names.thing(state));
+        let things = states.map(|state| names.thing(state));
         let is_one = |state: &Json| things.contains(&names.thing(state));
         self.states.retain(|(_, key), read| match &read.known {
             Known::State(state) => {

@@ -89,37 +89,15 @@ impl Overlay {
         key: &Ref,
         read: &Json,
     ) -> Option<Known> {
-        let names = registry.find_kind(&key.kind)?.names()?;
-        names.thing(read)?;
-        let mut now = None;
-        for change in &self.changes {
-            let state = match &now {
-                Some(Known::State(state)) => state,
-                _ => read,
-            };
-            if let Some(told) = told_under(&names, key, state, change) {
-                now = Some(told);
-            }
-        }
-        now
+        told_since(registry, key, read, &self.changes)
     }
 
     /// A state that the changes of `key` itself, or of what it lies in, leave, with what was done to the thing under its
     /// other names since then.
     pub(super) fn retold(&self, registry: &Registry, key: &Ref, state: Json) -> Known {
-        let names = registry.find_kind(&key.kind).and_then(|k| k.names());
-        let Some(names) = names.filter(|names| names.thing(&state).is_some()) else {
-            return Known::State(state);
-        };
         let own = self.changes.iter().rposition(|c| c.key == *key);
-        let mut now = Known::State(state);
-        for change in self.changes.iter().skip(own.map_or(0, |at| at + 1)) {
-            let Known::State(state) = &now else { break };
-            if let Some(told) = told_under(&names, key, state, change) {
-                now = told;
-            }
-        }
-        now
+        let since = &self.changes[own.map_or(0, |at| at + 1)..];
+        told_since(registry, key, &state, since).unwrap_or(Known::State(state))
     }
 
     /// Something that this walk may or may not write: the resources of a mark.
@@ -202,6 +180,28 @@ impl Overlay {
         self.states.clear();
         self.opaque = Some(why.to_owned());
     }
+}
+
+/// What these changes, one after the other, tell of a thing whose state under `key` was this, where they tell of it.
+fn told_since(
+    registry: &Registry,
+    key: &Ref,
+    state: &Json,
+    changes: &[PredictedChange],
+) -> Option<Known> {
+    let names = registry.find_kind(&key.kind)?.names()?;
+    names.thing(state)?;
+    let mut now = None;
+    for change in changes {
+        let state = match &now {
+            Some(Known::State(state)) => state,
+            _ => state,
+        };
+        if let Some(told) = told_under(&names, key, state, change) {
+            now = Some(told);
+        }
+    }
+    now
 }
 
 /// What a change tells of a state of another name, if they may be names of one thing.
