@@ -10,7 +10,9 @@ use crate::diag::{Diagnostic, nearest};
 use crate::run::frame::{MAGIC, vaults_of};
 use crate::run::local::{LocalStore, Vaults};
 use crate::source::{Kind, Node, Sources, Span, check_args, locate, untyped};
-use crate::template::{DynamicNames, ErrorKind, Scope, TemplateError, is_template, names};
+use crate::template::{
+    DynamicNames, ErrorKind, Scope, TemplateError, defined_where, is_template, names,
+};
 use crate::value::Value;
 
 /// A template's error as a diagnostic.
@@ -361,7 +363,8 @@ impl Check<'_> {
         }
     }
 
-    /// Syntax and names of templates and bare expressions, for every host. `false`: something is wrong.
+    /// Syntax and names of templates and bare expressions, for every host. `false`: something is wrong. What a condition of
+    /// `when` asks to be defined is so in all that follows it.
     fn expressions(
         &mut self,
         common: &Common,
@@ -378,6 +381,9 @@ impl Check<'_> {
         );
         let mut sound = true;
         for (node, bare) in &scalars {
+            let own = common.when.iter().position(|c| c.span == node.span);
+            let hold = own.unwrap_or(common.when.len());
+            let defined = defined_by(&common.when[..hold]);
             if let Err(error) = self.tools.engine.check_syntax(node, *bare) {
                 let mut wrong = template_error(&error, &self.tools.sources);
                 if let Some(offset) = error.offset {
@@ -388,8 +394,8 @@ impl Check<'_> {
                 continue;
             }
             let text = node.text().unwrap_or_default();
-            for name in names(text, *bare).needed {
-                sound &= self.name(&name, node, text, common, loops);
+            for name in names(text, *bare).needed.difference(&defined) {
+                sound &= self.name(name, node, text, common, loops);
             }
         }
         sound
@@ -537,6 +543,8 @@ impl Check<'_> {
                 .map(|m| (*m).to_owned()),
         );
         let later = Arc::new(InTheRun(later));
+        // Where its conditions ask for a variable, it only runs where there is one.
+        let perhaps = Arc::new(InTheRun(defined_by(&task.common.when)));
         for host in hosts {
             if task
                 .common
@@ -547,6 +555,7 @@ impl Check<'_> {
                 continue;
             }
             let mut scope = Scope::default();
+            scope.push_dynamic(perhaps.clone());
             let vars = self.hosts.vars.get(&host).cloned().unwrap_or_default();
             let layers: Vec<&Layer> = vars
                 .inventory
@@ -691,6 +700,12 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// The variables that are defined where all of these conditions hold.
+fn defined_by(conditions: &[Node]) -> BTreeSet<String> {
+    let texts = conditions.iter().filter_map(Node::text);
+    texts.flat_map(defined_where).collect()
 }
 
 /// Is the file a vault, or a file in the directory?

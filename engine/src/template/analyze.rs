@@ -55,6 +55,18 @@ pub fn names(text: &str, bare: bool) -> Names {
     analyze(text, bare).unwrap_or_default()
 }
 
+/// The variables that are defined wherever a condition holds: those that it asks for by `is defined`. Empty where it is not
+/// well-formed.
+#[must_use]
+pub fn defined_where(condition: &str) -> BTreeSet<String> {
+    let mut paths = Vec::new();
+    if let Ok(tree) = parse_expr(condition) {
+        implied(&tree, true, &mut paths);
+    }
+    let roots = paths.into_iter().filter_map(|path| path.into_iter().next());
+    roots.collect()
+}
+
 /// What a template mentions, or with `bare` an expression.
 pub(super) fn analyze(text: &str, bare: bool) -> Result<Names, Error> {
     let mut walk = Walk::default();

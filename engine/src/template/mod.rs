@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use minijinja::{Environment, UndefinedBehavior, Value as Jinja};
 
-pub use analyze::{Names, Use, names};
+pub use analyze::{Names, Use, defined_where, names};
 pub use error::{ErrorKind, TemplateError, within};
 pub use files::{FileMistake, FileOptions};
 pub use place::named_like_a_secret;

@@ -40,6 +40,14 @@ const PLAYBOOK: &str = r#"- name: Many mistakes
     - name: Undefined, in the middle of a text
       debug: {msg: "the host is {{ «undefined-variable»hostt }}"}
 
+    - name: It is only used where it is defined
+      debug: {msg: "{{ perhaps }} of {{ site.perhaps }}"}
+      when: [perhaps is defined and port == 1, site is defined, perhaps | length > 0]
+
+    - name: That one is defined says nothing of another, nor of what is asked before
+      debug: {msg: "{{ perhaps }} {{ «undefined-variable»certainly }}"}
+      when: ["«undefined-variable»never | length > 0", perhaps is defined, never is defined or port == 1]
+
     - name: Not well formed
       debug: {msg: "{{ port + «template-syntax»}}"}
 

@@ -148,3 +148,25 @@ fn secrets_are_shown_by_no_way_round() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn where_a_variable_is_asked_for_it_may_be_undefined() -> Result<()> {
+    let scene = Scene::new()?;
+    let target = scene.path("made");
+    let tasks = format!(
+        "- hosts: all\n  gather_facts: false\n  tasks:\n    - command: /bin/true\n      register: ran\n    - name: Perhaps\n      \
+         copy: {{dest: \"{}\", content: \"{{{{ perhaps }}}}\", mode: \"{{{{ mode }}}}\"}}\n      \
+         when: ran.rc == 0 and perhaps is defined and mode is defined\n",
+        target.display()
+    );
+    let without = play(&scene, &tasks, &["-y"])?;
+    assert_eq!(without.code, 0, "{}{}", without.out, without.err);
+    assert!(!target.exists());
+    let with = play(&scene, &tasks, &["-y", "-e", "perhaps=yes mode=0600"])?;
+    assert_eq!(with.code, 0, "{}{}", with.out, with.err);
+    assert_eq!(fs::read_to_string(&target)?, "yes");
+    // What is known to be wrong is told beforehand all the same.
+    let wrong = play(&scene, &tasks, &["-y", "-e", "perhaps=yes mode=rwx"])?;
+    assert_eq!(wrong.code, 1, "{}{}", wrong.out, wrong.err);
+    Ok(())
+}
