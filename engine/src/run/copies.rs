@@ -17,8 +17,11 @@ use bytes::Bytes;
 use super::hosts::{Fleet, Link};
 use crate::host::{HostError, Target, User};
 use crate::journal::{Journal, JournalError, Raw};
-use crate::transport::command::BASE;
+use crate::transport::command::{BASE, PLACE};
 use crate::transport::quote::word;
+
+/// Is the place a folder of this user? Who only looks makes none.
+const OWN: &str = "[ ! -L \"$b\" ] && [ -d \"$b\" ] && [ -O \"$b\" ]";
 
 /// How far the copies are.
 #[derive(Default)]
@@ -90,7 +93,7 @@ impl Copies {
 /// Removes the copies of a run from these hosts, as far as they can be reached.
 pub async fn remove(fleet: &Fleet, run: &str, hosts: impl IntoIterator<Item = String>) {
     let script = format!(
-        "{BASE}; rm -f -- \"$b\"/{}; rmdir \"$b\" 2>/dev/null; true",
+        "{PLACE}; {OWN} && {{ rm -f -- \"$b\"/{}; rmdir \"$b\" 2>/dev/null; }}; true",
         file(run)
     );
     let all = hosts.into_iter().map(|host| {
@@ -111,7 +114,7 @@ pub async fn remove(fleet: &Fleet, run: &str, hosts: impl IntoIterator<Item = St
 /// The host cannot be reached.
 pub async fn runs_on(fleet: &Fleet, host: &str) -> Result<Vec<String>, HostError> {
     let script = format!(
-        "{BASE}; cd \"$b\" && for f in *.journal; do [ -f \"$f\" ] && echo \"$f\"; done; true"
+        "{PLACE}; {OWN} && cd \"$b\" && for f in *.journal; do [ -f \"$f\" ] && echo \"$f\"; done; true"
     );
     let link = fleet.link(host).await?;
     let reply = Target::new(link.probe.with_user(User::Login))
@@ -132,7 +135,7 @@ pub async fn runs_on(fleet: &Fleet, host: &str) -> Result<Vec<String>, HostError
 /// A host cannot be reached: what was begun there would not be known.
 pub async fn read(fleet: &Fleet, run: &str, hosts: &[String]) -> Result<Vec<Raw>, HostError> {
     let script = format!(
-        "{BASE}; [ ! -f \"$b\"/{f} ] || cat \"$b\"/{f}",
+        "{PLACE}; {OWN} && [ -f \"$b\"/{f} ] || exit 0; cat \"$b\"/{f}",
         f = file(run)
     );
     let mut rows: BTreeMap<i64, Raw> = BTreeMap::new();

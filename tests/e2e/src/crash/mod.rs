@@ -362,8 +362,7 @@ impl Course<'_> {
         seen: &mut BTreeSet<String>,
     ) -> Result<()> {
         // What is flushed without being such a record may lie anywhere between them.
-        for fewer in 0..3 {
-            let before = reference.before_its_records().saturating_sub(fewer);
+        for before in (0..=reference.before_its_records()).rev() {
             for (at, record) in (before + 1..).zip(&reference.records) {
                 if !seen.contains(record) {
                     self.try_one(stage, reference, &Harm::Flush(at), seen)?;
