@@ -170,7 +170,7 @@ impl Reader {
             .await
     }
 
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         method: Method,
         path: &str,
@@ -219,80 +219,6 @@ impl Reader {
         let bytes = collected
             .map_err(|e| HostError::failed(format!("the Docker daemon broke off: {e}")))?;
         Ok(Some(bytes.to_bytes()))
-    }
-
-    /// Makes a container that is never started, to look into its image, and removes it whatever happens.
-    pub async fn look_into(
-        &self,
-        image: &str,
-        directory: &str,
-    ) -> Result<Option<Bytes>, HostError> {
-        let body = serde_json::json!({
-            "Image": image, "Cmd": ["never-started"], "Entrypoint": ["never-started"],
-            "Labels": {"org.runbook.look": "1"}, "HostConfig": {"NetworkMode": "none"},
-        });
-        let path = format!(
-            "/containers/create?name=runbook-look-{:016x}",
-            rand::random::<u64>()
-        );
-        let created = self.ask(Method::POST, &path, Some(&body)).await?;
-        let created = created.map_err(|refused| failed(&format!("image {image}"), &refused))?;
-        let id = created
-            .get("Id")
-            .and_then(Json::as_str)
-            .unwrap_or_default()
-            .to_owned();
-        // If this future is dropped half way the container still goes.
-        let gone = RemoveLater {
-            reader: self.clone(),
-            id: Some(id.clone()),
-        };
-        let archive = self
-            .raw(&format!(
-                "/containers/{id}/archive?path={}",
-                encode(directory)
-            ))
-            .await;
-        gone.now().await;
-        archive
-    }
-}
-
-/// Removes a never-started container.
-struct RemoveLater {
-    reader: Reader,
-    id: Option<String>,
-}
-
-impl RemoveLater {
-    async fn now(mut self) {
-        if let Some(id) = self.id.take() {
-            let _ = self
-                .reader
-                .ask(
-                    Method::DELETE,
-                    &format!("/containers/{id}?v=1&force=1"),
-                    None,
-                )
-                .await;
-        }
-    }
-}
-
-impl Drop for RemoveLater {
-    fn drop(&mut self) {
-        if let (Some(id), Ok(runtime)) = (self.id.take(), tokio::runtime::Handle::try_current()) {
-            let reader = self.reader.clone();
-            runtime.spawn(async move {
-                let _ = reader
-                    .ask(
-                        Method::DELETE,
-                        &format!("/containers/{id}?v=1&force=1"),
-                        None,
-                    )
-                    .await;
-            });
-        }
     }
 }
 

@@ -13,6 +13,7 @@ pub mod image;
 pub mod image_module;
 pub mod inspect;
 pub mod kind;
+mod look;
 pub mod network;
 pub mod network_module;
 mod recover;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use runbook_engine::lock::Holder;
 use runbook_engine::module::{LocalFile, LocalFiles};
 use runbook_engine::resource::Kind;
 use runbook_modules::docker::Container;
@@ -35,6 +36,20 @@ async fn files_are_read_out_of_an_image_and_nothing_is_left_behind() {
         image: OLD.to_owned(),
         directory: directory.to_owned(),
     };
+    // Somebody was killed while he looked.
+    let mut killed: serde_json::Value =
+        serde_json::from_str(&Holder::here("", "look").text()).unwrap();
+    killed["pid"] = json!(u32::MAX);
+    let label = format!("org.runbook.look={killed}");
+    let words = [
+        "create",
+        "--name",
+        "runbook-look-killed",
+        "--label",
+        &label,
+        OLD,
+    ];
+    docker(&[&words[..], &["never-started"]].concat());
     let keys = [key("/etc/data"), key("/etc/none")];
     let mut read = ImageFiles.read(&host.probe, &keys).await;
     let error = read.remove(1).unwrap_err().to_string();
