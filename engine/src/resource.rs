@@ -402,8 +402,8 @@ pub enum Shadow<K, S> {
     AsRead,
     /// As the host says now, under a named assumption.
     Assuming(String),
-    /// As the host says now, with what is predicted put over it: [`Kind::over`].
-    Over,
+    /// As the host says now, with what is predicted put over it: [`Kind::over`]; under an assumption where one is named.
+    Over(Option<String>),
     /// As the host says now at another key (below a predicted move or link).
     At(K),
     /// This state.

@@ -298,7 +298,7 @@ impl<K: Kind> AnyKind for Erased<K> {
         };
         match self.0.predicted(&typed_key, world) {
             Shadow::AsRead => Shadow::AsRead,
-            Shadow::Over => Shadow::Over,
+            Shadow::Over(assuming) => Shadow::Over(assuming),
             Shadow::Assuming(what) => Shadow::Assuming(what),
             Shadow::At(origin) => Shadow::At(reference::<K>(&origin)),
             Shadow::Known(state) => Shadow::Known(json(&state)),

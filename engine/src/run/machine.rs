@@ -28,7 +28,7 @@ enum Source {
     Through(Json, Ref),
     Base(Ref, Option<String>),
     /// What the host has, with what is predicted put over it.
-    Over(Ref),
+    Over(Ref, Option<String>),
 }
 
 impl Source {
@@ -36,7 +36,7 @@ impl Source {
     fn rests_on(self) -> Option<Ref> {
         match self {
             Self::Overlay(_) => None,
-            Self::Through(_, at) | Self::Base(at, _) | Self::Over(at) => Some(at),
+            Self::Through(_, at) | Self::Base(at, _) | Self::Over(at, _) => Some(at),
         }
     }
 }
@@ -144,7 +144,7 @@ impl Sight {
             kind.map_or_else(|| form.clone(), |kind| kind.asked_as(&form, at))
         };
         match self.foretold(&lock(overlay), &whole(key.clone()), &form_of) {
-            Source::Base(..) | Source::Over(_) if met.is_some() => {
+            Source::Base(..) | Source::Over(..) if met.is_some() => {
                 Source::Overlay(Known::Unknown(met.unwrap_or_default()))
             }
             Source::Base(at, assumption) => {
@@ -207,7 +207,7 @@ impl Sight {
         };
         match kind.predicted(key, &world) {
             Shadow::AsRead => Source::Base(key.clone(), None),
-            Shadow::Over => Source::Over(key.clone()),
+            Shadow::Over(assuming) => Source::Over(key.clone(), assuming),
             Shadow::Assuming(what) => Source::Base(key.clone(), Some(what)),
             // What programs make of that is theirs.
             Shadow::At(origin) if links == 0 => {
@@ -292,8 +292,9 @@ impl Sight {
                     .cloned();
                 found.known = read.map(|read| self.with_own_eyes(&key.kind, state, &read));
             }
-            Source::Over(at) => {
+            Source::Over(at, assumption) => {
                 let read = lock(&self.base).get(&self.name, &at, self.since).cloned();
+                found.assumption = assumption.filter(|_| read.is_some());
                 found.known = read.map(|read| self.over(&key.kind, &at, read));
                 // It rests on what the host has, but for what this walk predicts, which is the same each time.
                 found.as_read = found.known.is_some();

@@ -96,7 +96,7 @@ impl ReadKind for ListingKind {
                 entries: Some(entries),
                 ..
             }) => Shadow::Known(entries.into_values().collect()),
-            Ok(Below { changed: true, .. }) => Shadow::Over,
+            Ok(Below { changed: true, .. }) => Shadow::Over(None),
             Ok(_) => Shadow::AsRead,
         }
     }
@@ -306,7 +306,7 @@ mod tests {
         let key = FileKey::new(path);
         assert_eq!(
             ReadKind::predicted(&ListingKind, &key, &world),
-            Shadow::Over
+            Shadow::Over(None)
         );
         let name = |s: &FileState| s.path[path.len() + 1..].to_owned();
         let read = read.iter().filter_map(|s| entry(&name(s), s)).collect();

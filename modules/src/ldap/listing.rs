@@ -88,19 +88,17 @@ impl ReadKind for LdapListing {
 
     fn predicted(&self, key: &ListingKey, world: &Predicted<'_>) -> Shadow<ListingKey, Listing> {
         let base = format!("{}/{}", key.server.id(), key.place);
-        let moved = world.of::<LdapEntry>().find(|(entry, from, to, _)| {
+        let moved = world.of::<LdapEntry>().any(|(entry, from, to, _)| {
             let same =
                 matches!((from, to), (Some(f), Some(t)) if f.entry.is_some() == t.entry.is_some());
             !same && along(&entry.to_string(), &base)
         });
         match (key.server.predicted(world), moved) {
             (Through::Unknown(why), _) => Shadow::Unknown(why),
-            (Through::Same, Some(_)) => Shadow::Over,
-            (Through::Same, None) => Shadow::AsRead,
-            (Through::Assuming(_), Some((_, _, _, task))) => {
-                Shadow::Unknown(format!("until \"{task}\""))
-            }
-            (Through::Assuming(what), None) => Shadow::Assuming(what),
+            (Through::Same, true) => Shadow::Over(None),
+            (Through::Same, false) => Shadow::AsRead,
+            (Through::Assuming(what), true) => Shadow::Over(Some(what)),
+            (Through::Assuming(what), false) => Shadow::Assuming(what),
         }
     }
 

@@ -93,7 +93,7 @@ fn below_what_goes_or_has_just_come_there_is_nothing() {
         if from == to {
             assert_eq!(LdapListing.predicted(&all, &world), Shadow::AsRead);
         } else {
-            assert_eq!(LdapListing.predicted(&all, &world), Shadow::Over);
+            assert_eq!(LdapListing.predicted(&all, &world), Shadow::Over(None));
             let read = Listing {
                 exists: true,
                 names: ["o=x", "OU=P,o=x", "cn=b,ou=q,o=x"]
