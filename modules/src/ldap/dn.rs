@@ -100,6 +100,15 @@ impl Dn {
             .join("/")
     }
 
+    /// The form of the deepest name above this one, or of this one, of which no schema is needed to tell it: below it, values
+    /// are in a case or with blanks that may count or not.
+    #[must_use]
+    pub fn certain(&self) -> String {
+        let certain = self.rdns.iter().rev().take_while(|r| r.is_certain());
+        let parts: Vec<String> = certain.map(|r| r.folded(None)).collect();
+        parts.join("/")
+    }
+
     /// Number of relative names.
     #[must_use]
     pub fn depth(&self) -> usize {
@@ -124,6 +133,15 @@ impl Rdn {
             .map(part)
             .collect::<Result<_, _>>()?;
         Ok(Self { parts })
+    }
+
+    /// Whatever the matching rules of its attributes, its form is the same; those of RFC 4519 are known.
+    fn is_certain(&self) -> bool {
+        self.parts.iter().all(|(name, value)| {
+            let known = ["cn", "o", "ou", "dc", "uid", "c", "l"].contains(&alias(name).as_str());
+            let folded = Rule::CaseIgnore.fold(value.as_bytes());
+            known || folded == value.as_bytes()
+        })
     }
 
     fn folded(&self, schema: Option<&Schema>) -> String {
@@ -304,6 +322,15 @@ mod tests {
     fn places() {
         let dn = Dn::parse("cn=a/b,ou=c,o=d").unwrap();
         assert_eq!(dn.folded(None), "o=d/ou=c/cn=a%2fb");
+        for (name, certain) in [
+            ("CN=A B, O=D", "o=d/cn=a b"),
+            ("title=X,device=y,cn=Z,o=d", "o=d/cn=z/device=y"),
+            ("device=y,title=X,o=d", "o=d"),
+            ("device=y+title=X,o=d", "o=d"),
+            ("title=X", ""),
+        ] {
+            assert_eq!(Dn::parse(name).unwrap().certain(), certain, "{name}");
+        }
         assert_eq!(dn.parent().unwrap().to_string(), "ou=c,o=d");
         assert_eq!(Dn::parse("").unwrap().parent(), None);
         assert_eq!(

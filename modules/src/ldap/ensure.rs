@@ -14,6 +14,7 @@ use super::entry_kind::{EntryKey, LdapEntry};
 use super::ldif::{RecordChange, Value};
 use super::octets::Octets;
 use super::planning;
+use super::replacing::task_link;
 use super::schema::Schema;
 use super::schema_kind::LdapSchema;
 use super::server::Server;
@@ -63,7 +64,7 @@ pub(super) fn footprint(server: Result<Server, String>, dn: &str) -> Footprint {
     let (Ok(server), Ok(dn)) = (server, Dn::parse(dn)) else {
         return Footprint::everything();
     };
-    let place = format!("{}/{}", server.id(), dn.folded(None));
+    let place = format!("{}/{}", server.id(), dn.certain());
     planning::reads(&server).writes(LdapEntry::NAME, place)
 }
 
@@ -92,7 +93,7 @@ impl Asked {
         keys.push(reference::<LdapEntry>(&EntryKey::new(&server, &dn, None)));
         world.need(&keys)?;
         let schema = planning::known_schema(&server, world)?;
-        let links = vec![link(dn, change, &schema)];
+        let links = vec![task_link(dn, change, &schema)];
         let directory = planning::directory(&server, &links, &schema, world)?;
         Ok(Self {
             server,
@@ -114,7 +115,7 @@ impl Asked {
         for entry in entries.filter_map(|(_, state)| state.entry.as_ref()) {
             let dn = Dn::parse(&entry.dn)
                 .map_err(|e| Stop::refuse(format!("the server's name `{}`: {e}", entry.dn)))?;
-            links.push(link(dn, RecordChange::Delete, &self.schema));
+            links.push(task_link(dn, RecordChange::Delete, &self.schema));
         }
         links.sort_by_key(|link| std::cmp::Reverse(link.dn.depth()));
         let count = links.len();
@@ -142,15 +143,5 @@ impl Asked {
         let mut wanted = Wanted::nothing();
         planning::set_all(&mut wanted, &self.server, &net);
         Ok(wanted)
-    }
-}
-
-fn link(dn: Dn, change: RecordChange, schema: &Schema) -> Link {
-    Link {
-        file: "the task".to_owned(),
-        line: 1,
-        place: dn.folded(Some(schema)),
-        dn,
-        change,
     }
 }

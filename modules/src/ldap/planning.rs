@@ -1,4 +1,4 @@
-//! From the arguments of `ldap_update` to judged records: what its three tasks have in common, and `ldif`.
+//! From the arguments of `ldap_update` to judged records: what its tasks have in common.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,6 @@ use runbook_engine::resource::Ref;
 use runbook_engine::value::Value;
 use runbook_engine::world::View;
 
-use super::applied;
 use super::chain::{self, Directory, Link, Net};
 use super::dn::Dn;
 use super::entry::EntryWant;
@@ -16,11 +15,9 @@ use super::ldif::{Problem, Record, RecordChange};
 use super::listing::{LdapListing, ListingKey};
 use super::schema::Schema;
 use super::schema_kind::{LdapSchema, Part, SchemaKey};
-use super::schema_names::{self, SchemaNames};
 use super::server::Server;
 use super::session::Depth;
 use super::tree::Tree;
-use super::update::LdapUpdateArgs;
 
 /// What is to be done, judged.
 pub struct Planned {
@@ -174,81 +171,4 @@ pub(super) fn ask(
     } else {
         Err(Stop::Need(missing))
     }
-}
-
-/// `ldif: [files]`.
-pub(super) fn ldif(
-    args: &LdapUpdateArgs,
-    server: &Server,
-    files: &[String],
-    tree: impl Fn() -> Result<Tree, Stop>,
-    world: &View<'_>,
-) -> Result<Planned, Stop> {
-    // What the files name by `:<` is looked for in `files`.
-    let contents = || {
-        if args.files.is_some() {
-            tree()
-        } else {
-            Ok(Tree::default())
-        }
-    };
-    ask(world, server, Vec::new(), &contents)?;
-    let contents = contents()?;
-    let known = known_schema(server, world)?;
-    let base = args.base();
-    let mut problems = Vec::new();
-    let mut loaded = Vec::new();
-    let mut hashes = BTreeMap::new();
-    for name in files {
-        let file = world.local(name)?;
-        hashes.insert(name.clone(), applied::hash(&file.content));
-        let tree = Tree::new("", [(name.clone(), file.content.to_vec())].into());
-        match tree.records_unloaded(name) {
-            Ok(records) => {
-                for mut record in records {
-                    let content = |path: &str| {
-                        contents
-                            .get(path.trim_start_matches("./"))
-                            .map(<[u8]>::to_vec)
-                    };
-                    problems.extend(record.load(&content).into_iter().map(|p| (name.clone(), p)));
-                    args.names
-                        .apply(&mut record, base.as_ref(), &mut BTreeMap::new());
-                    loaded.push((name, record));
-                }
-            }
-            Err(found) => problems.extend(found.into_iter().map(|p| (name.clone(), p))),
-        }
-    }
-    let is_schema =
-        |record: &Record| Dn::parse(&record.dn).is_ok_and(|dn| schema_names::is_schema(&dn));
-    if loaded.iter().any(|(_, record)| is_schema(record)) {
-        let place = Dn::parse(schema_names::PLACE).map_err(|e| Stop::refuse(e.to_string()))?;
-        let listing = ListingKey::new(server, &place, Depth::Children, None);
-        let mut names = SchemaNames::of(&world.get::<LdapListing>(&listing)?);
-        for (_, record) in &mut loaded {
-            names.settle(record);
-        }
-    }
-    let mut links = Vec::new();
-    for (name, record) in loaded {
-        match link(name, record, &known) {
-            Ok(link) => links.push(link),
-            Err(problem) => problems.push(problem),
-        }
-    }
-    if !problems.is_empty() {
-        return Err(refuse(&problems));
-    }
-    let directory = directory(server, &links, &known, world)?;
-    let net = chain::net(&links, &directory, &known, args.existing);
-    Ok(Planned {
-        title: files.join(", "),
-        links,
-        net,
-        record: None,
-        notes: Vec::new(),
-        facts: Vec::new(),
-        hashes,
-    })
 }

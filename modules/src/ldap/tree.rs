@@ -53,6 +53,34 @@ impl Tree {
         self.files.get(path).map(Vec::as_slice)
     }
 
+    /// The path of a file that is named by its path, or by the end of it where there is one such file.
+    ///
+    /// # Errors
+    /// There is none, or several.
+    pub fn find(&self, name: &str) -> Result<&str, String> {
+        let name = name.trim_start_matches("./");
+        if let Some((path, _)) = self.files.get_key_value(name) {
+            return Ok(path);
+        }
+        let end = format!("/{name}");
+        let found: Vec<&str> = self
+            .files
+            .keys()
+            .filter(|path| path.ends_with(&end))
+            .map(String::as_str)
+            .collect();
+        match found.as_slice() {
+            [path] => Ok(path),
+            [] => Err(format!("there is no file `{name}` in {}", self.origin)),
+            several => Err(format!(
+                "there are {} files `{name}` in {}; give more of the path of one of them: {}",
+                several.len(),
+                self.origin,
+                several.join(", ")
+            )),
+        }
+    }
+
     /// The update files `V/update-COMPONENT-V.ldif`, in the order of their versions.
     #[must_use]
     pub fn updates(&self) -> Vec<UpdateFile> {
@@ -218,5 +246,13 @@ mod tests {
                 .is_ok()
         );
         assert!(tree.records("schema/dicom.ldif").is_err());
+        assert_eq!(tree.find("data/v.zip"), Ok("data/v.zip"));
+        assert_eq!(tree.find("v.zip"), Ok("data/v.zip"));
+        assert!(tree.find("zip").unwrap_err().contains("no file `zip`"));
+        let several = tree.find("dicom-modify.ldif").unwrap_err();
+        assert!(
+            several.contains("2 files") && several.contains("schema/5.31.2/dicom-modify.ldif"),
+            "{several}"
+        );
     }
 }

@@ -16,12 +16,12 @@ use super::planning::{self, Planned};
 use super::server::Server;
 use super::tree::Tree;
 use super::version::Version;
-use super::{data_plan, schema_plan};
+use super::{data_plan, ldif_plan, schema_plan};
 
 /// The module.
 pub struct LdapUpdate;
 
-/// Arguments of `ldap_update`. Exactly one of `schema`, `to` and `ldif` says what to do.
+/// Arguments of `ldap_update`. Exactly one of `schema`, `to`, `ldif` and `shipped` says what to do.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LdapUpdateArgs {
@@ -43,7 +43,7 @@ pub struct LdapUpdateArgs {
     /// entry of `bind_dn`, else as in the files.
     #[serde(default)]
     pub base_dn: Option<String>,
-    /// Where the files of `schema` and `to` come from; with `ldif`, the files that its records name by `:<`.
+    /// Where the files of `schema`, `to` and `shipped` come from; with `ldif`, the files that its records name by `:<`.
     #[serde(default)]
     pub files: Option<Files>,
     /// Brings the schema to this version, by the files `…-modify.ldif`. Entries of `cn=schema,cn=config` are found by
@@ -65,6 +65,14 @@ pub struct LdapUpdateArgs {
     /// nothing of them is recorded.
     #[serde(default)]
     pub ldif: Option<Vec<String>>,
+    /// Applies these LDIF files that come with the archive, in this order, such as `default-users.ldif`: by their paths in
+    /// `files`, or by the ends of these. They are compared with the directory each time; nothing of them is recorded.
+    #[serde(default)]
+    pub shipped: Option<Vec<String>>,
+    /// With `ldif` and `shipped`: the name of an entry that the files have. It and all below it become exactly what the files
+    /// say: other values are replaced (passwords are not), and entries that the files do not have are removed.
+    #[serde(default)]
+    pub replace_below: Option<String>,
     /// The site's own names in place of those in the files.
     #[serde(default)]
     pub names: Names,
@@ -130,19 +138,28 @@ impl LdapUpdateArgs {
     }
 
     fn job(&self) -> Result<Job<'_>, String> {
-        match (&self.schema, &self.to, &self.ldif) {
-            (Some(version), None, None) => Version::parse(version)
-                .map(Job::Schema)
-                .ok_or_else(|| format!("schema: `{version}` is no version")),
-            (None, Some(version), None) => Version::parse(version)
-                .map(Job::Data)
-                .ok_or_else(|| format!("to: `{version}` is no version")),
-            (None, None, Some(files)) => Ok(Job::Ldif(files)),
-            (None, None, None) => Err(
-                "say what to do: `schema: VERSION`, `to: VERSION` or `ldif: [files]`".to_owned(),
+        let version = |name: &str, text: &str| {
+            Version::parse(text).ok_or_else(|| format!("{name}: `{text}` is no version"))
+        };
+        match (&self.schema, &self.to, &self.ldif, &self.shipped) {
+            (Some(text), None, None, None) => version("schema", text).map(Job::Schema),
+            (None, Some(text), None, None) => version("to", text).map(Job::Data),
+            (None, None, Some(files), None) => Ok(Job::Ldif(files)),
+            (None, None, None, Some(files)) => Ok(Job::Shipped(files)),
+            (None, None, None, None) => Err(
+                "say what to do: `schema: VERSION`, `to: VERSION`, `ldif: [files]` or `shipped: [files]`"
+                    .to_owned(),
             ),
-            _ => Err("`schema`, `to` and `ldif` are three tasks; give one of them".to_owned()),
+            _ => Err(
+                "`schema`, `to`, `ldif` and `shipped` are four tasks; give one of them".to_owned(),
+            ),
         }
+    }
+
+    /// The branch that shall hold nothing but what the files say.
+    pub(super) fn replaced_branch(&self) -> Result<Option<Dn>, String> {
+        let parsed = self.replace_below.as_deref().map(Dn::parse).transpose();
+        parsed.map_err(|e| format!("replace_below: {e}"))
     }
 
     /// All files of the source.
@@ -175,11 +192,12 @@ impl LdapUpdateArgs {
     }
 }
 
-/// Which of the three things is to be done.
+/// What is to be done.
 enum Job<'a> {
     Schema(Version),
     Data(Version),
     Ldif(&'a [String]),
+    Shipped(&'a [String]),
 }
 
 impl Module for LdapUpdate {
@@ -209,6 +227,13 @@ impl Module for LdapUpdate {
             && let Some((name, _)) = only_data.iter().find(|(_, given)| *given)
         {
             return Err(format!("`{name}` goes with `to` only"));
+        }
+        let with_files = matches!(job, Job::Ldif(_) | Job::Shipped(_));
+        if args.replaced_branch()?.is_some() && !with_files {
+            return Err("`replace_below` goes with `ldif` and `shipped` only".to_owned());
+        }
+        if args.replace_below.is_some() && args.existing == Existing::Keep {
+            return Err("`existing: keep` contradicts `replace_below`".to_owned());
         }
         if let Some(from) = args.from.as_deref().filter(|f| *f != "auto") {
             Version::parse(from)
@@ -267,7 +292,10 @@ impl Module for LdapUpdate {
             Job::Data(version) => {
                 data_plan::data(args, &server, &version, || args.tree(world), world)?
             }
-            Job::Ldif(files) => planning::ldif(args, &server, files, || args.tree(world), world)?,
+            Job::Ldif(files) => ldif_plan::given(args, &server, files, || args.tree(world), world)?,
+            Job::Shipped(files) => {
+                ldif_plan::shipped(args, &server, files, || args.tree(world), world)?
+            }
         };
         wanted(args, &server, planned)
     }
