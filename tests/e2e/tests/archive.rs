@@ -1,7 +1,7 @@
 //! The upgrade of an archive on real servers: one host, and directory, database and archive on three.
 
 use anyhow::Result;
-use runbook_e2e::archive::{Archive, POINTS};
+use runbook_e2e::archive::{Archive, POINTS, realdata};
 use runbook_e2e::{program, skip, tell};
 use runbook_lab::{Hosts, Lab};
 
@@ -19,6 +19,11 @@ fn site(test: &str, name: &str, hosts: Hosts) -> Result<Option<Archive>> {
         program()?,
         tell,
     )?))
+}
+
+/// All that takes long is wanted.
+fn long() -> bool {
+    std::env::var("RUNBOOK_LONG").is_ok_and(|v| v == "1")
 }
 
 #[test]
@@ -75,12 +80,28 @@ fn an_upgrade_is_taken_back_from_every_point() -> Result<()> {
     else {
         return Ok(());
     };
-    let points: Vec<&str> = if std::env::var("RUNBOOK_LONG").is_ok_and(|v| v == "1") {
+    let points: Vec<&str> = if long() {
         POINTS.to_vec()
     } else {
         let sample = POINTS.iter().filter(|p| p.contains("Data,"));
         sample.copied().collect()
     };
     archive.goes_back_from(&points)?;
+    archive.site().destroy()
+}
+
+/// From 5.29.0, and from an older version; with `RUNBOOK_LONG=1` from one more.
+#[test]
+fn a_real_archive_comes_from_5_29() -> Result<()> {
+    let test = "a_real_archive_comes_from_5_29";
+    let Some(data) = realdata(test) else {
+        return Ok(());
+    };
+    let Some(archive) = site(test, "e2e-real", Hosts::One)? else {
+        return Ok(());
+    };
+    archive.becomes_real(&data)?;
+    archive.comes_from_5_29()?;
+    archive.comes_from_older(long())?;
     archive.site().destroy()
 }

@@ -1,4 +1,5 @@
 # Starts the old versions on a host by hand, as the upgrade guide has it, with the odds and ends that such hosts collect.
+# LDAP_IMAGE, LDAP_LAST (its last entry, below the base), DB_IMAGE and ARC_IMAGE say which, where it is not the usual ones.
 set -eu
 root=/var/local/dcm4chee-arc
 until docker info >/dev/null 2>&1; do sleep 0.3; done
@@ -19,16 +20,16 @@ if here ldap; then
         -e LDAP_BASE_DN="$BASE_DN" -e LDAP_ROOTPASS="$LDAP_PASSWORD" -e LDAP_CONFIGPASS="$LDAP_CONFIG_PASSWORD" \
         -e ARCHIVE_DEVICE_NAME="$DEVICE" -e AE_TITLE="$AET" -e SITE_CONTACT=radiology-it \
         -v $root/ldap:/var/lib/openldap/openldap-data -v $root/slapd.d:/etc/openldap/slapd.d \
-        dcm4che/slapd-dcm4chee:2.6.5-31.2 >/dev/null
+        "${LDAP_IMAGE:-dcm4che/slapd-dcm4chee:2.6.5-31.2}" >/dev/null
     within 60 'ldap has its last entry' docker exec ldap ldapsearch -x -LLL -D "cn=admin,$BASE_DN" -w "$LDAP_PASSWORD" \
-        -s base -b "cn=manage-account,ou=account,$BASE_DN" 1.1
+        -s base -b "${LDAP_LAST:-cn=manage-account,ou=account},$BASE_DN" 1.1
 fi
 if here db; then
     load postgres-dcm4chee
     docker run -d --name db --network dcm4chee_default -p 5432:5432 -p 15432:5432 --memory 1g --restart always \
         -e POSTGRES_DB=pacsdb -e POSTGRES_USER=pacs -e POSTGRES_PASSWORD="$PG_PASSWORD" \
         -v /etc/localtime:/etc/localtime:ro -v $root/db:/var/lib/postgresql/data \
-        dcm4che/postgres-dcm4chee:15.4-31 >/dev/null
+        "${DB_IMAGE:-dcm4che/postgres-dcm4chee:15.4-31}" >/dev/null
     within 90 'db answers over TCP' docker exec -e PGPASSWORD="$PG_PASSWORD" db psql -h 127.0.0.1 -U pacs -d pacsdb -c 'select 1'
     docker exec -i db psql -q -v ON_ERROR_STOP=1 -U pacs -d pacsdb <<'S'
 insert into patient (pat_id, pat_name) select 'P' || n, 'Lab^Patient ' || n from generate_series(1, 50) n;
@@ -54,6 +55,6 @@ if here arc; then
         -e LDAP_BASE_DN="$BASE_DN" -e LDAP_ROOTPASS="$LDAP_PASSWORD" -e JAVA_OPTS='-Xms64m -Xmx512m' \
         -e WILDFLY_WAIT_FOR='ldap:389 db:5432' -v /etc/localtime:/etc/localtime:ro \
         -v $root/wildfly:/opt/wildfly/standalone -v $root/storage:/storage \
-        dcm4che/dcm4chee-arc-psql:5.31.2 >/dev/null
+        "${ARC_IMAGE:-dcm4che/dcm4chee-arc-psql:5.31.2}" >/dev/null
     within 180 'arc answers' curl -fsS -o /dev/null http://127.0.0.1:8080/dcm4chee-arc/ui2
 fi

@@ -41,12 +41,14 @@ pub struct Site {
 }
 
 const START: &str = include_str!("../images/start-old.sh");
-/// Goes before `START`: what was kept takes the place of all that was done since, and is not filled a second time.
-const AGAIN: &str = r#"set -eu
+/// Goes before `START`, after `EMPTIED`: what was kept takes the place of all that was done since.
+const AGAIN: &str = r#"cp -a /var/lib/lab-kept /var/local/dcm4chee-arc
+"#;
+/// Removes what ran, with all that it has kept; the network and the images stay, and nobody fills the database.
+const EMPTIED: &str = r#"set -eu
 command docker ps -aq | xargs -r docker rm -fv >/dev/null
 command docker images --format '{{.Repository}}:{{.Tag}}' | { grep -F .runbook- || true; } | xargs -r docker rmi >/dev/null
 rm -rf /var/local/dcm4chee-arc /var/backups/dcm4chee
-cp -a /var/lib/lab-kept /var/local/dcm4chee-arc
 docker() {
     case "$1 ${2-}" in
     "load -q") ;;
@@ -64,12 +66,12 @@ impl Site {
             Hosts::Three => &[("dir1", &["ldap"]), ("data1", &["db"]), ("arch1", &["arc"])],
         };
         let site = Self::containers(lab, name, names, "runbook-lab/site:12")?;
-        site.start_all(false)?;
+        site.start_all("")?;
         say(&format!("{name}: the old versions run"));
         Ok(site)
     }
 
-    fn start_all(&self, again: bool) -> Result<()> {
+    fn start_all(&self, before: &str) -> Result<()> {
         let address = |group: &str| -> String {
             self.hosts
                 .iter()
@@ -97,9 +99,7 @@ impl Site {
                         v.ldap_config_password,
                         v.pg_password,
                     );
-                    if again {
-                        script.push_str(AGAIN);
-                    }
+                    script.push_str(before);
                     script.push_str(START);
                     scope.spawn(move || self.start(host, script))
                 })
@@ -123,7 +123,20 @@ impl Site {
             let script = "docker ps -q | xargs -r docker stop >/dev/null && cp -a /var/local/dcm4chee-arc /var/lib/lab-kept";
             self.start(host, format!("set -e\n{script}\n"))?;
         }
-        self.start_all(true)
+        self.again()
+    }
+
+    /// Removes all that runs and starts other old versions in its place, with empty directories and nothing but what their
+    /// images bring: `images` are the variables of `start-old.sh` that say which.
+    ///
+    /// # Errors
+    /// What did not start.
+    pub fn others(&self, images: &[(&str, &str)]) -> Result<()> {
+        let mut before = EMPTIED.to_owned();
+        for (name, value) in images {
+            before.push_str(&format!("{name}='{value}'\n"));
+        }
+        self.start_all(&before)
     }
 
     /// Puts what was kept in the place of all that was done on the site since; takes seconds.
@@ -131,7 +144,7 @@ impl Site {
     /// # Errors
     /// What did not start.
     pub fn again(&self) -> Result<()> {
-        self.start_all(true)
+        self.start_all(&format!("{EMPTIED}{AGAIN}"))
     }
 
     pub(crate) fn plain(lab: &Lab, name: &str, count: usize) -> Result<Self> {

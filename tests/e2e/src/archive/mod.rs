@@ -11,6 +11,7 @@ mod likeness;
 mod logs;
 mod played;
 mod points;
+mod real;
 mod snapshot;
 mod story;
 
@@ -27,6 +28,7 @@ pub use damage::lasting;
 pub use likeness::Likeness;
 pub use played::{Finished, Played};
 pub use points::POINTS;
+pub use real::realdata;
 pub use snapshot::Snapshot;
 
 /// A site with an archive, and the program that upgrades it.

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use runbook_lab::Lab;
@@ -17,24 +18,26 @@ const NOTE: &str = "/var/local/dcm4chee-arc/UPGRADE.txt";
 const STUDIES: &str = "docker exec db psql -U pacs -d pacsdb -tAc 'select count(*) from study'";
 /// Without the ledger, which tells what was done to the schema, the way back too. Recent versions write a random word
 /// into `\restrict`.
-const SCHEMA: &str = r"docker exec db pg_dump -U pacs -d pacsdb --schema-only --exclude-schema=runbook | grep -v '^\\\(un\)\?restrict '";
+pub(super) const SCHEMA: &str = r"docker exec db pg_dump -U pacs -d pacsdb --schema-only --exclude-schema=runbook | grep -v '^\\\(un\)\?restrict '";
 const STOP: &str = "Stop here";
 
 /// The tasks of the upgrade that change something, in their order. Backups are made before the first of them, and stay.
-pub const POINTS: [&str; 9] = [
+pub const POINTS: [&str; 11] = [
     "name: Database, part 1, the old archive still running",
     "name: Stop the archive",
     "name: New directory server",
     "name: Schema",
     "name: Data, every version in between",
+    "name: Permissions of the user interface",
+    "name: Users who may manage users",
     "name: New database server",
     "name: Part 2",
     "name: New archive",
     "name: What runs here, and the ways on",
 ];
 
-/// The playbook with a task behind one of its tasks that fails.
-fn stopped_after(playbook: &str, point: &str) -> Result<String> {
+/// The playbook, or a file of its tasks, with a task behind one of its tasks that fails; as it is where it has none such.
+fn stopped_after(playbook: &str, point: &str) -> String {
     let mut text = String::new();
     let mut indent = None;
     for line in playbook.lines() {
@@ -61,8 +64,19 @@ fn stopped_after(playbook: &str, point: &str) -> Result<String> {
             "", ""
         ));
     }
-    ensure!(text.contains(STOP), "there is no task `{point}`");
-    Ok(text)
+    text
+}
+
+/// The parts of the schema that a rollback has left and named.
+pub(super) fn kept_parts(back: &Played) -> BTreeSet<String> {
+    back.notes()
+        .iter()
+        .filter(|note| note.contains("stays:"))
+        .flat_map(|note| note.split([' ', ',']))
+        .map(|word| word.trim_end_matches(':'))
+        .filter(|word| word.starts_with("pg-schema:"))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// What people did between run and rollback.
@@ -106,14 +120,7 @@ impl Archive {
         self.names_what_stays(&run, &back, &work)?;
 
         // By name, the schema goes back, too.
-        let notes = back.notes();
-        let keys: BTreeSet<&str> = notes
-            .iter()
-            .filter(|note| note.contains("stays:"))
-            .flat_map(|note| note.split([' ', ',']))
-            .map(|word| word.trim_end_matches(':'))
-            .filter(|word| word.starts_with("pg-schema:"))
-            .collect();
+        let keys = kept_parts(&back);
         let runs_part = run
             .named("changed")
             .iter()
@@ -123,7 +130,10 @@ impl Archive {
             "parts of the schema: {keys:?}"
         );
         if !keys.is_empty() {
-            let also: Vec<&str> = keys.iter().flat_map(|key| ["--also", *key]).collect();
+            let also: Vec<&str> = keys
+                .iter()
+                .flat_map(|key| ["--also", key.as_str()])
+                .collect();
             self.rollback(&id, &also)?;
             self.confirm("arc", VERSION, r#"{"version":"5.31.2"}"#)?;
             self.is_as_before(&before, &work, &id)?;
@@ -181,12 +191,20 @@ impl Archive {
     fn stop_after(&self, point: &str) -> Result<Played> {
         let project = Lab::project().join("playbooks");
         let folder = tempfile::tempdir()?;
-        for part in ["tasks", "vars"] {
-            symlink(project.join(part), folder.path().join(part))?;
+        symlink(project.join("vars"), folder.path().join("vars"))?;
+        let tasks = fs::read_dir(project.join("tasks"))?;
+        let tasks = tasks.map(|file| Ok(Path::new("tasks").join(file?.file_name())));
+        let mut files = tasks.collect::<Result<Vec<PathBuf>>>()?;
+        files.push(super::story::UPGRADE.into());
+        fs::create_dir(folder.path().join("tasks"))?;
+        let mut stops = 0;
+        for file in files {
+            let text = stopped_after(&fs::read_to_string(project.join(&file))?, point);
+            stops += text.matches(STOP).count();
+            fs::write(folder.path().join(file), text)?;
         }
-        let text = fs::read_to_string(project.join(super::story::UPGRADE))?;
-        let path = folder.path().join("stopped.yaml");
-        fs::write(&path, stopped_after(&text, point)?)?;
+        ensure!(stops == 1, "there are {stops} tasks `{point}`");
+        let path = folder.path().join(super::story::UPGRADE);
         self.play(&path.to_string_lossy(), &[], 2)
     }
 

@@ -11,7 +11,7 @@ use super::{Archive, Likeness, Played, Settings, Snapshot, equal, names};
 /// The upgrade.
 pub const UPGRADE: &str = "upgrade-5.32.yaml";
 /// Part 3 of the database, old images.
-const FINISH: &str = "finish-5.32.yaml";
+pub(super) const FINISH: &str = "finish-5.32.yaml";
 /// The archive before it.
 const FALLBACK: &str = "fallback-5.31.yaml";
 

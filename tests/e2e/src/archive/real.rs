@@ -1,0 +1,385 @@
+//! A site whose directory and database are those of the archive 5.29.0, made of the files that its vendor ships, and images
+//! with the vendor's own updates. The servers are the lab's; only what they hold is another.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::points::{SCHEMA, kept_parts};
+use super::story::{FINISH, UPGRADE};
+use super::{Archive, Played, damage, equal};
+
+/// The files, where they are; none, said by name, where they are not.
+#[must_use]
+pub fn realdata(test: &str) -> Option<PathBuf> {
+    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    let shared = std::env::var_os("RUNBOOK_SHARED").map_or_else(beside, PathBuf::from);
+    let folder = shared.join("realdata");
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    crate::skip(test, &format!("no upstream data at {}", folder.display()));
+    None
+}
+
+/// Makes images of the lab's, with the vendor's files in place of the lab's own. `/srv/real` holds them.
+const IMAGES: &str = r#"set -eu
+export DOCKER_BUILDKIT=0
+cd /srv/real
+rm -rf build; mkdir build
+image() { # TAG FOLDER: a Dockerfile on standard input
+    cat >"build/$2/Dockerfile"
+    docker build -q --network none -t "$1" "build/$2" >/dev/null
+}
+schemas='dicom dcm4che dcm4chee-archive dcm4chee-archive-ui'
+
+mkdir -p build/old-ldap/schema build/old-ldap/init
+for name in $schemas; do cp "ldap/schema/5.29.0/$name.ldif" build/old-ldap/schema/; done
+cp ldap/init/5.29.0/init-baseDN.ldif build/old-ldap/init/10-base.ldif
+n=20
+for name in init-config dcm4chee-arc default-ui-config default-users keycloak logstash scheduledstation storescp stowrsd; do
+    cp "ldap/init/5.29.0/$name.ldif" "build/old-ldap/init/$n-$name.ldif"
+    n=$((n + 1))
+done
+image real/slapd-dcm4chee:2.6.5-29.0 old-ldap <<'D'
+FROM dcm4che/slapd-dcm4chee:2.6.5-31.2
+RUN rm -rf /etc/openldap/schema /etc/openldap/init /etc/openldap/data
+COPY schema /etc/openldap/schema
+COPY init /etc/openldap/init
+D
+
+mkdir -p build/new-ldap/schema build/new-ldap/ldap
+for name in $schemas; do cp "ldap/schema/5.32.0/$name.ldif" "ldap/schema/5.32.0/$name-modify.ldif" build/new-ldap/schema/; done
+cp ldap/init/5.32.0/*.ldif build/new-ldap/ldap/
+mkdir build/new-ldap/data
+for version in 5.26.0 5.29.1 5.29.2 5.30.0 5.31.0 5.31.1 5.31.2 5.32.0; do cp -r "ldap/update/$version" build/new-ldap/data/; done
+image real/slapd-dcm4chee:2.6.6-32.0 new-ldap <<'D'
+FROM dcm4che/slapd-dcm4chee:2.6.6-32.0
+RUN rm -rf /etc/openldap/schema /etc/openldap/init /etc/openldap/data
+COPY schema /etc/openldap/schema
+COPY ldap /etc/openldap/ldap
+COPY data /etc/openldap/data
+D
+
+mkdir -p build/old-db
+cp sql/create/5.29.0/create-psql.sql build/old-db/10_create.sql
+cp sql/create/5.29.0/create-fk-index.sql build/old-db/20_fk.sql
+cp sql/create/5.29.0/create-case-insensitive-index.sql build/old-db/30_ci.sql
+cat >build/old-db/40_rows.sql <<'S'
+-- As many rows as the updates need to have something to do; each refers to the one of its own number.
+create function pg_temp.fill(name text, count integer, more text[] default '{}') returns void language plpgsql as $$
+declare columns text; expressions text;
+begin
+    select string_agg(quote_ident(column_name), ', '),
+        string_agg(case data_type
+            when 'bigint' then 'n'
+            when 'integer' then '0'
+            when 'boolean' then 'false'
+            when 'bytea' then quote_literal('x') || '::bytea'
+            when 'timestamp without time zone' then quote_literal('2024-01-01') || '::timestamp'
+            else quote_literal(column_name || ' ') || ' || n' end, ', ')
+        into columns, expressions from information_schema.columns
+        where table_schema = 'public' and table_name = name and (is_nullable = 'NO' or column_name = any(more));
+    execute format('insert into %I (%s) select %s from generate_series(1, %s) n', name, columns, expressions, count);
+end $$;
+select pg_temp.fill(name, 200) from unnest(array['dicomattrs', 'patient_id']) name;
+select pg_temp.fill('patient', 200, array['patient_id_fk']);
+select pg_temp.fill(name, 200) from unnest(array['study', 'series', 'instance', 'mwl_item']) name;
+update instance set ext_retrieve_aet = 'REMOTE' where pk % 4 = 0;
+S
+image real/postgres-dcm4chee:15.4-29 old-db <<'D'
+FROM dcm4che/postgres-dcm4chee:15.4-31
+RUN rm -rf /docker-entrypoint-initdb.d/* /sql/*
+COPY *.sql /docker-entrypoint-initdb.d/
+D
+mkdir -p build/new-db
+cp sql/update/*.sql build/new-db/
+image real/postgres-dcm4chee:15.6-32 new-db <<'D'
+FROM dcm4che/postgres-dcm4chee:15.6-32
+RUN rm -rf /sql/*
+COPY *.sql /sql/
+D
+mkdir -p build/arc
+image real/dcm4chee-arc-psql:5.29.0 arc <<'D'
+FROM dcm4che/dcm4chee-arc-psql:5.31.2
+ENV ARCHIVE_VERSION=5.29.0
+RUN echo 5.29.0 >/docker-entrypoint.d/configuration/VERSION
+D
+rm -rf build
+"#;
+
+/// What runs before the upgrade.
+const OLD: [(&str, &str); 4] = [
+    ("LDAP_IMAGE", "real/slapd-dcm4chee:2.6.5-29.0"),
+    (
+        "LDAP_LAST",
+        "dicomDeviceName=stowrsd,cn=Devices,cn=DICOM Configuration",
+    ),
+    ("DB_IMAGE", "real/postgres-dcm4chee:15.4-29"),
+    ("ARC_IMAGE", "real/dcm4chee-arc-psql:5.29.0"),
+];
+
+const VERSION: &str = "curl -sf http://localhost:8080/dcm4chee-arc/version";
+
+/// Removes branches of the directory and changes entries of it.
+const AS_OLD: &str = r#"set -e
+root() { docker exec -i ldap sh -c "$1"' -x -D "cn=admin,$LDAP_BASE_DN" -w "$LDAP_ROOTPASS"'"$2"; }
+root 'ldapdelete -r' "BRANCHES"
+root ldapmodify '' >/dev/null <<'L'
+LDIF
+L
+"#;
+
+/// What is taken from a directory of 5.29.0 to make it as old as the archive, and what these did not have yet is done once.
+struct Older {
+    version: &'static str,
+    /// Branches that are removed.
+    branches: &'static [&'static str],
+    /// A script for `ldapmodify`.
+    ldif: &'static str,
+    once: &'static [&'static str],
+}
+
+const OLDER: [Older; 2] = [
+    Older {
+        version: "5.7.0",
+        branches: &[
+            "ou=realm-management",
+            "ou=account",
+            "uid=root,ou=users",
+            "cn=root,ou=users",
+            "cn=auditlog,ou=users",
+            "cn=ADMINISTRATOR,ou=users",
+            "dcmuiPermissionName=Menu - Navigation,dcmuiConfigName=default,DEVICE",
+        ],
+        ldif: "\
+dn: dicomAETitle=DCM4CHEE,DEVICE
+changetype: modify
+delete: dcmObjectStorageID
+
+dn: DEVICE
+changetype: modify
+add: dcmStorageID
+dcmStorageID: fs1
+
+dn: cn=cn,cn=Audit Logger,DEVICE
+changetype: add
+objectClass: dcmAuditSuppressCriteria
+cn: cn
+
+dn: dcmuiPermissionName=Own,dcmuiConfigName=default,DEVICE
+changetype: add
+objectClass: dcmuiPermission
+dcmuiPermissionName: Own
+dcmuiAction: own
+",
+        once: &[
+            "Permissions to manage the realm (5.8.0)",
+            "The group for audit logs (5.9.0)",
+            "The archive's application entity names the storage (5.10.2)",
+            "The device names none any more (5.10.2)",
+            "No audit messages are suppressed (5.10.4)",
+            "Permissions to query the realm (5.10.5)",
+            "Permissions of the user interface, all of them (5.13.0)",
+            "The branch of accounts (5.24.0)",
+            "Roles of accounts (5.24.0)",
+            "The user with all rights (5.25.0)",
+            "Roles of this user that are new (5.25.0)",
+            "Roles of this user (5.25.0)",
+            "Permissions of the user interface as 5.25.0 has them",
+            "Who may log in (5.31.2)",
+            "Who is no ordinary user any more (5.31.2)",
+        ],
+    },
+    Older {
+        version: "5.5.0",
+        branches: &[
+            "ou=users",
+            "ou=realm-management",
+            "ou=account",
+            "dcmuiConfigName=default,DEVICE",
+        ],
+        ldif: "",
+        once: &[
+            "Users and their roles (5.6.0)",
+            "Permissions of the user interface, all of them (5.13.0)",
+        ],
+    },
+];
+
+/// What is done once, to a directory from before 5.31.2, beside the chain of updates.
+const ONCE: [&str; 4] = [
+    "Permissions of the user interface",
+    "The role of all who may log in (5.31.2)",
+    "Who may log in (5.31.2)",
+    "Who is no ordinary user any more (5.31.2)",
+];
+
+/// The images of the upgrade, as a variable.
+pub const NEW: &str = r#"{"images": {"ldap": "real/slapd-dcm4chee:2.6.6-32.0", "arc": "dcm4che/dcm4chee-arc-psql:5.32.0", "db": {"15": "real/postgres-dcm4chee:15.6-32"}}}"#;
+
+impl Archive {
+    /// The site holds a real archive 5.29.0 in place of what it held.
+    ///
+    /// # Errors
+    /// A program fails.
+    pub fn becomes_real(&self, data: &Path) -> Result<()> {
+        for host in &self.site.hosts {
+            let container = self.site.container(host);
+            self.site
+                .exec(&host.name, "rm -rf /srv/real; mkdir -p /srv/real")?;
+            let output = Command::new("docker")
+                .arg("cp")
+                .arg(format!("{}/.", data.display()))
+                .arg(format!("{container}:/srv/real"))
+                .output()?;
+            ensure!(
+                output.status.success(),
+                "docker cp: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            let made = self.site.exec(&host.name, IMAGES)?;
+            ensure!(
+                made.status == Some(0),
+                "the images are not made: {}{}",
+                made.stdout,
+                made.stderr
+            );
+        }
+        self.site.others(&OLD)
+    }
+
+    /// Everything from 5.29.0 to 5.32.0, through every version in between: the check tells what the run does, a second run
+    /// does nothing, a rollback brings back what was there, and forward again to the end.
+    ///
+    /// # Errors
+    /// Where that is not so.
+    pub fn comes_from_5_29(&self) -> Result<()> {
+        let directory = damage::lasting(&damage::directory(self)?);
+        let schema = self.on("db", SCHEMA)?;
+        let check = self.play_real(UPGRADE, &["--check", "--diff"], 0)?;
+        let run = self.play_real(UPGRADE, &[], 0)?;
+        let tasks = equal(&check, &run)?;
+        self.confirm("arc", VERSION, r#"{"version":"5.32.0"}"#)?;
+        let changed = run.named("changed");
+        for task in ONCE {
+            ensure!(changed.contains(task), "`{task}` has changed nothing");
+        }
+        let after = damage::lasting(&damage::directory(self)?);
+        self.say(&format!(
+            "# {tasks} tasks, {} entries before, {} after",
+            directory.len(),
+            after.len()
+        ));
+        let again = self.play_real(UPGRADE, &[], 0)?;
+        let changed = again.named("changed");
+        ensure!(changed.is_empty(), "the second run changes {changed:?}");
+
+        let id = run.run_id().context("the run has no id")?;
+        let back = self.rollback(&id, &[])?;
+        let keys = kept_parts(&back);
+        ensure!(!keys.is_empty(), "nothing is said of the schema");
+        let also: Vec<&str> = keys
+            .iter()
+            .flat_map(|key| ["--also", key.as_str()])
+            .collect();
+        self.rollback(&id, &also)?;
+        self.confirm("arc", VERSION, r#"{"version":"5.29.0"}"#)?;
+        let now = damage::lasting(&damage::directory(self)?);
+        let differs: Vec<&String> = directory
+            .keys()
+            .chain(now.keys())
+            .filter(|dn| directory.get(*dn) != now.get(*dn))
+            .collect();
+        ensure!(differs.is_empty(), "not as before: {differs:#?}");
+        let lines = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
+        let now = self.on("db", SCHEMA)?;
+        let differs: Vec<String> = lines(&schema)
+            .symmetric_difference(&lines(&now))
+            .cloned()
+            .collect();
+        ensure!(
+            differs.is_empty() && schema == now,
+            "the schema is not the one before: {differs:#?}"
+        );
+
+        // Columns of before go with it, so somebody has to say that this is meant.
+        let refused = self.play_real(FINISH, &["-y"], 2)?;
+        let why = refused.failures();
+        ensure!(
+            why.values()
+                .any(|w| w.contains("mwl_item.local_aet") && w.contains("consent: true")),
+            "{why:?}"
+        );
+        self.play_real(FINISH, &["-y", "-e", "consent=true"], 0)?;
+        self.confirm("arc", VERSION, r#"{"version":"5.32.0"}"#)?;
+        self.confirm(
+            "db",
+            "docker exec db psql -U pacs -d pacsdb -tAc \"select count(*) from information_schema.columns where (table_name, column_name) in (('mwl_item', 'local_aet'), ('patient', 'patient_id_fk'))\"",
+            "0",
+        )
+    }
+
+    /// The same from an older version, or from all that are tried: what the guide does once is done, and not a second time.
+    ///
+    /// # Errors
+    /// Where that is not so.
+    pub fn comes_from_older(&self, all: bool) -> Result<()> {
+        let count = if all { OLDER.len() } else { 1 };
+        OLDER.iter().take(count).try_for_each(|older| {
+            self.comes_from(older)
+                .with_context(|| format!("from {}", older.version))
+        })
+    }
+
+    fn comes_from(&self, older: &Older) -> Result<()> {
+        let image = format!("real/dcm4chee-arc-psql:{}", older.version);
+        self.on(
+            "arc",
+            &format!("docker tag real/dcm4chee-arc-psql:5.29.0 {image}"),
+        )?;
+        let images = OLD.map(|(name, usual)| match name {
+            "ARC_IMAGE" => (name, image.as_str()),
+            _ => (name, usual),
+        });
+        self.site.others(&images)?;
+        let base = "dc=dcm4che,dc=org";
+        let device =
+            format!("dicomDeviceName=dcm4chee-arc,cn=Devices,cn=DICOM Configuration,{base}");
+        let branches = older
+            .branches
+            .iter()
+            .map(|branch| match branch.strip_suffix("DEVICE") {
+                Some(begin) => format!(" '{begin}{device}'"),
+                None => format!(" '{branch},{base}'"),
+            });
+        let ldif = older.ldif.replace("DEVICE", &device);
+        let script = AS_OLD.replace("BRANCHES", &branches.collect::<String>());
+        self.on("ldap", &script.replace("LDIF", &ldif))?;
+        let given = [
+            "-e",
+            r#"{"from_versions": "5\\.", "root_password": "changed-at-once"}"#,
+        ];
+        let check = self.play_real(UPGRADE, &[&["--check", "--diff"], &given[..]].concat(), 0)?;
+        let run = self.play_real(UPGRADE, &given, 0)?;
+        equal(&check, &run)?;
+        let changed = run.named("changed");
+        for task in older.once {
+            ensure!(changed.contains(*task), "`{task}` has changed nothing");
+        }
+        let again = self.play_real(UPGRADE, &given, 0)?;
+        let changed = again.named("changed");
+        ensure!(changed.is_empty(), "the second run changes {changed:?}");
+        Ok(())
+    }
+
+    /// The upgrade with the real files.
+    ///
+    /// # Errors
+    /// It ends with another exit code.
+    pub fn play_real(&self, playbook: &str, more: &[&str], code: i32) -> Result<Played> {
+        self.play(playbook, &[&["-e", NEW], more].concat(), code)
+    }
+}
