@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize as _;
+
 use crate::module::{LocalFile, LocalFiles, Stop, reference};
 use crate::resource::{Kind, Ref};
 
@@ -118,14 +120,20 @@ impl Predicted<'_> {
     pub fn of<K: Kind>(
         &self,
     ) -> impl Iterator<Item = (K::Key, Option<K::State>, Option<K::State>, &str)> {
+        self.of_those::<K>(|_| true)
+    }
+
+    /// Those of them whose ids are such: a run may have predicted thousands, of which a question concerns a few.
+    pub fn of_those<K: Kind>(
+        &self,
+        concerned: impl Fn(&str) -> bool,
+    ) -> impl Iterator<Item = (K::Key, Option<K::State>, Option<K::State>, &str)> {
         self.changes
             .iter()
-            .filter(|c| c.key.kind == K::NAME)
+            .filter(move |c| c.key.kind == K::NAME && concerned(&c.key.id))
             .filter_map(|c| {
-                let key = serde_json::from_value(c.key.data.clone()).ok()?;
-                let state = |s: &Option<serde_json::Value>| {
-                    s.clone().and_then(|s| serde_json::from_value(s).ok())
-                };
+                let key = K::Key::deserialize(&c.key.data).ok()?;
+                let state = |s: &Option<serde_json::Value>| K::State::deserialize(s.as_ref()?).ok();
                 Some((key, state(&c.from), state(&c.to), c.task.as_str()))
             })
     }

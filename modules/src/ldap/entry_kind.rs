@@ -190,11 +190,9 @@ impl Kind for LdapEntry {
         let id = key.to_string().to_lowercase();
         let concerns = |other: &str| other == id || contains(other, &id);
         let mut foretold = None;
-        for (other, from, to, task) in world.of::<Self>() {
+        let changes = world.of_those::<Self>(|id| concerns(&id.to_lowercase()));
+        for (other, from, to, task) in changes {
             let other = other.to_string().to_lowercase();
-            if !concerns(&other) {
-                continue;
-            }
             let exists = |s: &Option<EntryState>| s.as_ref().map(|s| s.entry.is_some());
             let comes_or_goes = matches!(
                 (exists(&from), exists(&to)),

@@ -88,10 +88,8 @@ impl ReadKind for LdapListing {
 
     fn predicted(&self, key: &ListingKey, world: &Predicted<'_>) -> Shadow<ListingKey, Listing> {
         let base = format!("{}/{}", key.server.id(), key.place);
-        let moved = world.of::<LdapEntry>().any(|(entry, from, to, _)| {
-            let same =
-                matches!((from, to), (Some(f), Some(t)) if f.entry.is_some() == t.entry.is_some());
-            !same && along(&entry.to_string(), &base)
+        let moved = world.of_those::<LdapEntry>(|id| along(id, &base)).any(|(_, from, to, _)| {
+            !matches!((from, to), (Some(f), Some(t)) if f.entry.is_some() == t.entry.is_some())
         });
         match (key.server.predicted(world), moved) {
             (Through::Unknown(why), _) => Shadow::Unknown(why),
@@ -113,11 +111,8 @@ impl ReadKind for LdapListing {
         let folded = |dn: &str| Dn::parse(dn).map(|dn| dn.folded(None)).ok();
         let above = depth(&key.base);
         let mut found = read;
-        for (entry, _, to, task) in world.of::<LdapEntry>() {
+        for (entry, _, to, task) in world.of_those::<LdapEntry>(|id| along(id, &base)) {
             let id = entry.to_string().to_lowercase();
-            if !along(&id, &base) {
-                continue;
-            }
             let Some(to) = to else {
                 return Err(format!("until \"{task}\""));
             };

@@ -150,10 +150,8 @@ impl Kind for LdapSchema {
             },
             Part::Coming => {
                 let mut state = SchemaState::default();
-                for (entry, from, to, task) in world.of::<LdapEntry>() {
-                    if !below_schema(&key.server, &entry.to_string()) {
-                        continue;
-                    }
+                let changes = world.of_those::<LdapEntry>(|id| below_schema(&key.server, id));
+                for (_, from, to, task) in changes {
                     let (Some(from), Some(to)) = (from, to) else {
                         return Shadow::Unknown(format!("until \"{task}\""));
                     };

@@ -105,10 +105,10 @@ impl ReadKind for LdapSearch {
     }
 
     fn predicted(&self, key: &SearchKey, world: &Predicted<'_>) -> Shadow<SearchKey, Found> {
-        for (entry, _, _, task) in world.of::<LdapEntry>() {
-            if along(&entry.to_string(), &key.place()) {
-                return Shadow::Unknown(format!("until \"{task}\""));
-            }
+        let place = key.place();
+        let changed = world.of_those::<LdapEntry>(|id| along(id, &place)).next();
+        if let Some((_, _, _, task)) = changed {
+            return Shadow::Unknown(format!("until \"{task}\""));
         }
         match key.server.predicted(world) {
             Through::Same => Shadow::AsRead,

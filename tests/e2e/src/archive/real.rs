@@ -1,7 +1,7 @@
 //! A site whose directory and database are those of the archive 5.29.0, made of the files that its vendor ships, and images
 //! with the vendor's own updates. The servers are the lab's; only what they hold is another.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -123,6 +123,28 @@ const OLD: [(&str, &str); 4] = [
 
 const VERSION: &str = "curl -sf http://localhost:8080/dcm4chee-arc/version";
 
+/// Adds two application entities and a device to the directory, as sites do in the user interface: each is made like one that
+/// is there.
+const ADDED: &str = r#"set -e
+base=dc=dcm4che,dc=org
+device="dicomDeviceName=dcm4chee-arc,cn=Devices,cn=DICOM Configuration,$base"
+like() { # BASE SED [FILTER]
+    docker exec ldap sh -c 'ldapsearch -x -LLL -o ldif-wrap=no -D "cn=admin,$LDAP_BASE_DN" -w "$LDAP_ROOTPASS" -b "$1" "$2"' sh "$1" "${3:-(objectClass=*)}" |
+        sed "$2" |
+        docker exec -i ldap sh -c 'ldapadd -x -D "cn=admin,$LDAP_BASE_DN" -w "$LDAP_ROOTPASS"' >/dev/null
+}
+entity() { # DEVICE TITLE NEW: with the web applications that bear its name
+    like "dicomAETitle=$2,$1" "s/\b$2\b/$3/g"
+    like "$1" "s/\b$2\b/$3/g" "(|(dcmWebAppName=$2)(dcmWebAppName=$2-WADO))"
+}
+entity "$device" DCM4CHEE NIGHT
+like "$device" 's/dicomDeviceName\(=\|: \)dcm4chee-arc/dicomDeviceName\1arc-east/g; s/\bDCM4CHEE\b/EAST/g'
+entity "${device/dcm4chee-arc/arc-east}" EAST EASTNIGHT
+"#;
+
+/// What a site says of them.
+const ADDITIONAL: &str = r#"{"additional_aets": ["NIGHT"], "additional_devices": [{"names": {"device": "arc-east", "aet": "EAST"}, "additional_aets": ["EASTNIGHT"]}]}"#;
+
 /// Removes branches of the directory and changes entries of it.
 const AS_OLD: &str = r#"set -e
 root() { docker exec -i ldap sh -c "$1"' -x -D "cn=admin,$LDAP_BASE_DN" -w "$LDAP_ROOTPASS"'"$2"; }
@@ -210,7 +232,10 @@ dcmuiAction: own
 ];
 
 /// What is done once, to a directory from before 5.31.2, beside the chain of updates.
-const ONCE: [&str; 4] = [
+const ONCE: [&str; 7] = [
+    "Data of further application entities",
+    "Data of further archive devices",
+    "Data of their further application entities",
     "Permissions of the user interface",
     "The role of all who may log in (5.31.2)",
     "Who may log in (5.31.2)",
@@ -219,6 +244,69 @@ const ONCE: [&str; 4] = [
 
 /// The images of the upgrade, as a variable.
 pub const NEW: &str = r#"{"images": {"ldap": "real/slapd-dcm4chee:2.6.6-32.0", "arc": "dcm4che/dcm4chee-arc-psql:5.32.0", "db": {"15": "real/postgres-dcm4chee:15.6-32"}}}"#;
+
+const ROLE: &str = r#"docker exec -i ldap sh -c 'ldapmodify -x -D "cn=admin,$LDAP_BASE_DN" -w "$LDAP_ROOTPASS"' >/dev/null <<'L'
+dn: dicomAETitle=DCM4CHEE,dicomDeviceName=dcm4chee-arc,cn=Devices,cn=DICOM Configuration,dc=dcm4che,dc=org
+changetype: modify
+add: dcmAcceptedUserRole
+dcmAcceptedUserRole: admin
+L
+"#;
+
+type Entries = BTreeMap<String, BTreeSet<String>>;
+
+/// A text with another name in the place of one, where that stands as a whole word.
+fn renamed(text: &str, from: &str, to: &str) -> String {
+    let mut parts = text.split(from);
+    let mut whole = parts.next().unwrap_or_default().to_owned();
+    let in_word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    for part in parts {
+        let word = in_word(whole.chars().next_back()) || in_word(part.chars().next());
+        whole.push_str(if word { from } else { to });
+        whole.push_str(part);
+    }
+    whole
+}
+
+/// What the site has added was like its model before, and is so afterwards, when all of it has changed.
+fn added_are_alike(before: &Entries, after: &Entries) -> Result<()> {
+    let device = "dicomDeviceName=dcm4chee-arc,";
+    let title = "dicomAETitle=DCM4CHEE,dicomDeviceName=dcm4chee-arc,";
+    let changes = |text: &str, pairs: &[(&str, &str)]| {
+        let begin = text.to_owned();
+        pairs
+            .iter()
+            .fold(begin, |text, (from, to)| renamed(&text, from, to))
+    };
+    let east = [
+        ("dicomDeviceName=dcm4chee-arc", "dicomDeviceName=arc-east"),
+        ("dicomDeviceName: dcm4chee-arc", "dicomDeviceName: arc-east"),
+        ("DCM4CHEE", "EAST"),
+    ];
+    let night = [("DCM4CHEE", "NIGHT")];
+    let pairs: [(&str, &[(&str, &str)]); 2] = [(title, &night), (device, &east)];
+    for (model, names) in pairs {
+        let mut changed = 0;
+        for (dn, lines) in after.iter().filter(|(dn, _)| dn.contains(model)) {
+            // The user interface is configured at one device; and what lies below another entity has other names.
+            if dn.contains("dcmuiConfigName=") || dn.contains("NIGHT") {
+                continue;
+            }
+            let there = after.get(&changes(dn, names));
+            let alike: BTreeSet<String> = lines.iter().map(|l| changes(l, names)).collect();
+            ensure!(
+                there == Some(&alike),
+                "{dn} is {alike:#?}, and the one made like it {there:#?}"
+            );
+            changed += usize::from(before.get(dn) != Some(lines));
+        }
+        ensure!(
+            changed > 20,
+            "only {changed} entries of {model} have changed"
+        );
+    }
+    Ok(())
+}
 
 impl Archive {
     /// The site holds a real archive 5.29.0 in place of what it held.
@@ -257,10 +345,11 @@ impl Archive {
     /// # Errors
     /// Where that is not so.
     pub fn comes_from_5_29(&self) -> Result<()> {
+        self.on("ldap", ADDED)?;
         let directory = damage::lasting(&damage::directory(self)?);
         let schema = self.on("db", SCHEMA)?;
-        let check = self.play_real(UPGRADE, &["--check", "--diff"], 0)?;
-        let run = self.play_real(UPGRADE, &[], 0)?;
+        let check = self.play_real(UPGRADE, &["--check", "--diff", "-e", ADDITIONAL], 0)?;
+        let run = self.play_real(UPGRADE, &["-e", ADDITIONAL], 0)?;
         let tasks = equal(&check, &run)?;
         self.confirm("arc", VERSION, r#"{"version":"5.32.0"}"#)?;
         let changed = run.named("changed");
@@ -273,9 +362,19 @@ impl Archive {
             directory.len(),
             after.len()
         ));
-        let again = self.play_real(UPGRADE, &[], 0)?;
+        added_are_alike(&directory, &after)?;
+        // Somebody gives a role back that the upgrade has taken away: the next run leaves it there.
+        self.on("ldap", ROLE)?;
+        let with_role = damage::lasting(&damage::directory(self)?);
+        ensure!(with_role != after, "the role was there");
+        let again = self.play_real(UPGRADE, &["-e", ADDITIONAL], 0)?;
         let changed = again.named("changed");
         ensure!(changed.is_empty(), "the second run changes {changed:?}");
+        ensure!(
+            damage::lasting(&damage::directory(self)?) == with_role,
+            "the second run has changed the directory"
+        );
+        self.on("ldap", &ROLE.replace("add:", "delete:"))?;
 
         let id = run.run_id().context("the run has no id")?;
         let back = self.rollback(&id, &[])?;
@@ -305,6 +404,11 @@ impl Archive {
             "the schema is not the one before: {differs:#?}"
         );
 
+        self.play_real(UPGRADE, &["-e", ADDITIONAL], 0)?;
+        ensure!(
+            damage::lasting(&damage::directory(self)?) == after,
+            "forward again, the directory is another one"
+        );
         // Columns of before go with it, so somebody has to say that this is meant.
         let refused = self.play_real(FINISH, &["-y"], 2)?;
         let why = refused.failures();
