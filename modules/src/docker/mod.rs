@@ -22,6 +22,7 @@ pub mod restart;
 mod saved;
 pub mod secret;
 pub mod spec;
+mod starting;
 pub mod state;
 pub mod volume;
 pub mod volume_module;

@@ -11,8 +11,9 @@ use serde_json::Value as Json;
 
 use super::client::{Writer, encode};
 use super::replace::{self, Halfway};
+use super::starting::start;
 use super::state::Wanted;
-use super::write::{Changed, start};
+use super::write::Changed;
 use super::{aside, saved};
 
 /// Carries on what was begun; what it keeps aside.

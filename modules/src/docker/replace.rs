@@ -11,8 +11,9 @@ use super::body::body;
 use super::client::{Writer, encode};
 use super::health;
 use super::saved::{self, Saved};
+use super::starting::start;
 use super::state::{ContainerState, ContainerWant, Doing};
-use super::write::{Changed, gone, join, start, stop, told, with_left};
+use super::write::{Changed, gone, join, stop, told, with_left};
 
 pub(super) async fn replace(
     host: &Target,

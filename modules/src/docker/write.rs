@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::aside::{self, refused};
 use super::client::{Writer, encode, failed};
+use super::starting::start;
 use super::state::{ContainerState, ContainerWant, Doing, Wanted};
 use super::{earlier, health, kind, replace, spec};
 
@@ -144,29 +145,6 @@ pub(super) async fn gone(daemon: &Writer, id: &str) -> Result<(), WriteError> {
     Err(WriteError::failed(format!(
         "container {id} was made with --rm, but is still there 20 seconds after it was stopped"
     )))
-}
-
-/// How often a port that is still taken is asked for again, after [`PORT_PAUSE`]: a daemon that was killed gives the ports
-/// of what it ran back only after a while.
-const PORT_TRIES: usize = 10;
-const PORT_PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
-
-pub(super) async fn start(daemon: &Writer, name: &str) -> Result<(), WriteError> {
-    let mut tries = 0;
-    loop {
-        let done = daemon
-            .post(&format!("/containers/{}/start", encode(name)), None)
-            .await?;
-        let Err(refusal) = done else {
-            return Ok(());
-        };
-        tries += 1;
-        let taken = refusal.message.contains("port is already allocated");
-        if !taken || tries > PORT_TRIES {
-            return Err(refused(&format!("{name} could not be started"), &refusal));
-        }
-        tokio::time::sleep(PORT_PAUSE).await;
-    }
 }
 
 pub(super) async fn stop(

@@ -388,3 +388,29 @@ async fn started_stopped_made_anew_and_refused() {
             .changed
     );
 }
+
+#[tokio::test]
+async fn who_has_the_port_is_named_and_nothing_is_left() {
+    let Some(host) = Host::new("who_has_the_port_is_named") else {
+        return;
+    };
+    let holder = host.by_hand("holder", &["-p", "127.0.0.1::80", OLD]);
+    let port = inspect(&holder)
+        .pointer("/NetworkSettings/Ports/80~1tcp/0/HostPort")
+        .and_then(Json::as_str)
+        .unwrap()
+        .to_owned();
+    let name = host.name("late");
+    let mut args = healthy(&name, OLD);
+    args["ports"] = json!([format!("127.0.0.1:{port}:80")]);
+    let error = host.run(&args).await.unwrap_err();
+    assert!(
+        error.contains(&format!("since {holder} has port {port}")),
+        "{error}"
+    );
+    assert_eq!(inspect_or_null(&name), Json::Null);
+    // Once it is free, the same task does it.
+    docker(&["rm", "-f", &holder]);
+    host.run(&args).await.unwrap();
+    assert_eq!(inspect(&name)["State"]["Running"], true);
+}
