@@ -3,6 +3,7 @@
 pub mod drift;
 pub mod json;
 pub mod plan;
+mod skipped;
 pub mod terminal;
 
 use runbook_engine::diag::{self, Diagnostic};

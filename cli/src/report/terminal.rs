@@ -10,6 +10,8 @@ use runbook_engine::journal::NodeStatus;
 use runbook_engine::run::event::{Event, Sink, TaskReport};
 use runbook_engine::run::exit;
 
+use super::skipped::Skipped;
+
 /// Prints events as they come.
 pub struct Terminal {
     /// Show diffs.
@@ -19,6 +21,7 @@ pub struct Terminal {
     /// It is a check.
     pub check: bool,
     lines: Mutex<()>,
+    skipped: Skipped,
     /// Id of the run, once it is known: texts have `<run>` in its place, so that check and run say the same.
     run: Mutex<Option<String>>,
     /// It goes on: what it did before may be taken back, too.
@@ -38,6 +41,7 @@ impl Terminal {
             verbose,
             check,
             lines: Mutex::default(),
+            skipped: Skipped::default(),
             run: Mutex::default(),
             goes_on: AtomicBool::default(),
             back: Mutex::default(),
@@ -85,6 +89,20 @@ pub fn coloured(diff: &str, by: usize) -> String {
         .collect()
 }
 
+fn skipped_line(what: &str) -> String {
+    let style = style(NodeStatus::Skipped);
+    let word = NodeStatus::Skipped.word();
+    format!("{style}{word:<11}{style:#} {what}\n")
+}
+
+/// The task, and which item of its loop.
+fn named(report: &TaskReport) -> String {
+    match &report.item {
+        Some(item) => format!("{} ({item})", report.task),
+        None => report.task.clone(),
+    }
+}
+
 impl Terminal {
     fn task(&self, report: &TaskReport) -> String {
         let style = style(report.status);
@@ -93,10 +111,7 @@ impl Terminal {
             (status, _) => status.word(),
         };
         let word = if report.ignored { "ignored" } else { word };
-        let mut name = report.task.clone();
-        if let Some(item) = &report.item {
-            name = format!("{name} ({item})");
-        }
+        let name = named(report);
         let mut line = format!("{style}{word:<11}{style:#} {}: {name}", report.host);
         let what = report
             .summary
@@ -179,6 +194,8 @@ impl Terminal {
 impl Sink for Terminal {
     fn event(&self, event: Event) {
         let bold = Style::new().bold();
+        // The text is that of skipped tasks of another host, after which others are still to be told.
+        let mut of_others = false;
         let text = match &event {
             // What is no longer as the plan found it is told as mistakes are (`super::drift`).
             Event::Drifted { .. } => String::new(),
@@ -253,14 +270,15 @@ impl Sink for Terminal {
                 format!("retry       {host}: {task}  try {next} of {of}  {why}\n")
             }
             Event::TaskFinished(report) => {
-                if report.status == NodeStatus::Skipped
-                    && self.verbose == 0
-                    && report.message.is_none()
-                    && report.notes.is_empty()
-                {
-                    String::new()
-                } else {
-                    self.task(report)
+                let plain = report.notes.is_empty() && self.verbose == 0;
+                match (report.status, report.message.is_some()) {
+                    (NodeStatus::Skipped, false) if plain => String::new(),
+                    (NodeStatus::Skipped, true) if plain => {
+                        let before = self.skipped.add(&report.host, &named(report));
+                        of_others = true;
+                        before.map(|line| skipped_line(&line)).unwrap_or_default()
+                    }
+                    _ => self.task(report),
                 }
             }
             Event::RescueForetold { block, report } => {
@@ -376,7 +394,9 @@ impl Sink for Terminal {
         };
         if !text.is_empty() {
             let _one_at_a_time = self.lines.lock();
-            let _ = write!(anstream::stdout(), "{text}");
+            let before = if of_others { None } else { self.skipped.take() };
+            let before = before.map(|line| skipped_line(&line)).unwrap_or_default();
+            let _ = write!(anstream::stdout(), "{before}{text}");
         }
     }
 }
