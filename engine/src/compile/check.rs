@@ -419,6 +419,7 @@ impl Check<'_> {
                 .layers
                 .iter()
                 .chain(&self.play.layers)
+                .chain(&self.play.defaults)
                 .any(|l| l.contains_key(name));
         if everywhere {
             return true;
@@ -471,7 +472,8 @@ impl Check<'_> {
     fn known_names(&self, hosts: &[String], common: &Common, loops: &[String]) -> BTreeSet<String> {
         let mut known: BTreeSet<String> = self.set_in_run.clone();
         known.extend(loops.iter().cloned());
-        for layer in common.layers.iter().chain(&self.play.layers) {
+        let own = self.play.layers.iter().chain(&self.play.defaults);
+        for layer in common.layers.iter().chain(own) {
             known.extend(layer.keys().cloned());
         }
         for vars in hosts.iter().filter_map(|h| self.hosts.vars.get(h)) {
@@ -557,9 +559,11 @@ impl Check<'_> {
             let mut scope = Scope::default();
             scope.push_dynamic(perhaps.clone());
             let vars = self.hosts.vars.get(&host).cloned().unwrap_or_default();
-            let layers: Vec<&Layer> = vars
-                .inventory
+            let layers: Vec<&Layer> = self
+                .play
+                .defaults
                 .iter()
+                .chain(&vars.inventory)
                 .chain(&self.play.layers)
                 .chain(&task.common.layers)
                 .collect();

@@ -364,6 +364,10 @@ impl Compiler<'_> {
         layers.extend(play.keywords.vars.iter().map(layer_of));
         let (prompts, prompts_at) = (self.prompts(play), layers.len());
         layers.push(waiting(&prompts));
+        let mut defaults = Vec::new();
+        for file in &play.defaults_files {
+            defaults.extend(self.vars_file(file, folder, &layers, &chosen));
+        }
         for file in &play.vars_files {
             layers.extend(self.vars_file(file, folder, &layers, &chosen));
         }
@@ -408,6 +412,7 @@ impl Compiler<'_> {
                 .as_ref()
                 .is_some_and(|n| untyped(n) == Value::Bool(true)),
             goes_back: play.on_fail.as_ref().and_then(|n| n.text()) == Some("rollback"),
+            defaults,
             layers,
             prompts,
             prompts_at,

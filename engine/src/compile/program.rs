@@ -59,6 +59,8 @@ pub struct Play {
     pub any_errors_fatal: bool,
     /// What the play has done on a host (or site) where it fails is taken back (`on_fail: rollback`).
     pub goes_back: bool,
+    /// Variables that hold where the inventory does not say otherwise, lowest first (each of `defaults_files`).
+    pub defaults: Vec<Layer>,
     /// Play variables, lowest first (`vars`, then each of `vars_files`).
     pub layers: Vec<Layer>,
     /// What is asked for when the run begins.

@@ -12,6 +12,7 @@ pub const PLAY: &[&str] = &[
     "hosts",
     "vars",
     "vars_files",
+    "defaults_files",
     "vars_prompt",
     "module_defaults",
     "pre_tasks",

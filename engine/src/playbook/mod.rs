@@ -54,6 +54,8 @@ pub struct Play {
     pub keywords: Keywords,
     /// `vars_files`.
     pub vars_files: Vec<Node>,
+    /// `defaults_files`.
+    pub defaults_files: Vec<Node>,
     /// `vars_prompt`.
     pub prompts: Vec<Prompt>,
     /// `gather_facts`.

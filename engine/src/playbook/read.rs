@@ -113,6 +113,7 @@ impl Reader<'_> {
             handlers: Vec::new(),
             keywords: Keywords::default(),
             vars_files: Vec::new(),
+            defaults_files: Vec::new(),
             prompts: Vec::new(),
             gather_facts: None,
             strategy: None,
@@ -128,6 +129,9 @@ impl Reader<'_> {
                 "post_tasks" => play.sections[2] = self.items(value, "`post_tasks`", false),
                 "handlers" => play.handlers = self.items(value, "`handlers`", true),
                 "vars_files" => play.vars_files = texts(value, "vars_files", self.errors),
+                "defaults_files" => {
+                    play.defaults_files = texts(value, "defaults_files", self.errors);
+                }
                 "vars_prompt" => play.prompts = super::prompts::read(value, self.errors),
                 "gather_facts" => {
                     play.gather_facts = Some(shaped("gather_facts", value, self.errors));

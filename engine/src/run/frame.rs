@@ -127,7 +127,7 @@ pub const MAGIC: &[&str] = &[
     "environment",
 ];
 
-/// Magic variables, inventory, play variables, `over` (blocks and task), registers and facts, `-e`.
+/// Magic variables, the play's defaults, inventory, play variables, `over` (blocks and task), registers and facts, `-e`.
 fn scope_of(
     shared: &Arc<Shared>,
     states: &States,
@@ -137,6 +137,9 @@ fn scope_of(
 ) -> Scope {
     let mut scope = Scope::default();
     scope.push_values(Arc::new(magic(shared, states, play, host)));
+    for layer in play.iter().flat_map(|p| &p.defaults) {
+        scope.push_nodes(layer.clone());
+    }
     let vars = shared.hosts.vars.get(host).cloned().unwrap_or_default();
     for layer in &vars.inventory {
         scope.push_nodes(layer.clone());
