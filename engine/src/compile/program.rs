@@ -193,6 +193,21 @@ pub struct Loop {
     pub pause: Option<Node>,
 }
 
+impl Loop {
+    /// The variables of an item, counted from 0.
+    #[must_use]
+    pub fn vars(&self, index: usize, item: Value) -> Vec<(String, Value)> {
+        let mut vars = vec![(self.var.clone(), item)];
+        if let Some(name) = &self.index_var {
+            let index = i64::try_from(index).unwrap_or(i64::MAX);
+            vars.push((name.clone(), Value::Int(index)));
+        }
+        let name = Value::Str(self.var.clone());
+        vars.push(("ansible_loop_var".to_owned(), name));
+        vars
+    }
+}
+
 /// A block. What its tasks inherit is in the tasks.
 pub struct Block {
     /// What all items have.

@@ -29,6 +29,7 @@ pub mod shared;
 mod standin;
 pub mod state;
 pub mod task;
+mod touched;
 pub mod walk;
 mod write;
 

@@ -6,8 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::touched::set_within;
 use super::walk::{Here, Walk};
-use crate::compile::program::{Block, Item, Task};
+use crate::compile::program::{Block, Item};
 use crate::module::Footprint;
 use crate::source::{Kind, Node};
 
@@ -30,9 +31,10 @@ impl Walk {
         hosts: &[String],
         here: &Here,
     ) -> Vec<Vec<usize>> {
+        let set = set_within(block);
         let mut branches = Vec::with_capacity(block.items.len());
         for item in &block.items {
-            branches.push(self.branch(item, hosts, here).await);
+            branches.push(self.branch(item, hosts, here, &set).await);
         }
         let meets = |a: &Branch, b: &Branch| {
             a.touches.iter().any(|(machine, mine)| {
@@ -55,7 +57,13 @@ impl Walk {
             .collect()
     }
 
-    async fn branch(&self, item: &Item, hosts: &[String], here: &Here) -> Branch {
+    async fn branch(
+        &self,
+        item: &Item,
+        hosts: &[String],
+        here: &Here,
+        set: &BTreeSet<String>,
+    ) -> Branch {
         let mut branch = Branch::default();
         let mut tasks = Vec::new();
         item.each(&mut |inner| {
@@ -101,7 +109,7 @@ impl Walk {
                 {
                     continue;
                 }
-                let touched = self.footprint(task, host, here);
+                let touched = self.touched(task, host, here, set);
                 branch
                     .touches
                     .entry(machine.clone())
@@ -114,24 +122,6 @@ impl Walk {
             texts(&task.args, &mut branch.texts);
         }
         branch
-    }
-
-    /// The footprint of a task on a host; the whole machine where its arguments are not known yet.
-    fn footprint(&self, task: &Task, host: &str, here: &Here) -> Footprint {
-        if !task.module.needs_host() {
-            return Footprint::nothing();
-        }
-        if task.looped.is_some() {
-            return Footprint::everything();
-        }
-        let frame = self.frame(host, here, &task.common.layers, &[]);
-        match frame.arguments(task) {
-            Ok(args) if super::frame::unknown_within(&args).is_none() => task
-                .module
-                .prepare(&args)
-                .map_or_else(|_| Footprint::everything(), |ready| ready.touches()),
-            _ => Footprint::everything(),
-        }
     }
 }
 

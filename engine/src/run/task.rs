@@ -168,17 +168,7 @@ impl Walk {
             if let (Some(pause), true, false) = (pause, index > 0, self.predicts()) {
                 tokio::time::sleep(pause).await;
             }
-            let mut vars = vec![(looped.var.clone(), item.clone())];
-            if let Some(name) = &looped.index_var {
-                vars.push((
-                    name.clone(),
-                    Value::Int(i64::try_from(index).unwrap_or(i64::MAX)),
-                ));
-            }
-            vars.push((
-                "ansible_loop_var".to_owned(),
-                Value::Str(looped.var.clone()),
-            ));
+            let vars = looped.vars(index, item.clone());
             let frame = self.frame(host, here, &task.common.layers, &vars);
             let label = match &looped.label {
                 Some(label) => frame.text(label).unwrap_or_default(),

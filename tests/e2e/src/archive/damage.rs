@@ -59,12 +59,13 @@ pub fn lasting(ldif: &str) -> BTreeMap<String, BTreeSet<String>> {
 /// A value that the upgrade gave to an entry that had been there before.
 pub fn added(before: &str, after: &str) -> Result<Value> {
     let (before, after) = (entries(before), entries(after));
-    let operational = ["entryCSN", "modifyTimestamp", "modifiersName"];
+    // Members of a group are no values that anybody could make up.
+    let others = ["entryCSN", "modifyTimestamp", "modifiersName", "member"];
     let mut found = after.iter().filter_map(|(dn, lines)| {
         let old = before.get(dn)?;
         let new = lines.difference(old).find_map(|line| {
             let (attribute, value) = line.split_once(": ")?;
-            let own = !operational.contains(&attribute) && !attribute.ends_with(':');
+            let own = !others.contains(&attribute) && !attribute.ends_with(':');
             own.then(|| (attribute.to_owned(), value.to_owned()))
         });
         new.map(|(attribute, value)| Value {
