@@ -380,10 +380,12 @@ impl Check<'_> {
                 .map(|n| (n.clone(), true)),
         );
         let mut sound = true;
+        let behind_all = defined_by(&common.when);
         for (node, bare) in &scalars {
+            // A condition itself comes behind those before it alone.
             let own = common.when.iter().position(|c| c.span == node.span);
-            let hold = own.unwrap_or(common.when.len());
-            let defined = defined_by(&common.when[..hold]);
+            let before_it = own.map(|at| defined_by(&common.when[..at]));
+            let defined = before_it.as_ref().unwrap_or(&behind_all);
             if let Err(error) = self.tools.engine.check_syntax(node, *bare) {
                 let mut wrong = template_error(&error, &self.tools.sources);
                 if let Some(offset) = error.offset {
@@ -394,7 +396,7 @@ impl Check<'_> {
                 continue;
             }
             let text = node.text().unwrap_or_default();
-            for name in names(text, *bare).needed.difference(&defined) {
+            for name in names(text, *bare).needed.difference(defined) {
                 sound &= self.name(name, node, text, common, loops);
             }
         }

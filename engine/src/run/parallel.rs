@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::touched::set_within;
+use super::touched::Set;
 use super::walk::{Here, Walk};
 use crate::compile::program::{Block, Item};
 use crate::module::Footprint;
@@ -31,7 +31,7 @@ impl Walk {
         hosts: &[String],
         here: &Here,
     ) -> Vec<Vec<usize>> {
-        let set = set_within(block);
+        let set = Set::within(block);
         let mut branches = Vec::with_capacity(block.items.len());
         for item in &block.items {
             branches.push(self.branch(item, hosts, here, &set).await);
@@ -57,13 +57,7 @@ impl Walk {
             .collect()
     }
 
-    async fn branch(
-        &self,
-        item: &Item,
-        hosts: &[String],
-        here: &Here,
-        set: &BTreeSet<String>,
-    ) -> Branch {
+    async fn branch(&self, item: &Item, hosts: &[String], here: &Here, set: &Set) -> Branch {
         let mut branch = Branch::default();
         let mut tasks = Vec::new();
         item.each(&mut |inner| {

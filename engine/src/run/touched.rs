@@ -14,32 +14,40 @@ use crate::source::{Kind, Node};
 use crate::value::Value;
 
 /// The variables that tasks of a block set.
-pub(super) fn set_within(block: &Block) -> BTreeSet<String> {
-    let mut set = BTreeSet::new();
-    for item in &block.items {
-        item.each(&mut |item| {
-            let Item::Task(task) = item else { return };
-            set.extend(task.register.clone());
-            if task.module.name() == "set_fact" {
-                if let Kind::Map(entries) = &task.args.kind {
-                    let names = entries.iter().filter_map(|(key, _)| key.text());
-                    set.extend(names.map(str::to_owned));
+pub(super) enum Set {
+    /// These.
+    Names(BTreeSet<String>),
+    /// Any: tasks run in it that do not stand in it.
+    Any,
+}
+
+impl Set {
+    /// What is set within this block.
+    pub fn within(block: &Block) -> Self {
+        let mut set = BTreeSet::new();
+        let mut open = false;
+        for item in &block.items {
+            item.each(&mut |item| match item {
+                // Handlers that are called here set variables, too.
+                Item::Include(_) | Item::Meta(_) => open = true,
+                Item::Task(task) => {
+                    set.extend(task.register.clone());
+                    if let ("set_fact", Kind::Map(entries)) = (task.module.name(), &task.args.kind)
+                    {
+                        let names = entries.iter().filter_map(|(key, _)| key.text());
+                        set.extend(names.map(str::to_owned));
+                    }
                 }
-            }
-        });
+                Item::Block(_) => {}
+            });
+        }
+        if open { Self::Any } else { Self::Names(set) }
     }
-    set
 }
 
 impl Walk {
-    /// The footprint of a task on a host; `set` are the variables that the block sets.
-    pub(super) fn touched(
-        &self,
-        task: &Task,
-        host: &str,
-        here: &Here,
-        set: &BTreeSet<String>,
-    ) -> Footprint {
+    /// The footprint of a task on a host; `set` is what the block sets.
+    pub(super) fn touched(&self, task: &Task, host: &str, here: &Here, set: &Set) -> Footprint {
         if !task.module.needs_host() {
             return Footprint::nothing();
         }
@@ -87,18 +95,20 @@ impl Walk {
         }
     }
 
-    /// Do these texts mention one of the names, or variables that do? A mention too many only costs time.
+    /// Do these texts mention one of the variables that are set, or variables that do? A mention too many only costs time.
     fn rests_on(
         &self,
         nodes: &[&Node],
         host: &str,
         here: &Here,
         layers: &[Layer],
-        names: &BTreeSet<String>,
+        set: &Set,
     ) -> bool {
-        if names.is_empty() {
-            return false;
-        }
+        let names = match set {
+            Set::Any => return !nodes.is_empty(),
+            Set::Names(names) if names.is_empty() => return false,
+            Set::Names(names) => names,
+        };
         let mut found = Vec::new();
         nodes.iter().for_each(|node| texts(node, &mut found));
         let mut left: BTreeMap<String, Vec<String>> = BTreeMap::new();

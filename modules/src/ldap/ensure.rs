@@ -14,7 +14,6 @@ use super::entry_kind::{EntryKey, LdapEntry};
 use super::ldif::{RecordChange, Value};
 use super::octets::Octets;
 use super::planning;
-use super::replacing::task_link;
 use super::schema::Schema;
 use super::schema_kind::LdapSchema;
 use super::server::Server;
@@ -93,7 +92,7 @@ impl Asked {
         keys.push(reference::<LdapEntry>(&EntryKey::new(&server, &dn, None)));
         world.need(&keys)?;
         let schema = planning::known_schema(&server, world)?;
-        let links = vec![task_link(dn, change, &schema)];
+        let links = vec![planning::of_task(dn, change, &schema)];
         let directory = planning::directory(&server, &links, &schema, world)?;
         Ok(Self {
             server,
@@ -109,15 +108,8 @@ impl Asked {
             return Ok(0);
         };
         let below = format!("{}/", own.place);
-        let entries = self.directory.iter();
-        let entries = entries.filter(|(place, _)| place.starts_with(&below));
-        let mut links = Vec::new();
-        for entry in entries.filter_map(|(_, state)| state.entry.as_ref()) {
-            let dn = Dn::parse(&entry.dn)
-                .map_err(|e| Stop::refuse(format!("the server's name `{}`: {e}", entry.dn)))?;
-            links.push(task_link(dn, RecordChange::Delete, &self.schema));
-        }
-        links.sort_by_key(|link| std::cmp::Reverse(link.dn.depth()));
+        let goes = |place: &str| place.starts_with(&below);
+        let links = planning::removals(&self.directory, goes, &self.schema)?;
         let count = links.len();
         self.links.splice(0..0, links);
         Ok(count)

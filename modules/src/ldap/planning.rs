@@ -70,6 +70,34 @@ pub(super) fn link(file: &str, record: Record, schema: &Schema) -> Result<Link, 
     }
 }
 
+/// A record that stands in no file, but that a task comes to.
+pub(super) fn of_task(dn: Dn, change: RecordChange, schema: &Schema) -> Link {
+    Link {
+        file: "the task".to_owned(),
+        line: 1,
+        place: dn.folded(Some(schema)),
+        dn,
+        change,
+    }
+}
+
+/// Records that remove the entries at such places, the deepest first.
+pub(super) fn removals(
+    directory: &Directory,
+    goes: impl Fn(&str) -> bool,
+    schema: &Schema,
+) -> Result<Vec<Link>, Stop> {
+    let entries = directory.iter().filter(|(place, _)| goes(place));
+    let mut links = Vec::new();
+    for entry in entries.filter_map(|(_, state)| state.entry.as_ref()) {
+        let dn = Dn::parse(&entry.dn)
+            .map_err(|e| Stop::refuse(format!("the server's name `{}`: {e}", entry.dn)))?;
+        links.push(of_task(dn, RecordChange::Delete, schema));
+    }
+    links.sort_by_key(|link| std::cmp::Reverse(link.dn.depth()));
+    Ok(links)
+}
+
 pub(super) fn schema_keys(server: &Server) -> [SchemaKey; 2] {
     [Part::Now, Part::Coming].map(|part| SchemaKey {
         server: server.clone(),

@@ -37,7 +37,7 @@ pub(super) fn exactly(
         )));
     }
     // Whoever removes an entry reads all that lies below it.
-    let removal = task_link(branch.clone(), RecordChange::Delete, schema);
+    let removal = planning::of_task(branch.clone(), RecordChange::Delete, schema);
     let asked: Vec<Link> = links.iter().cloned().chain([removal]).collect();
     let directory = planning::directory(server, &asked, schema, world)?;
     for link in &mut links {
@@ -49,16 +49,8 @@ pub(super) fn exactly(
             link.change = RecordChange::Modify(operations);
         }
     }
-    let others = directory
-        .iter()
-        .filter(|(other, _)| within(other) && !added.contains(*other));
-    let mut removed = Vec::new();
-    for entry in others.filter_map(|(_, state)| state.entry.as_ref()) {
-        let dn = Dn::parse(&entry.dn)
-            .map_err(|e| Stop::refuse(format!("the server's name `{}`: {e}", entry.dn)))?;
-        removed.push(task_link(dn, RecordChange::Delete, schema));
-    }
-    removed.sort_by_key(|link| std::cmp::Reverse(link.dn.depth()));
+    let goes = |other: &str| within(other) && !added.contains(other);
+    let removed = planning::removals(&directory, goes, schema)?;
     links.splice(0..0, removed);
     Ok((links, directory))
 }
@@ -95,15 +87,4 @@ fn set_all(
         }
     }
     operations
-}
-
-/// A record that stands in no file.
-pub(super) fn task_link(dn: Dn, change: RecordChange, schema: &Schema) -> Link {
-    Link {
-        file: "the task".to_owned(),
-        line: 1,
-        place: dn.folded(Some(schema)),
-        dn,
-        change,
-    }
 }

@@ -2,17 +2,12 @@
 
 use std::path::PathBuf;
 
+#[path = "../../../tests/realdata.rs"]
+mod shared;
+
 /// The folder of the real LDIF files, or `None` and a notice.
 pub fn folder(test: &str) -> Option<PathBuf> {
-    let shared = std::env::var_os("RUNBOOK_SHARED")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared"));
-    let folder = shared.join("realdata/ldap");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    crate::skip::skip(test, &format!("no upstream data at {}", folder.display()));
-    None
+    shared::realdata(test, "ldap")
 }
 
 /// All files below, sorted.

@@ -28,18 +28,12 @@ pub fn cluster(test: &str) -> Option<&'static Cluster> {
     found
 }
 
+#[path = "../../../tests/realdata.rs"]
+mod shared;
+
 /// Upstream data, or a notice where there is none.
 pub fn realdata(test: &str) -> Option<PathBuf> {
-    let shared = std::env::var_os("RUNBOOK_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"),
-        PathBuf::from,
-    );
-    let sql = shared.join("realdata/sql");
-    if !sql.is_dir() {
-        crate::skip::skip(test, &format!("{} is absent", sql.display()));
-        return None;
-    }
-    Some(sql)
+    shared::realdata(test, "sql")
 }
 
 fn bin() -> Option<PathBuf> {

@@ -8,6 +8,8 @@ pub mod crash;
 pub mod drift;
 mod program;
 mod proxy;
+#[path = "../../realdata.rs"]
+mod realdata;
 #[path = "../../rest.rs"]
 mod rest;
 mod scene;
@@ -19,6 +21,7 @@ mod terminal;
 pub use counter::Counter;
 pub use program::{choose, program};
 pub use proxy::{Proxy, Side, Traffic};
+pub use realdata::realdata;
 pub use rest::{at_rest, at_rest_below};
 pub use scene::{Run, Scene, Started, appears, call};
 pub use skip::skip;

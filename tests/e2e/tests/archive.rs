@@ -1,8 +1,8 @@
 //! The upgrade of an archive on real servers: one host, and directory, database and archive on three.
 
 use anyhow::Result;
-use runbook_e2e::archive::{Archive, POINTS, realdata};
-use runbook_e2e::{program, skip, tell};
+use runbook_e2e::archive::{Archive, POINTS};
+use runbook_e2e::{program, realdata, skip, tell};
 use runbook_lab::{Hosts, Lab};
 
 /// A fresh site of the lab; none, said by name, where the lab is not up.
@@ -94,7 +94,7 @@ fn an_upgrade_is_taken_back_from_every_point() -> Result<()> {
 #[test]
 fn a_real_archive_comes_from_5_29() -> Result<()> {
     let test = "a_real_archive_comes_from_5_29";
-    let Some(data) = realdata(test) else {
+    let Some(data) = realdata(test, "") else {
         return Ok(());
     };
     let Some(archive) = site(test, "e2e-real", Hosts::One)? else {

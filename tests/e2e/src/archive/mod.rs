@@ -28,7 +28,6 @@ pub use damage::lasting;
 pub use likeness::Likeness;
 pub use played::{Finished, Played};
 pub use points::POINTS;
-pub use real::realdata;
 pub use snapshot::Snapshot;
 
 /// A site with an archive, and the program that upgrades it.

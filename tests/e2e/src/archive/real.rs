@@ -2,7 +2,7 @@
 //! with the vendor's own updates. The servers are the lab's; only what they hold is another.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
@@ -10,19 +10,6 @@ use anyhow::{Context as _, Result, ensure};
 use super::points::{SCHEMA, kept_parts};
 use super::story::{FINISH, UPGRADE};
 use super::{Archive, Played, damage, equal};
-
-/// The files, where they are; none, said by name, where they are not.
-#[must_use]
-pub fn realdata(test: &str) -> Option<PathBuf> {
-    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let shared = std::env::var_os("RUNBOOK_SHARED").map_or_else(beside, PathBuf::from);
-    let folder = shared.join("realdata");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    crate::skip(test, &format!("no upstream data at {}", folder.display()));
-    None
-}
 
 /// Makes images of the lab's, with the vendor's files in place of the lab's own. `/srv/real` holds them.
 const IMAGES: &str = r#"set -eu
