@@ -58,11 +58,20 @@ fn tests(args: &Args, skipped: &str) -> Result<()> {
         words.push(&program);
     }
     words.push("cargo");
-    if has("cargo-nextest") && !args.all {
-        words.extend(["nextest", "run", "--status-level", "fail"]);
-    } else {
-        words.push("test");
+    let side_by_side = side_by_side().to_string();
+    match (has("cargo-nextest"), args.all) {
+        (true, false) => words.extend(["nextest", "run", "--status-level", "fail"]),
+        (true, true) => {
+            words.extend(["nextest", "run", "--profile", "long"]);
+            words.extend(["--status-level", "slow", "--test-threads", &side_by_side]);
+        }
+        (false, _) => words.push("test"),
     }
     words.extend(["--workspace", "--no-fail-fast"]);
     command("env", &words)
+}
+
+/// How many of the long matrices run at once: they wait for servers for a good part of their time.
+fn side_by_side() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from) + 1
 }

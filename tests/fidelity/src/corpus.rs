@@ -140,8 +140,9 @@ pub fn local(name: &str, half_done: bool, seed: u64, place: &Place) -> Result<Co
 /// # Errors
 /// The lab is not up, or it cannot be tried at all.
 pub fn on_lab(half_done: bool, seed: u64, place: &Place, tell: fn(&str)) -> Result<Compared> {
-    let name = if half_done { "fid-half" } else { "fid-clean" };
-    let site = Lab::ready()?.new_site(name, Hosts::One)?;
+    let host = if half_done { "half" } else { "clean" };
+    let name = format!("{}-{host}", place.sites);
+    let site = Lab::ready()?.new_site(&name, Hosts::One)?;
     let archive = Archive::new(site, place.program.clone(), |_| {})?;
     let scene = Scene::within(&place.folder, &place.program)?;
     let from = folder().join("lab");
@@ -191,7 +192,7 @@ pub fn on_lab(half_done: bool, seed: u64, place: &Place, tell: fn(&str)) -> Resu
 /// # Errors
 /// The lab is not up, or the upgrade fails.
 pub fn upgrade(place: &Place, tell: fn(&str)) -> Result<Compared> {
-    let site = Lab::ready()?.new_site("fid-upgrade", Hosts::One)?;
+    let site = Lab::ready()?.new_site(&format!("{}-upgrade", place.sites), Hosts::One)?;
     let archive = Archive::new(site, place.program.clone(), |_| {})?;
     let check = archive.check_changes_nothing()?;
     let run = archive.play("upgrade-5.32.yaml", &[], 0)?;

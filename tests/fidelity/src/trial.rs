@@ -18,6 +18,8 @@ pub struct Place {
     pub program: PathBuf,
     /// A folder for the scenes.
     pub folder: PathBuf,
+    /// What sites of the lab are called after, so that those of two places can be there at once.
+    pub sites: String,
 }
 
 impl Place {
@@ -29,7 +31,11 @@ impl Place {
             Ok(_) => memory.to_owned(),
             Err(_) => std::env::temp_dir(),
         };
-        Self { program, folder }
+        Self {
+            program,
+            folder,
+            sites: "fid".to_owned(),
+        }
     }
 
     /// The same, but with the prediction of one kind switched off. `unpredicting` is the program of this crate by that
@@ -44,6 +50,7 @@ impl Place {
         Ok(Self {
             program,
             folder: self.folder.clone(),
+            sites: format!("{}-{kind}", self.sites),
         })
     }
 }

@@ -73,50 +73,53 @@ fn every_module_has_a_case_in_the_corpus() -> Result<()> {
     Ok(())
 }
 
-/// With the prediction of one kind switched off, playbooks in which none was wrong are told wrongly.
-#[test]
-fn without_the_prediction_of_a_kind_the_comparison_fails() -> Result<()> {
-    let parts = [
-        ("corpus", &["file", "listing", "glob", "command-output"][..]),
-        (
-            "lab",
-            &[
-                "container",
-                "image",
-                "network",
-                "ldap-entry",
-                "ldap-schema",
-                "ldap-search",
-                "pg-schema",
-                "pg-facts",
-            ],
-        ),
-    ];
+/// With the prediction of one of these kinds switched off, a part in which nothing was wrong is told wrongly.
+fn wrong_without(part: &str, kinds: &[&str]) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let place = Place::new(program()?);
     let unpredicting = Path::new(env!("CARGO_BIN_EXE_runbook-unpredicting"));
-    for (part, kinds) in parts {
-        // All of them take half a minute each here, and minutes on the lab.
-        for kind in kinds.iter().filter(|k| **k == "file" || is_long()) {
-            let options = Options {
-                seed: 1,
-                playbooks: 0,
-                ansible: 0,
-                filter: part.to_owned(),
-                shown: 0,
-            };
-            let place = place.without(kind, unpredicting, folder.path())?;
-            let report = measure(&options, &place, tell)?;
-            if let Some((what, why)) = report.skipped.first() {
-                skip(&format!("fidelity without {kind}: {what}"), why);
-                continue;
-            }
-            let wrong = report.rows.iter().map(|(_, f)| f.wrong).sum::<usize>();
-            tell(&format!("without the prediction of {kind}: {wrong} wrong"));
-            ensure!(wrong > 0, "nothing is wrong without that of {kind}");
+    for kind in kinds {
+        let options = Options {
+            seed: 1,
+            playbooks: 0,
+            ansible: 0,
+            filter: part.to_owned(),
+            shown: 0,
+        };
+        let place = place.without(kind, unpredicting, folder.path())?;
+        let report = measure(&options, &place, tell)?;
+        if let Some((what, why)) = report.skipped.first() {
+            skip(&format!("fidelity without {kind}: {what}"), why);
+            continue;
         }
+        let wrong = report.rows.iter().map(|(_, f)| f.wrong).sum::<usize>();
+        tell(&format!("without the prediction of {kind}: {wrong} wrong"));
+        ensure!(wrong > 0, "nothing is wrong without that of {kind}");
     }
     Ok(())
+}
+
+/// Each takes half a minute.
+#[test]
+fn without_the_prediction_of_a_kind_the_comparison_fails() -> Result<()> {
+    let kinds = ["file", "listing", "glob", "command-output"];
+    wrong_without("corpus", if is_long() { &kinds } else { &kinds[..1] })
+}
+
+/// Each takes minutes.
+#[test]
+fn without_the_prediction_of_a_kind_the_comparison_on_the_lab_fails() -> Result<()> {
+    let kinds = [
+        "container",
+        "image",
+        "network",
+        "ldap-entry",
+        "ldap-schema",
+        "ldap-search",
+        "pg-schema",
+        "pg-facts",
+    ];
+    wrong_without("lab", if is_long() { &kinds } else { &[] })
 }
 
 /// Every task of a file checked by itself, against the host as it was before, is what a check without a predicted
