@@ -115,6 +115,10 @@ pub trait Kind: Send + Sync + 'static {
     /// Its states are some fields of another kind's, under the same keys: what is predicted of that one is predicted of it.
     const PART_OF: Option<&'static str> = None;
 
+    /// What is predicted of what a thing of this kind lies in, and of what lies in it, shows in its own state:
+    /// [`Kind::amid`] is asked.
+    const AMID: bool = false;
+
     /// Reads the states of all `keys`, in their order, with as few round trips as can be.
     /// One key's failure is that key's alone.
     async fn read(&self, host: &Probe, keys: &[Self::Key]) -> Vec<Result<Self::State, HostError>>;
@@ -278,6 +282,17 @@ pub trait Kind: Send + Sync + 'static {
         Err(format!("the kind {} does not tell", Self::NAME))
     }
 
+    /// What is left of what is known of a resource (its state, or why it could not be read) by what is predicted around it:
+    /// of a directory not its time, once something is made in it; nothing, once this user may not look there any more.
+    fn amid(
+        &self,
+        _key: &Self::Key,
+        known: Result<Self::State, String>,
+        _world: &Predicted<'_>,
+    ) -> Amid<Self::State> {
+        known.map_or_else(Amid::Failed, Amid::State)
+    }
+
     /// Where things with this id, or below it, may truly lie, where the host has to be asked for it (links).
     fn places(&self, _id: &str) -> Vec<Place> {
         Vec::new()
@@ -409,6 +424,17 @@ pub enum Shadow<K, S> {
     /// This state.
     Known(S),
     /// Not known, and why (`until "New archive"`).
+    Unknown(String),
+}
+
+/// What is known of a resource amid all that is predicted.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Amid<S> {
+    /// This state.
+    State(S),
+    /// It cannot be read, and why.
+    Failed(String),
+    /// Not known, and why (`until "Folder of the site"`).
     Unknown(String),
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use crate::host::{HostError, Probe, Target};
 use crate::module::{Mark, reference};
 use crate::resource::{
-    Change, Kept, KeyedChange, Kind, Names, Place, Ref, Reversible, Shadow, WriteError,
+    Amid, Change, Kept, KeyedChange, Kind, Names, Place, Ref, Reversible, Shadow, WriteError,
 };
 use crate::world::Predicted;
 
@@ -81,6 +81,10 @@ pub trait AnyKind: Send + Sync {
     fn places(&self, id: &str) -> Vec<Place>;
     /// See [`Kind::over`].
     fn over(&self, key: &Ref, read: &Json, world: &Predicted<'_>) -> Result<Json, String>;
+    /// See [`Kind::AMID`].
+    fn is_amid(&self) -> bool;
+    /// See [`Kind::amid`].
+    fn amid(&self, key: &Ref, known: Result<Json, String>, world: &Predicted<'_>) -> Amid<Json>;
     /// See [`Kind::may_become`].
     fn may_become(&self, key: &Ref, read: &Json, world: &Predicted<'_>) -> Option<String>;
     /// See [`Kind::seen_by`].
@@ -317,6 +321,23 @@ impl<K: Kind> AnyKind for Erased<K> {
     fn over(&self, key: &Ref, read: &Json, world: &Predicted<'_>) -> Result<Json, String> {
         let (key, read) = (Self::key(key)?, Self::state(read)?);
         self.0.over(&key, read, world).map(|state| json(&state))
+    }
+
+    fn is_amid(&self) -> bool {
+        K::AMID
+    }
+
+    fn amid(&self, key: &Ref, known: Result<Json, String>, world: &Predicted<'_>) -> Amid<Json> {
+        let key = match Self::key(key) {
+            Ok(key) => key,
+            Err(why) => return Amid::Failed(why),
+        };
+        let known = known.and_then(|state| Self::state(&state));
+        match self.0.amid(&key, known, world) {
+            Amid::State(state) => Amid::State(json(&state)),
+            Amid::Failed(why) => Amid::Failed(why),
+            Amid::Unknown(why) => Amid::Unknown(why),
+        }
     }
 
     fn may_become(&self, key: &Ref, read: &Json, world: &Predicted<'_>) -> Option<String> {

@@ -15,7 +15,7 @@ pub use overlay::Overlay;
 
 use crate::host::{HostError, Probe, User};
 use crate::registry::Registry;
-use crate::resource::{Ref, Shadow};
+use crate::resource::{Amid, Ref, Shadow};
 use crate::world::{Known, Lookup, Predicted};
 
 /// How many predicted links are gone along before they are taken for a circle.
@@ -281,6 +281,31 @@ impl Sight {
         lock(overlay).under_other_name(&self.registry, at, read)
     }
 
+    /// What is known, amid all that is predicted.
+    fn amid(&self, key: &Ref, known: Known) -> Known {
+        let kind = self.registry.find_kind(&key.kind).filter(|k| k.is_amid());
+        let (Some(kind), Some(overlay)) = (kind, &self.overlay) else {
+            return known;
+        };
+        let overlay = lock(overlay);
+        if overlay.is_untouched() {
+            return known;
+        }
+        let known = match known {
+            Known::State(state) => Ok(state),
+            Known::Failed(why) => Err(why),
+            unknown @ Known::Unknown(_) => return unknown,
+        };
+        let world = Predicted {
+            changes: &overlay.changes,
+        };
+        match kind.amid(key, known, &world) {
+            Amid::State(state) => Known::State(state),
+            Amid::Failed(why) => Known::Failed(why),
+            Amid::Unknown(why) => Known::Unknown(why),
+        }
+    }
+
     /// What is known of a key, without noting that it was looked at.
     fn find(&self, key: &Ref) -> Found {
         let mut found = Found::default();
@@ -314,6 +339,7 @@ impl Sight {
                 found.known = unknown.or(other).or(known);
             }
         }
+        found.known = found.known.map(|known| self.amid(key, known));
         found
     }
 

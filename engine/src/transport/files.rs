@@ -182,13 +182,25 @@ fn name(sent: &str, of: &str) -> Result<String, HostError> {
     })
 }
 
+/// Why a path cannot be read behind a directory that this user may not search.
+#[must_use]
+pub fn shut_out(path: &str) -> HostError {
+    HostError::failed(format!(
+        "{path}: this user may not look into its folder; use `become`"
+    ))
+}
+
+/// Why a file cannot be read that this user has no right to read.
+#[must_use]
+pub fn not_readable(path: &str) -> HostError {
+    HostError::failed(format!("{path}: this user may not read it; use `become`"))
+}
+
 fn entry(block: &[&str], query: &FileQuery) -> Result<FileEntry, HostError> {
     let path = &query.path;
     let first = block.first().copied().unwrap_or_default();
     if first == "denied" {
-        return Err(HostError::failed(format!(
-            "{path}: this user may not look into its folder; use `become`"
-        )));
+        return Err(shut_out(path));
     }
     if let Some(said) = first.strip_prefix("failed ") {
         // Only a message: it may hold anything.
@@ -319,9 +331,7 @@ fn entry(block: &[&str], query: &FileQuery) -> Result<FileEntry, HostError> {
         } else if let Some(hash) = line.strip_prefix("hash ") {
             entry.sha256 = Some(hash.to_owned());
         } else if *line == "unreadable" {
-            return Err(HostError::failed(format!(
-                "{path}: this user may not read it; use `become`"
-            )));
+            return Err(not_readable(path));
         } else if *line == "content" {
             let encoded: String = rest.by_ref().copied().collect();
             let bytes = base64::engine::general_purpose::STANDARD

@@ -16,6 +16,7 @@ use super::account::{self, AccountKind};
 use super::compare::type_name;
 use super::listing::ListingKind;
 use super::place::PathKind;
+use super::rights::{may, owns};
 use super::state::{FileKey, FileState, FileWant, Hard, join, parent, tidy};
 use super::target::{
     absolute, facts_of, leads_to_nothing, missing_parents, need_parent, need_parent_of_end,
@@ -448,6 +449,16 @@ fn touch(args: &FileArgs, path: &str, world: &View<'_>) -> Result<Wanted, Stop> 
         (false, false) => None,
     };
     if let Some(flag) = flag {
+        if now.is != FileType::Link
+            && let Some(user) = now.creator.as_ref()
+            && !owns(user, &now)
+            && !may(user, &now, 0o2)
+        {
+            return Err(Stop::refuse(format!(
+                "{path}: {} is neither its owner nor may write to it, and so may not set its times; use `become`",
+                user.owner
+            )));
+        }
         let call = ExecCall::new(["touch", flag, "--", at.path.as_str()]);
         let effects = Effects::Changes(vec![Mark {
             kind: FileKind::NAME.to_owned(),

@@ -1,11 +1,14 @@
 //! What will be at a path: after a write to it, and after writes to what it lies in or leads to.
 
+use std::collections::BTreeMap;
+
 use runbook_engine::host::FileType;
-use runbook_engine::resource::{Shadow, contains};
+use runbook_engine::resource::{Amid, Shadow, contains};
+use runbook_engine::transport::files::{not_readable, shut_out};
 use runbook_engine::world::Predicted;
 
 use super::FileKind;
-use super::rights::{mode_of_new, set_name};
+use super::rights::{self, mode_of_new, set_name};
 use super::state::{Content, Creator, FileKey, FileState, FileWant, join, parent, tidy};
 
 const PREDICTED: &str = "predicted:";
@@ -137,6 +140,65 @@ pub(super) fn shadow(key: &FileKey, world: &Predicted<'_>) -> Shadow<FileKey, Fi
         };
     }
     shadow
+}
+
+/// A directory of which something is predicted that lies in it: when it was last changed is not known any more. Each write
+/// takes the place of what was there, so a new content is a new entry, too. What may be made deeper down may need directories
+/// on the way.
+pub(super) fn holding(state: FileState, world: &Predicted<'_>) -> FileState {
+    if state.is != FileType::Directory || state.mtime.is_none() {
+        return state;
+    }
+    let made = |from: Option<&FileState>, to: &FileState| {
+        from.is_none_or(|from| from.is != to.is || from.inode != to.inode || from.link != to.link)
+    };
+    let changed = world.of::<FileKind>().any(|(key, from, to, _)| match &to {
+        Some(to) => parent(&key.path) == state.path && made(from.as_ref(), to),
+        None => contains(&state.path, &key.path),
+    });
+    FileState {
+        mtime: state.mtime.filter(|_| !changed),
+        ..state
+    }
+}
+
+/// What is known of a path amid predicted changes of rights on the way to it. `known`: what it is, seen by whom; or why it
+/// could not be read, by somebody of whom nothing is known then.
+pub(super) fn seen(
+    key: &FileKey,
+    known: Result<FileState, String>,
+    world: &Predicted<'_>,
+) -> Amid<FileState> {
+    let read = known.as_ref().ok();
+    let path = read.map_or(&key.path, |read| &read.path).clone();
+    let nobody = Creator::nobody();
+    let user = read.and_then(|r| r.creator.as_ref()).unwrap_or(&nobody);
+    let sees = |state: &FileState| match state.is {
+        FileType::Directory => state.path == path || rights::may(user, state, 0o1),
+        FileType::File => rights::may(user, state, 0o4),
+        _ => true,
+    };
+    // By the last change of each place on the way.
+    let mut ends: BTreeMap<String, (bool, String)> = BTreeMap::new();
+    let mut opened = false;
+    for (at, from, to, task) in world.of::<FileKind>() {
+        if let (Some(from), Some(to)) = (from, to)
+            && (at.path == path || contains(&at.path, &path))
+        {
+            opened |= !sees(&from) && sees(&to);
+            ends.insert(at.path, (sees(&to), task.to_owned()));
+        }
+    }
+    // The first one on the way says no.
+    let shut = ends.iter().find(|(_, (open, _))| !open);
+    let unknown = |task: &str| Amid::Unknown(format!("until \"{task}\""));
+    match (shut, known) {
+        (None, Ok(state)) => Amid::State(state),
+        (Some((at, _)), Ok(_)) if *at == path => Amid::Failed(not_readable(&path).to_string()),
+        (Some(_), Ok(_)) => Amid::Failed(shut_out(&path).to_string()),
+        (None, Err(_)) if opened => unknown(ends.values().next().map_or("", |(_, task)| task)),
+        (_, Err(why)) => Amid::Failed(why),
+    }
 }
 
 /// The path without the first `..` that leads out of a directory which is predicted to be made. Of what is there already
@@ -286,6 +348,84 @@ mod tests {
             at("/opt/app/..conf"),
             Shadow::Known(FileState::absent("/opt/app/..conf"))
         );
+    }
+
+    #[test]
+    fn when_a_directory_was_changed_is_unknown_once_something_in_it_is() {
+        let dir = FileState {
+            mtime: Some(7),
+            ..FileState::directory("/srv/d")
+        };
+        let mtime = |changes: &[PredictedChange]| {
+            let world = Predicted { changes };
+            holding(dir.clone(), &world).mtime
+        };
+        let file = |path: &str| FileState {
+            inode: Some("1:2".to_owned()),
+            ..FileState::file(path, "a\n")
+        };
+        let content = FileWant {
+            content: Some(Source::Bytes("b\n".into())),
+            ..want(FileType::File)
+        };
+        let rights = FileWant {
+            mode: Some(0o600),
+            ..FileWant::default()
+        };
+        let made = change(FileState::absent("/srv/d/x"), want(FileType::Directory));
+        assert_eq!(mtime(&[made]), None);
+        let gone = change(file("/srv/d/x"), want(FileType::Absent));
+        assert_eq!(mtime(&[gone]), None);
+        assert_eq!(mtime(&[change(file("/srv/d/x"), content.clone())]), None);
+        // What is deeper down, beside it, or keeps its place does not show in it.
+        assert_eq!(
+            mtime(&[change(file("/srv/d/e/x"), content.clone())]),
+            Some(7)
+        );
+        assert_eq!(mtime(&[change(file("/srv/x"), content)]), Some(7));
+        assert_eq!(mtime(&[change(file("/srv/d/x"), rights)]), Some(7));
+    }
+
+    #[test]
+    fn what_a_user_sees_behind_rights_that_change_is_unknown() {
+        let mode = |mode: u32| FileWant {
+            mode: Some(mode),
+            ..FileWant::default()
+        };
+        let dir = |m: u32| FileState {
+            mode: Some(m),
+            ..FileState::directory("/srv/d")
+        };
+        let file = |owner: Option<Creator>| FileState {
+            creator: owner,
+            ..FileState::file("/srv/d/x", "a\n")
+        };
+        let key = FileKey::new("/srv/d/x");
+        let hidden = |read: Option<FileState>, changes: &[PredictedChange]| {
+            let known = read.ok_or_else(|| "denied".to_owned());
+            match seen(&key, known.clone(), &Predicted { changes }) {
+                Amid::State(state) => known != Ok(state),
+                Amid::Failed(why) => known != Err(why),
+                Amid::Unknown(_) => true,
+            }
+        };
+        let shut = [change(dir(0o755), mode(0o700))];
+        assert!(hidden(Some(file(Some(ops()))), &shut));
+        let root = Creator {
+            uid: 0,
+            ..Creator::nobody()
+        };
+        assert!(!hidden(Some(file(Some(root))), &shut), "root sees all");
+        let open = [change(dir(0o700), mode(0o755))];
+        assert!(hidden(None, &open), "what was refused is not any more");
+        assert!(!hidden(None, &[change(dir(0o700), mode(0o710))]));
+        assert!(!hidden(
+            Some(file(Some(ops()))),
+            &[change(dir(0o755), mode(0o751))]
+        ));
+        // Of a file itself the content.
+        let own = [change(file(Some(ops())), mode(0o600))];
+        assert!(hidden(Some(file(Some(ops()))), &own));
     }
 
     #[test]

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use runbook_engine::host::{FileEntry, FileQuery, FileType, HostError, Probe, ReadCommand, Target};
 use runbook_engine::module::reference;
 use runbook_engine::resource::{
-    Change, Kept, KeyedChange, Kind, Names, Place, Ref, Reversible, Shadow, WriteError, contains,
+    Amid, Change, Kept, KeyedChange, Kind, Names, Place, Ref, Reversible, Shadow, WriteError,
+    contains,
 };
 use runbook_engine::transport::quote::word;
 use runbook_engine::world::Predicted;
@@ -32,6 +33,7 @@ impl Kind for FileKind {
     type Want = FileWant;
 
     const NAME: &'static str = "file";
+    const AMID: bool = true;
     const NAMES: Option<Names> = Some(Names {
         thing: "inode",
         shared: "shared",
@@ -224,6 +226,18 @@ impl Kind for FileKind {
 
     fn predicted(&self, key: &FileKey, world: &Predicted<'_>) -> Shadow<FileKey, FileState> {
         foresee::shadow(key, world)
+    }
+
+    fn amid(
+        &self,
+        key: &FileKey,
+        known: Result<FileState, String>,
+        world: &Predicted<'_>,
+    ) -> Amid<FileState> {
+        match foresee::seen(key, known, world) {
+            Amid::State(state) => Amid::State(foresee::holding(state, world)),
+            hidden => hidden,
+        }
     }
 
     fn seen_by(&self, state: &FileState, user: &str) -> Option<FileKey> {

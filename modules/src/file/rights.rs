@@ -20,10 +20,7 @@ pub(super) fn refusal(path: &str, from: &FileState, to: &FileState) -> Option<St
         return read_only
             .then(|| format!("{path} cannot be written: {above} is read-only, even for {named}"));
     }
-    let theirs = |state: &FileState| match (state.uid, &state.owner) {
-        (Some(uid), _) => uid != user.uid,
-        (None, owner) => owner.as_ref().is_some_and(|o| o != named),
-    };
+    let theirs = |state: &FileState| !owns(user, state);
     let name = |state: &FileState| {
         let number = || state.uid.map(|n| n.to_string());
         state.owner.clone().or_else(number).unwrap_or_default()
@@ -67,26 +64,34 @@ pub(super) fn refusal(path: &str, from: &FileState, to: &FileState) -> Option<St
 
 /// May this user make things in a directory? As far as is known whose it is.
 pub(super) fn may_write(user: &Creator, dir: &FileState) -> bool {
-    let Some(mode) = dir
-        .mode
-        .filter(|_| dir.is == FileType::Directory && user.uid != 0)
-    else {
+    dir.is != FileType::Directory || may(user, dir, 0o3)
+}
+
+/// Is it this user's? Where nothing else is known.
+pub(super) fn owns(user: &Creator, state: &FileState) -> bool {
+    match (state.uid, &state.owner) {
+        (Some(uid), _) => uid == user.uid,
+        (None, owner) => owner.as_ref().is_none_or(|o| *o == user.owner),
+    }
+}
+
+/// Has this user these rights (of `rwx`)? As far as is known whose it is.
+pub(super) fn may(user: &Creator, state: &FileState, rights: u32) -> bool {
+    let Some(mode) = state.mode.filter(|_| user.uid != 0) else {
         return true;
     };
-    let is_theirs = match (dir.uid, &dir.owner) {
-        (Some(uid), _) => uid == user.uid,
-        (None, Some(owner)) => *owner == user.owner,
-        (None, None) => return true,
-    };
+    if state.uid.is_none() && state.owner.is_none() {
+        return true;
+    }
     // Of the three classes one counts (path_resolution(7)).
-    let bits = if is_theirs {
+    let bits = if owns(user, state) {
         mode >> 6
-    } else if user.is_in(dir.gid, dir.group.as_deref()) {
+    } else if user.is_in(state.gid, state.group.as_deref()) {
         mode >> 3
     } else {
         mode
     };
-    bits & 0o3 == 0o3
+    bits & rights == rights
 }
 
 /// A name or number that is set where one is wanted. The other half is unknown then, only the host can tell; but that of

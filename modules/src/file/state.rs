@@ -231,6 +231,19 @@ pub struct Handed {
 }
 
 impl Creator {
+    /// Somebody of whom nothing is known: neither an owner nor in a group.
+    #[must_use]
+    pub fn nobody() -> Self {
+        Self {
+            uid: u32::MAX,
+            owner: String::new(),
+            gid: u32::MAX,
+            group: String::new(),
+            groups: Vec::new(),
+            handed: None,
+        }
+    }
+
     /// May it make a file of this group, or give a file of its own to it? As far as number or name are known.
     #[must_use]
     pub fn is_in(&self, gid: Option<u32>, group: Option<&str>) -> bool {

@@ -660,3 +660,68 @@ fn what_is_registered_of_a_file_that_was_changed_under_another_name() -> Result<
     assert_eq!(known, 3);
     Ok(())
 }
+
+/// As root, who may become anybody.
+#[test]
+fn what_another_user_sees() -> Result<()> {
+    let open = "d=$PWD; while [ \"$d\" != /dev/shm ] && [ \"$d\" != /tmp ] && [ \"$d\" != / ]; do chmod o+x \"$d\"; d=${d%/*}; done";
+    let nobody = |mut task: Value| {
+        task["become"] = json!(true);
+        task["become_user"] = json!("nobody");
+        task["ignore_errors"] = json!(true);
+        task
+    };
+    let known = tried(
+        "behind a directory that is shut, and behind one that is opened",
+        &[
+            open,
+            "mkdir open shut; echo a > open/f; echo b > shut/f; chmod 755 open; chmod 700 shut",
+        ],
+        json!([
+            {"file": {"path": "@AT@/open", "mode": "0700"}},
+            nobody(json!({"slurp": {"src": "@AT@/open/f"}})),
+            nobody(json!({"stat": {"path": "@AT@/open/f"}})),
+            nobody(json!({"copy": {"dest": "@AT@/open/g", "content": "x"}})),
+            {"file": {"path": "@AT@/shut", "mode": "0755"}},
+            nobody(json!({"slurp": {"src": "@AT@/shut/f"}})),
+        ]),
+    )?;
+    assert_eq!(known, 5, "only what is behind the opened one is not known");
+    let known = tried(
+        "what is made for some",
+        &[open],
+        json!([
+            {"file": {"path": "@AT@/new", "state": "directory", "mode": "0700"}},
+            {"copy": {"dest": "@AT@/new/f", "content": "x"}},
+            nobody(json!({"slurp": {"src": "@AT@/new/f"}})),
+            {"file": {"path": "@AT@/new", "mode": "0755"}},
+            nobody(json!({"slurp": {"src": "@AT@/new/f"}})),
+            {"copy": {"dest": "@AT@/new/g", "content": "x", "mode": "0600"}},
+            nobody(json!({"slurp": {"src": "@AT@/new/g"}})),
+            {"file": {"path": "@AT@/all", "state": "directory", "mode": "1777"}},
+            nobody(json!({"copy": {"dest": "@AT@/all/mine", "content": "x", "mode": "0600"}})),
+            nobody(json!({"lineinfile": {"path": "@AT@/all/mine", "line": "y"}})),
+            nobody(json!({"file": {"path": "@AT@/new/f", "state": "touch"}})),
+            nobody(json!({"file": {"path": "@AT@/all/mine", "state": "touch"}})),
+        ]),
+    )?;
+    assert_eq!(known, 12);
+    Ok(())
+}
+
+#[test]
+fn when_a_directory_was_changed() -> Result<()> {
+    let known = tried(
+        "its time, once something is made in it",
+        &["mkdir d e; touch -d @1000000000 d e"],
+        json!([
+            {"copy": {"dest": "@AT@/d/x", "content": "x"}},
+            {"stat": {"path": "@AT@/d"}, "register": "d"},
+            {"stat": {"path": "@AT@/e"}, "register": "e"},
+            {"copy": {"dest": "@AT@/e.txt", "content": "{{ e.stat.mtime }}"}},
+            {"copy": {"dest": "@AT@/d.txt", "content": "{{ d.stat.mtime }}"}},
+        ]),
+    )?;
+    assert_eq!(known, 4, "all but what the new time is");
+    Ok(())
+}
