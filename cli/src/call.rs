@@ -91,6 +91,19 @@ pub struct ChoiceArgs {
     pub start_at_task: Option<String>,
 }
 
+impl HostArgs {
+    /// For commands that work on what a run did, or on locks: an option that they would not follow is a mistake.
+    ///
+    /// # Errors
+    /// `--limit` or `--part-of-site` was given. `instead`: what to say in place of it.
+    pub fn without_limit(&self, instead: &str) -> anyhow::Result<()> {
+        if self.limit.is_some() || self.part_of_site {
+            anyhow::bail!("`--limit` chooses hosts of plays, and this command has none: {instead}");
+        }
+        Ok(())
+    }
+}
+
 /// A compiled call.
 pub struct Ready {
     /// The inventory.

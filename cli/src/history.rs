@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use runbook_engine::journal::{self, Entry, Journal, NodeStatus, Record, RunSummary};
 use runbook_engine::lock::{Controller, Trace};
-use runbook_engine::rollback::Told;
+use runbook_engine::rollback::{Did, Told};
 
 use crate::lookup;
 use crate::request::Request;
@@ -55,9 +55,11 @@ pub struct Brief {
     resumable: bool,
     /// It began to write or to act.
     began: bool,
-    /// What it did that could be taken back.
+    /// Where it did anything.
     did: BTreeSet<Place>,
-    /// What came to its end.
+    /// Where it did something that could be taken back.
+    wrote: BTreeSet<Place>,
+    /// What came to its end, and of a rollback what went back.
     ended: BTreeSet<Place>,
 }
 
@@ -78,6 +80,10 @@ impl Brief {
             asked: serde_json::Value::Null,
             resumable: Request::of(entries).is_some(),
             began: entries.iter().any(|entry| entry.acts_on().is_some()),
+            wrote: (told.steps.iter())
+                .filter(|step| matches!(step.did, Did::Changes(_)))
+                .map(|step| (step.host.clone(), step.node.clone()))
+                .collect(),
             did: told.steps.into_iter().map(|s| (s.host, s.node)).collect(),
             ended: BTreeSet::new(),
         };
@@ -86,11 +92,8 @@ impl Brief {
                 Record::RunStarted { asked, .. } => brief.asked = asked.clone(),
                 Record::NodeFinished { status, .. } => {
                     brief.changed += usize::from(*status == NodeStatus::Changed);
-                    let bad = matches!(
-                        status,
-                        NodeStatus::Failed | NodeStatus::Unreachable | NodeStatus::Locked
-                    );
-                    if !bad {
+                    // A step of a rollback that is skipped was not taken back, but for a command, which cannot be.
+                    if matches!(status, NodeStatus::Ok | NodeStatus::Changed) {
                         let place = (entry.host.clone(), entry.node.clone());
                         brief.ended.insert(place);
                     }
@@ -172,13 +175,13 @@ impl History {
     /// The last run that has taken this one back, and whether nothing of it is left to take back.
     pub fn taken_back(&self, brief: &Brief) -> Option<(&str, bool)> {
         // A way back that was taken back itself has changed nothing in the end.
-        let stands = |back: &&Brief| back.is_good() && !self.is_back_whole(back);
+        let stands = |back: &&Brief| !self.is_back_whole(back);
         let gone: BTreeSet<&Place> = self
             .backs(&brief.run)
             .filter(stands)
             .flat_map(|back| &back.ended)
             .collect();
-        let whole = brief.did.iter().all(|place| gone.contains(place));
+        let whole = brief.wrote.iter().all(|place| gone.contains(place));
         let last = self
             .newest()
             .find(|b| b.takes_back.as_ref() == Some(&brief.run))?;

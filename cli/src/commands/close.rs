@@ -29,6 +29,8 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<u8> {
+    args.hosts
+        .without_limit("it removes what the run has kept on all of its hosts")?;
     let journal = conduct::journal()?;
     let (run, told) = match args.run {
         Some(run) => {

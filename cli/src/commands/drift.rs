@@ -130,6 +130,9 @@ fn capital(text: &str) -> String {
 }
 
 async fn since_run(args: Args) -> anyhow::Result<u8> {
+    args.hosts.without_limit(
+        "without a playbook all that a run wrote is compared, on all of its hosts",
+    )?;
     let journal = conduct::journal()?;
     let run = conduct::run_or_last(&journal, args.run.flatten().as_deref())?;
     let entries = journal.read(&run)?;

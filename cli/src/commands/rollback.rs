@@ -45,6 +45,8 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<u8> {
+    args.hosts
+        .without_limit("`--host HOST` takes back what the run did on that host")?;
     let journal = conduct::journal()?;
     let of = match args.run_id {
         Some(run) => run,
@@ -133,6 +135,7 @@ pub async fn carry_out(
     let handlers = Handlers {
         program: (!playbooks.is_empty()).then(|| Arc::new(compiled.program)),
         notified: told.notified.clone(),
+        reached: told.reached.clone(),
     };
     let rollback = Rollback {
         shared: shared.clone(),

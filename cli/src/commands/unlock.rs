@@ -55,6 +55,8 @@ enum Place {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<u8> {
+    args.hosts
+        .without_limit("name the sites or hosts, as in `runbook unlock st-anna`")?;
     let controller = Controller::existing(&lookup::state())?;
     let all = match &controller {
         Some(controller) => controller.list()?,

@@ -100,6 +100,11 @@ pub trait Connection: Send + Sync {
     /// The results of the commands in these folders are in the journal: the folders may go.
     fn collected(&self, _user: &User, _folders: &[String]) {}
 
+    /// Has it folders of commands whose results are in the journal?
+    fn is_untidy(&self) -> bool {
+        false
+    }
+
     /// Removes the folders of commands whose results are in the journal.
     async fn tidy(&self) {}
 

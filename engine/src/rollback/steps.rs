@@ -6,7 +6,7 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 
 use crate::action::{ActionCall, Effects};
-use crate::journal::{ChangeRecord, Entry, Record};
+use crate::journal::{ChangeRecord, Entry, NodeStatus, Record};
 use crate::module::Mark;
 use crate::resource::Kept;
 use crate::run::flight::{self, Begun};
@@ -71,6 +71,8 @@ pub struct Told {
     pub steps: Vec<Step>,
     /// Handlers that were notified, by host and node.
     pub notified: BTreeMap<(String, String), Vec<String>>,
+    /// Hosts and nodes that it came to; not where they were skipped.
+    pub reached: BTreeSet<(String, String)>,
     /// What it keeps aside still, by host.
     pub kept: BTreeMap<String, Vec<Kept>>,
     /// Its actions whose folders may still be on the hosts.
@@ -106,6 +108,14 @@ impl Told {
                         closed: Vec::new(),
                     });
                 };
+            let reached = match &entry.record {
+                Record::ChangesIntended { .. } | Record::ActionIntended { .. } => true,
+                Record::NodeFinished { status, .. } => *status != NodeStatus::Skipped,
+                _ => false,
+            };
+            if reached {
+                told.reached.insert(place());
+            }
             match &entry.record {
                 Record::RunStarted {
                     playbooks,
@@ -147,10 +157,7 @@ impl Told {
                     if !notified.is_empty() {
                         told.notified.insert(place(), notified.clone());
                     }
-                    if matches!(
-                        status,
-                        crate::journal::NodeStatus::Ok | crate::journal::NodeStatus::Skipped
-                    ) {
+                    if matches!(status, NodeStatus::Ok | NodeStatus::Skipped) {
                         harmless.insert(place());
                     }
                 }

@@ -38,6 +38,32 @@ pub struct Handlers {
     pub program: Option<Arc<Program>>,
     /// Names that were notified, by host and node of the run.
     pub notified: BTreeMap<(String, String), Vec<String>>,
+    /// Hosts and nodes that the run came to: a handler that it never came to has made nothing of what notified it.
+    pub reached: BTreeSet<(String, String)>,
+}
+
+impl Handlers {
+    /// Did the run come to a handler of this name or topic on the host?
+    fn ran(&self, host: &str, name: &str) -> bool {
+        let plays = self.program.iter().flat_map(|program| &program.plays);
+        let mut handlers = plays.flat_map(|play| &play.handlers);
+        handlers.any(|handler| {
+            let common = &handler.common;
+            // A name with templates in it may be any.
+            let called = common.name.as_ref().and_then(|n| n.text());
+            let hears = handler.listen.iter().any(|topic| topic == name)
+                || common.id.as_deref() == Some(name)
+                || called.is_none_or(|called| called == name || called.contains("{{"));
+            let node = format!("{}@{host}", common.path);
+            let items = (host.to_owned(), format!("{node}#"));
+            let mut of_items = self.reached.range(items.clone()..);
+            hears
+                && (self.reached.contains(&(host.to_owned(), node))
+                    || of_items
+                        .next()
+                        .is_some_and(|(at, id)| *at == items.0 && id.starts_with(&items.1)))
+        })
+    }
 }
 
 /// A run that is taken back.
@@ -83,7 +109,8 @@ enum Before {
 /// What was read before the first step of a site, by host.
 #[derive(Default)]
 struct Ahead {
-    within: BTreeMap<String, Within>,
+    /// By step: what one task has made, another one may only have changed.
+    within: BTreeMap<(String, String), Within>,
     asides: BTreeMap<String, Vec<Aside>>,
 }
 
@@ -147,18 +174,19 @@ impl Rollback {
     /// Reads, in a few batches, what all steps of a site will ask for, what lies within things that the run made, and what
     /// has become of what it put aside.
     async fn look_ahead(&self, steps: &[&Step]) -> Ahead {
-        let mut keys: BTreeMap<(String, Option<String>), Vec<&crate::journal::ChangeRecord>> =
+        let mut keys: BTreeMap<(String, Option<String>), Vec<(&str, &ChangeRecord)>> =
             BTreeMap::new();
         for step in steps {
             if let Did::Changes(changes) = &step.did {
                 let place = (acting(step).to_owned(), step.user.clone());
-                keys.entry(place).or_default().extend(changes);
+                let of_step = changes.iter().map(|change| (step.node.as_str(), change));
+                keys.entry(place).or_default().extend(of_step);
             }
         }
         let reads = keys.into_iter().map(|((host, user), records)| async move {
             // A host that cannot be reached says so at its first step.
             let Ok(link) = self.shared.fleet.link(&host).await else {
-                return (host, Within::new());
+                return (host, BTreeMap::new());
             };
             let user = link.user(user.as_deref());
             let probe = link.probe.with_user(user.clone());
@@ -168,25 +196,25 @@ impl Rollback {
                 None,
                 link.seer(user),
             );
-            let keys: Vec<Ref> = records.iter().map(|r| r.key.clone()).collect();
+            let keys: Vec<Ref> = records.iter().map(|(_, r)| r.key.clone()).collect();
             let _ = sight.read(&probe, &keys).await;
-            let mut within = Within::new();
-            let mut by_kind: BTreeMap<&str, Vec<ErasedChange>> = BTreeMap::new();
-            for record in records {
-                by_kind
-                    .entry(&record.key.kind)
-                    .or_default()
-                    .push(record.erased());
+            let mut within: BTreeMap<String, Within> = BTreeMap::new();
+            let mut by_kind: BTreeMap<&str, (Vec<&str>, Vec<ErasedChange>)> = BTreeMap::new();
+            for (node, record) in records {
+                let (nodes, changes) = by_kind.entry(&record.key.kind).or_default();
+                nodes.push(node);
+                changes.push(record.erased());
             }
-            for (name, changes) in by_kind {
+            for (name, (nodes, changes)) in by_kind {
                 let Some(kind) = self.shared.registry.find_kind(name) else {
                     continue;
                 };
                 let found = kind.within(&probe, &changes).await;
-                for (change, inside) in changes.iter().zip(found) {
+                for ((node, change), inside) in nodes.into_iter().zip(&changes).zip(found) {
                     let inside = inside.map_err(|e: HostError| e.to_string());
                     if !matches!(&inside, Ok(keys) if keys.is_empty()) {
-                        within.insert(change.key.clone(), inside);
+                        let of_step = within.entry(node.to_owned()).or_default();
+                        of_step.insert(change.key.clone(), inside);
                     }
                 }
             }
@@ -209,7 +237,10 @@ impl Rollback {
             ..Ahead::default()
         };
         for (host, within) in read {
-            ahead.within.entry(host).or_default().extend(within);
+            for (node, within) in within {
+                let of_step = ahead.within.entry((host.clone(), node)).or_default();
+                of_step.extend(within);
+            }
         }
         ahead
     }
@@ -330,8 +361,10 @@ impl Course<'_> {
         };
         match cursor.next(&step.host, &step.node, true, |_| false) {
             Some(pass) if pass.end.is_some() => {
-                let changed = pass.end.is_some_and(|e| e.status == NodeStatus::Changed);
-                if changed {
+                let notifies = pass.end.is_some_and(|end| {
+                    end.status == NodeStatus::Changed || !end.notified.is_empty()
+                });
+                if notifies {
                     self.notify(step);
                 }
                 Before::Done
@@ -371,6 +404,7 @@ impl Course<'_> {
             .or_default()
             .clone();
         let nothing = Within::new();
+        let here = (acting(step).to_owned(), step.node.clone());
         let keys: BTreeSet<&Ref> = changes.iter().map(|c| &c.key).collect();
         let earlier: Vec<&ChangeRecord> = older
             .iter()
@@ -394,7 +428,7 @@ impl Course<'_> {
             registry: &shared.registry,
             changes,
             choice: &self.rollback.choice,
-            within: ahead.within.get(acting(step)).unwrap_or(&nothing),
+            within: ahead.within.get(&here).unwrap_or(&nothing),
             gone: &gone,
             made: &made,
             earlier: &earlier,
@@ -422,6 +456,7 @@ impl Course<'_> {
             task: &step.task,
             local: &local,
             hidden: step.hidden,
+            ignored: false,
         };
         let mut settled = settle.settle(&back, &reach, &way).await?;
         let leaves = std::mem::take(&mut *lock(&leaves));
@@ -453,7 +488,8 @@ impl Course<'_> {
         let mut notified = lock(&self.notified);
         let of_host = notified.entry(step.host.clone()).or_default();
         for name in names {
-            if !of_host.contains(name) {
+            let ran = self.rollback.handlers.ran(&step.host, name);
+            if ran && !of_host.contains(name) {
                 of_host.push(name.clone());
             }
         }
@@ -501,6 +537,11 @@ impl Course<'_> {
         if let Way::Apply(journal) = &self.way
             && status != NodeStatus::Locked
         {
+            // What was left of it makes it one that is not back, whatever else of it is.
+            let in_journal = match status {
+                NodeStatus::Changed if self.has_left(step, &settled) => NodeStatus::Left,
+                status => status,
+            };
             // Whoever takes this rollback back runs them, too.
             let notified = match status {
                 NodeStatus::Changed => self.notified_by(step).to_vec(),
@@ -508,7 +549,7 @@ impl Course<'_> {
             };
             let record = Record::NodeFinished {
                 task: step.task.clone(),
-                status,
+                status: in_journal,
                 register: None,
                 facts: BTreeMap::new(),
                 notified,

@@ -2,7 +2,9 @@
 //!
 //! Each host has the records of its own site, sealed as they are in the journal. Before something is written to a host,
 //! the records that its copy has not are appended to it; so what was begun there stands in its own copy, and the copies
-//! of a site together hold all that its run has begun. A copy goes when its run has come to an end: then
+//! of a site together hold all that its run has begun. Before the folders of its last commands are removed, all copies are
+//! brought up to date: a copy that knows of a command's begin and not of its end, where the folder is gone, would have it
+//! begun again. A copy goes when its run has come to an end: then
 //! this machine goes on with it, if anybody does.
 //!
 //! A copy is a text, a JSON object a line ([`Raw`]), in `BASE/RUN.journal` of the user who logs in (`BASE` as for
@@ -87,6 +89,17 @@ impl Copies {
         }
         *sent = last;
         Ok(())
+    }
+}
+
+impl Copies {
+    /// The hosts that have a copy.
+    pub fn hosts(&self) -> Vec<String> {
+        let sent = self
+            .sent
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        sent.keys().cloned().collect()
     }
 }
 

@@ -32,6 +32,23 @@ impl Settle<'_> {
         }
     }
 
+    /// What may be written, or may not.
+    pub(super) fn may_be<'a>(
+        &self,
+        overlay: &Arc<Mutex<Overlay>>,
+        keys: impl Iterator<Item = &'a Ref>,
+    ) {
+        let until = format!("until \"{}\"", self.task);
+        let mut overlay = lock(overlay);
+        for key in keys {
+            let mark = Mark {
+                kind: key.kind.clone(),
+                id: key.id.clone(),
+            };
+            overlay.unknown(&self.shared.registry, &mark, &until, self.task);
+        }
+    }
+
     /// What an action will do, as far as that is known, and what it leaves or may change. `marks`: the places that it says
     /// it changes, under all their names.
     pub(super) async fn predict_action(

@@ -209,6 +209,12 @@ impl Fleet {
         }
     }
 
+    /// Is there anything on the hosts that [`Fleet::tidy`] would remove?
+    pub fn is_untidy(&self) -> bool {
+        let links = self.connected();
+        links.iter().any(|(_, link)| link.connection.is_untidy())
+    }
+
     /// Removes from the hosts what has served its purpose.
     pub async fn tidy(&self) {
         let links = self.connected();

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use super::copies;
+use super::copies::{self, CopyError};
 use super::event::{Event, Sink, now};
 use super::exit;
 use super::plan::{Collected, Plan};
@@ -64,6 +64,21 @@ pub trait Job: Send + Sync {
                 // A host that is gone keeps them; they hold what its own user may see anyway.
                 if let Ok(link) = self.shared().fleet.link(host).await {
                     link.collected(user.as_deref(), folders);
+                }
+            }
+        }
+        // Who goes on from a copy must find there what came of commands whose folders are gone.
+        if self.shared().fleet.is_untidy() {
+            let hosts = self.shared().copies.hosts();
+            let brought = hosts
+                .iter()
+                .map(|host| self.shared().copy_journal(&journal, host));
+            for outcome in futures::future::join_all(brought).await {
+                match outcome {
+                    Ok(()) => {}
+                    Err(CopyError::Journal(error)) => return Err(error.into()),
+                    // One that is gone now was told of when it went.
+                    Err(CopyError::Host(_)) => {}
                 }
             }
         }

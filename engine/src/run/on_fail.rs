@@ -101,6 +101,7 @@ impl Walk {
                 handlers: Handlers {
                     program: Some(Arc::new(program)),
                     notified: told.notified,
+                    reached: told.reached,
                 },
             };
             rollback

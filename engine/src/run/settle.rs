@@ -65,6 +65,8 @@ pub struct Settle<'a> {
     pub cut: Option<Pass>,
     /// Nothing of what it does is shown (`no_log`), later either.
     pub hidden: bool,
+    /// What comes after it is reached though it fails (`ignore_errors`).
+    pub ignored: bool,
 }
 
 /// What came of it.
@@ -94,6 +96,8 @@ pub struct Settled {
     pub acted: bool,
     /// An action that a prediction cannot know the result of.
     pub predicted_action: bool,
+    /// Its write rests on something that only the run can show, and it may fail without an end to the play.
+    pub risky: bool,
     /// Of such an action: `failed_when` says, whatever its result, that it does not fail.
     pub cannot_fail: bool,
     /// Of such an action: what comes after it is reached though it fails, so whether it does is not known there, and why.
@@ -417,6 +421,7 @@ impl Settle<'_> {
                 wanted: &wanted,
                 changes,
                 asked: &asked,
+                seen: &sight.read_states(),
             };
             let registry = &self.shared.registry;
             if let Some(why) = approved.objection(registry, self.host, self.node, &intent) {
@@ -455,6 +460,10 @@ impl Settle<'_> {
             settled.status = Some(NodeStatus::Changed);
             settled.message = None;
             match way {
+                Way::Gather(_, overlay) | Way::Predict(overlay) if self.is_risky(changes) => {
+                    settled.risky = true;
+                    self.may_be(overlay, changes.iter().map(|c| &c.key));
+                }
                 Way::Gather(_, overlay) | Way::Predict(overlay) => {
                     let all = changes
                         .iter()
@@ -512,6 +521,15 @@ impl Settle<'_> {
             }
         }
         Ok(Done::settled(settled))
+    }
+
+    /// Does one of these changes rest on something that only the run can show, where a failure is passed over?
+    fn is_risky(&self, changes: &[ErasedChange]) -> bool {
+        let assumes = |change: &ErasedChange| {
+            let kind = self.shared.registry.find_kind(&change.key.kind);
+            kind.is_some_and(|kind| !kind.assumes(change).is_empty())
+        };
+        self.ignored && changes.iter().any(assumes)
     }
 
     /// What a task that was cut off had written stands in its report.

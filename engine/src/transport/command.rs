@@ -14,7 +14,7 @@
 //! BASE/RUN/NODE/status   exit status, start and end in milliseconds; written last, by renaming
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,7 +25,8 @@ use super::connection::Carried;
 use super::quote::{word, words};
 use crate::host::{Command, Connection as _, Finished, HostError, User};
 
-/// A result that was taken this long ago has been written down.
+/// A result that was taken this long ago has been written down, also in the host's copy of the journal, which is brought up
+/// to date before each command.
 const WRITTEN_DOWN: Duration = Duration::from_secs(5);
 /// Longest pause between two questions whether a long command has ended.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -50,18 +51,28 @@ impl Taken {
         self.lock()
             .insert((user.clone(), folder.to_owned()), Instant::now());
     }
-    /// Those that may go, by user.
-    fn due(&self, age: Duration) -> HashMap<User, Vec<String>> {
-        let mut due: HashMap<User, Vec<String>> = HashMap::new();
+    /// Is there any?
+    pub(super) fn any(&self) -> bool {
+        !self.lock().is_empty()
+    }
+
+    /// Those of a user that may go; whoever asks removes them.
+    fn due(&self, of: &User, age: Duration) -> Vec<String> {
+        let mut due = Vec::new();
         self.lock().retain(|(user, folder), since| {
-            let keep = since.elapsed() < age;
+            let keep = user != of || since.elapsed() < age;
             if !keep {
-                due.entry(user.clone()).or_default().push(folder.clone());
+                due.push(folder.clone());
             }
             keep
         });
         due
     }
+
+    fn users(&self) -> BTreeSet<User> {
+        self.lock().keys().map(|(user, _)| user.clone()).collect()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(User, String), Instant>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -82,7 +93,8 @@ fn removal(folders: &[String]) -> String {
 
 /// Removes all folders whose results were taken, before the connection is closed.
 pub(super) async fn clear(host: &Carried) {
-    for (user, folders) in host.taken.due(Duration::ZERO) {
+    for user in host.taken.users() {
+        let folders = host.taken.due(&user, Duration::ZERO);
         let script = format!(
             "{BASE}; {} rmdir \"$b\" 2>/dev/null; true",
             removal(&folders)
@@ -114,8 +126,7 @@ pub(super) async fn run(
     if let Some(stdin) = command.stdin.as_ref().filter(|_| apart) {
         send_input(host, user, stdin, &quoted).await?;
     }
-    let due = host.taken.due(WRITTEN_DOWN);
-    let old = due.get(user).map_or_else(String::new, |f| removal(f));
+    let old = removal(&host.taken.due(user, WRITTEN_DOWN));
     let script = Bytes::from(script_of(command, apart));
     // What was cut off before the command began (there is no `go`) is begun once more; the command itself makes `go`
     // first of all, so that of two that are started only one begins. A script that did not arrive whole is not run.

@@ -411,6 +411,10 @@ impl Connection for Carried {
         command::run(self, user, command, folder).await
     }
 
+    fn is_untidy(&self) -> bool {
+        self.taken.any()
+    }
+
     async fn tidy(&self) {
         command::clear(self).await;
     }

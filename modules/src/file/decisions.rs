@@ -97,7 +97,13 @@ impl Lookup for Machine {
                 let key: FileKey = serde_json::from_value(key.data.clone()).unwrap();
                 state(serde_json::to_value(self.at(&key.path, key.follow)))
             }
-            AccountKind::NAME => state(serde_json::to_value(!key.id.contains("nobody-knows"))),
+            AccountKind::NAME => {
+                let there = !key.id.contains("nobody-knows");
+                let name = key.id.split(' ').next_back().unwrap_or_default().to_owned();
+                state(serde_json::to_value(
+                    there.then(|| super::account::Named { name, id: 1234 }),
+                ))
+            }
             PathKind::NAME => {
                 let key: FileKey = serde_json::from_value(key.data.clone()).unwrap();
                 let FileState { path, is, .. } = self.at(&key.path, key.follow);

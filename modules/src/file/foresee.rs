@@ -8,6 +8,7 @@ use runbook_engine::transport::files::{not_readable, shut_out};
 use runbook_engine::world::Predicted;
 
 use super::FileKind;
+use super::account::Named;
 use super::rights::{self, mode_of_new, set_name};
 use super::state::{Content, Creator, FileKey, FileState, FileWant, join, parent, tidy};
 
@@ -71,8 +72,11 @@ pub(super) fn predict(want: &FileWant, from: &FileState) -> FileState {
         to.mode = Some(mode);
     }
     let creator = from.creator.as_ref();
-    let user = creator.map(|c| (c.owner.as_str(), c.uid));
-    let group = creator.map(|c| (c.group.as_str(), c.gid));
+    let named = |n: &Named| (n.name.clone(), n.id);
+    let user = want.owner_is.as_ref().map(named);
+    let user = user.or_else(|| creator.map(|c| (c.owner.clone(), c.uid)));
+    let group = want.group_is.as_ref().map(named);
+    let group = group.or_else(|| creator.map(|c| (c.group.clone(), c.gid)));
     set_name(&want.owner, user, &mut to.owner, &mut to.uid);
     set_name(&want.group, group, &mut to.group, &mut to.gid);
     to

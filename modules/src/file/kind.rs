@@ -14,6 +14,7 @@ use runbook_engine::resource::{
 use runbook_engine::transport::quote::word;
 use runbook_engine::world::Predicted;
 
+use super::account::Named;
 use super::compare::{self, text_of};
 use super::foresee;
 use super::masking::secrets;
@@ -195,6 +196,8 @@ impl Kind for FileKind {
             mode: from.mode.filter(|_| from.is != FileType::Link),
             owner: from.mode.and(from.owner.clone()),
             group: from.mode.and(from.group.clone()),
+            owner_is: named(from.owner.as_ref(), from.uid),
+            group_is: named(from.group.as_ref(), from.gid),
             link: from.link.clone(),
             ..FileWant::default()
         })
@@ -315,6 +318,13 @@ impl Kind for FileKind {
             )))
         }
     }
+}
+
+fn named(name: Option<&String>, id: Option<u32>) -> Option<Named> {
+    Some(Named {
+        name: name?.clone(),
+        id: id?,
+    })
 }
 
 fn state_of(entry: FileEntry, creator: Option<&std::sync::Arc<Creator>>) -> FileState {

@@ -98,7 +98,7 @@ pub(super) fn may(user: &Creator, state: &FileState, rights: u32) -> bool {
 /// the user or group that reads is known.
 pub(super) fn set_name(
     want: &Option<String>,
-    known: Option<(&str, u32)>,
+    known: Option<(String, u32)>,
     name: &mut Option<String>,
     number: &mut Option<u32>,
 ) {
@@ -108,7 +108,7 @@ pub(super) fn set_name(
         return;
     }
     if let Some((called, numbered)) = known.filter(|(name, number)| is(name, *number)) {
-        (*name, *number) = (Some(called.to_owned()), Some(numbered));
+        (*name, *number) = (Some(called), Some(numbered));
         return;
     }
     *number = want.parse().ok();

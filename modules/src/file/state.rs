@@ -8,6 +8,8 @@ use runbook_engine::host::FileType;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
+use super::account::Named;
+
 /// Contents up to this many bytes are part of a state; of larger files a state holds hash and size.
 pub const CONTENT_LIMIT: u64 = 1024 * 1024;
 
@@ -414,6 +416,12 @@ pub struct FileWant {
     /// Group, name or number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+    /// What the host has for `owner`, where it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner_is: Option<Named>,
+    /// What the host has for `group`, where it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_is: Option<Named>,
     /// What a link points to, as it shall be written in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,

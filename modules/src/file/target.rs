@@ -216,23 +216,25 @@ pub fn facts_of(
                 FileType::Other => "other",
             };
             output.insert("state".to_owned(), Value::from(kind));
-            let number = |n: Option<u32>| n.map_or(Value::Null, |n| Value::Int(n.into()));
+            // What the host has not been asked is not nothing.
+            let soon = || Value::Unknown("until it is written".to_owned());
+            let number = |n: Option<u32>| n.map_or_else(soon, |n| Value::Int(n.into()));
             if !state.is_absent() {
                 output.insert(
                     "mode".to_owned(),
                     state
                         .mode
-                        .map_or(Value::Null, |m| Value::from(format!("{m:04o}"))),
+                        .map_or_else(soon, |m| Value::from(format!("{m:04o}"))),
                 );
                 output.insert("uid".to_owned(), number(state.uid));
                 output.insert("gid".to_owned(), number(state.gid));
                 output.insert(
                     "owner".to_owned(),
-                    state.owner.map_or(Value::Null, Value::from),
+                    state.owner.map_or_else(soon, Value::from),
                 );
                 output.insert(
                     "group".to_owned(),
-                    state.group.map_or(Value::Null, Value::from),
+                    state.group.map_or_else(soon, Value::from),
                 );
                 if let Some(size) = state.size {
                     output.insert(

@@ -725,3 +725,52 @@ fn when_a_directory_was_changed() -> Result<()> {
     assert_eq!(known, 4, "all but what the new time is");
     Ok(())
 }
+
+#[test]
+fn whose_a_file_will_be_by_name_and_by_number() -> Result<()> {
+    let known = tried(
+        "in registers",
+        &["touch g"],
+        json!([
+            {"copy": {"dest": "@AT@/f", "content": "x", "owner": "daemon", "group": "daemon"}, "register": "r"},
+            {"copy": {"dest": "@AT@/use", "content": "{{ r.uid }} {{ r.gid }} {{ r.owner }} {{ r.group }}"}},
+            {"copy": {"dest": "@AT@/one", "content": "x"}, "when": "r.uid == 1"},
+            {"file": {"path": "@AT@/d", "state": "directory", "owner": "1", "group": "54321"}, "register": "d"},
+            {"copy": {"dest": "@AT@/two", "content": "{{ d.uid }} {{ d.gid }} {{ d.owner }} {{ d.group }}"}},
+        ]),
+    )?;
+    assert_eq!(known, 5);
+    tried(
+        "changed twice",
+        &["touch f; mkdir d"],
+        json!([
+            {"file": {"path": "@AT@/f", "owner": "1"}},
+            {"file": {"path": "@AT@/f", "owner": "0"}},
+            {"file": {"path": "@AT@/f", "owner": "12345", "group": "54321"}},
+            {"file": {"path": "@AT@/f", "owner": "root", "group": "0"}},
+            {"file": {"path": "@AT@/d", "owner": "12345", "group": "54321"}},
+            {"file": {"path": "@AT@/d", "owner": "0", "group": "daemon"}},
+            {"copy": {"dest": "@AT@/f", "content": "a", "owner": "2"}},
+            {"copy": {"dest": "@AT@/f", "content": "b", "owner": "root"}},
+        ]),
+    )?;
+    Ok(())
+}
+
+#[test]
+fn what_a_validator_refuses() -> Result<()> {
+    let known = tried(
+        "where that is passed over",
+        &[],
+        json!([
+            {"copy": {"dest": "@AT@/v", "content": "a=1\n", "validate": "grep -q zz %s"}, "ignore_errors": true, "register": "v"},
+            {"copy": {"dest": "@AT@/says", "content": "{{ v is failed }} {{ v is changed }}"}},
+            {"copy": {"dest": "@AT@/failed", "content": "x"}, "when": "v is failed"},
+            {"stat": {"path": "@AT@/v"}, "register": "s"},
+            {"copy": {"dest": "@AT@/there", "content": "x"}, "when": "s.stat.exists"},
+            {"lineinfile": {"path": "@AT@/v", "line": "b=2", "create": true}},
+        ]),
+    )?;
+    assert!(known <= 1, "{known}: all rests on what the validator says");
+    Ok(())
+}

@@ -3,6 +3,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde_json::Value as Json;
+
+use super::bound::BoundState;
 use super::{Bound, Plan};
 use crate::action::{ActionCall, Effects};
 use crate::journal::NodeStatus;
@@ -37,6 +40,16 @@ pub struct Intent<'a> {
     pub changes: &'a [ErasedChange],
     /// The key of each change as the module asked for it.
     pub asked: &'a [Ref],
+    /// What its module looked at.
+    pub seen: &'a [(Ref, Json)],
+}
+
+impl Intent<'_> {
+    /// It writes, or calls something that may.
+    fn does_something(&self) -> bool {
+        let acts = |a: &ActionCall| a.effects != Effects::Nothing;
+        !self.changes.is_empty() || self.wanted.action.as_ref().is_some_and(acts)
+    }
 }
 
 impl Approved {
@@ -60,8 +73,8 @@ impl Approved {
         }
     }
 
-    /// Something has failed on the host: what comes now is the playbook's answer to that (`rescue`, `always`,
-    /// conditions), and is held to what the plan has of it, no longer to the states.
+    /// Something has failed on the host, and the playbook does not go on as if it had not: what comes now is its answer to
+    /// that (`rescue`, `always`), and is held to what the plan has of it, no longer to the states.
     pub fn has_failed(&self, host: &str) {
         let mut astray = self.astray.lock().unwrap_or_else(PoisonError::into_inner);
         astray.insert(host.to_owned());
@@ -119,13 +132,9 @@ impl Approved {
             let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
             !begun.insert(node.to_owned())
         };
-        let acts = |w: &Wanted| {
-            w.action
-                .as_ref()
-                .is_some_and(|a| a.effects != Effects::Nothing)
-        };
         let Some(announced) = self.announced(node) else {
-            return (!intent.changes.is_empty() || acts(intent.wanted))
+            return intent
+                .does_something()
                 .then(|| "the plan does not have it on this host".to_owned());
         };
         let astray = {
@@ -169,7 +178,11 @@ impl Announced {
 
     /// Why what is wanted lies outside of what this task may touch.
     fn outside(&self, intent: &Intent<'_>) -> Option<String> {
-        let bound = self.bound.as_ref()?;
+        let Some(bound) = &self.bound else {
+            // What is open has none where its arguments were not known.
+            return (!self.is_open() && intent.does_something())
+                .then(|| format!("the plan says that it is {}", self.status.word()));
+        };
         let footprint = bound.footprint.as_ref().filter(|f| !f.everything)?;
         let stray = intent
             .wanted
@@ -202,6 +215,9 @@ impl Announced {
                 lines.push(format!("{}: is already as it was to be", planned.asked));
             }
         }
+        if bound.changes() {
+            lines.extend(moved(bound, registry, intent));
+        }
         let acts = |a: &&ActionCall| a.effects != Effects::Nothing;
         let was = bound.action.as_ref().filter(acts);
         let is = intent.wanted.action.as_ref().filter(acts);
@@ -216,6 +232,26 @@ impl Announced {
         lines.extend(otherwise.map(str::to_owned));
         (!lines.is_empty()).then(|| lines.join("\n"))
     }
+}
+
+/// What the module looked at for the sake of what it writes, and that is not as the plan found it: a directory that goes with
+/// more in it than was told.
+fn moved(bound: &Bound, registry: &Registry, intent: &Intent<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (key, was) in &bound.seen {
+        let is = intent.seen.iter().find(|(k, _)| k == key);
+        let kind = registry.find_kind(&key.kind).filter(|kind| kind.binds());
+        let (Some((_, is)), Some(kind)) = (is, kind) else {
+            continue;
+        };
+        // The same under another name: the file behind a link.
+        let same = |w: &BoundState| w.asked == *key || (w.asked.kind == key.kind && w.from == *was);
+        if !bound.wanted.iter().any(same) {
+            let drifted = kind.drifted(key, None, was, is);
+            lines.extend(drifted.into_iter().map(|line| format!("{key}: {line}")));
+        }
+    }
+    lines
 }
 
 fn covers(footprint: &Footprint, key: &Ref) -> bool {

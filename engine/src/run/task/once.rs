@@ -155,6 +155,7 @@ impl Walk {
             task: name,
             local,
             hidden: self.is_hidden(node),
+            ignored: self.goes_on_failed(node),
         }
     }
 

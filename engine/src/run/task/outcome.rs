@@ -80,7 +80,7 @@ impl Walk {
         start: &str,
     ) -> Result<Option<Result_>, Stopped> {
         let task = node.task;
-        self.hold_to_plan(node, &mut settled);
+        self.leave_nothing_out(node, &mut settled);
         let mut status = settled.status.unwrap_or(NodeStatus::Ok);
         let frame = self.frame(node.host, node.here, &task.common.layers, &node.item);
         let hidden = self.is_hidden(node);
@@ -90,6 +90,7 @@ impl Walk {
             NodeStatus::Unreachable => self.is_ignored(task.ignore_unreachable.as_ref(), node),
             _ => false,
         };
+        self.stray_from_plan(node, status, ignored);
         if status == NodeStatus::Unknown && !self.predicts() {
             // In a run everything is known; what is still unknown then is a defect, and nothing was done.
             status = NodeStatus::Failed;
@@ -98,9 +99,8 @@ impl Walk {
         let name = self
             .name_of(&task.common, node.host, node.here)
             .unwrap_or_else(|| task.module.name().to_owned());
-        if settled.predicted_action && !settled.cannot_fail {
-            let goes_on = task.ignore_errors.as_ref();
-            let goes_on = goes_on.is_some_and(|k| frame.is_true(k).unwrap_or(true));
+        if settled.risky || (settled.predicted_action && !settled.cannot_fail) {
+            let goes_on = self.goes_on_failed(node);
             settled.may_fail = goes_on.then(|| format!("until \"{name}\""));
         }
         let value = result_value(&settled);
@@ -224,22 +224,24 @@ impl Walk {
         self.states.set_done(&node.id);
     }
 
-    /// Under an approved plan: what it announced is not left out, and where something fails the playbook's own answer
-    /// to that may come.
-    pub(super) fn hold_to_plan(&self, node: &Node<'_>, settled: &mut Settled) {
-        let (Way::Apply(_), Some(approved)) = (&self.way, self.shared.approved()) else {
-            return;
-        };
-        if settled.status == Some(NodeStatus::Skipped)
+    /// Under an approved plan: what it announced is not left out.
+    fn leave_nothing_out(&self, node: &Node<'_>, settled: &mut Settled) {
+        if let (Way::Apply(_), Some(approved)) = (&self.way, self.shared.approved())
+            && settled.status == Some(NodeStatus::Skipped)
             && let Some(why) = approved.misses(node.host, &node.id)
         {
             let because = settled.message.take().unwrap_or_default();
             *settled = Settled::drifted(&format!("{why} ({because})"));
         }
-        let failed = matches!(
-            settled.status,
-            Some(NodeStatus::Failed | NodeStatus::Unreachable)
-        );
+    }
+
+    /// Under an approved plan: where something fails, the playbook's own answer to that may come. What fails and is ignored
+    /// has none: what follows is what was approved, or open.
+    fn stray_from_plan(&self, node: &Node<'_>, status: NodeStatus, ignored: bool) {
+        let (Way::Apply(_), Some(approved)) = (&self.way, self.shared.approved()) else {
+            return;
+        };
+        let failed = matches!(status, NodeStatus::Failed | NodeStatus::Unreachable) && !ignored;
         if failed && !approved.says_failed(&node.id) {
             approved.has_failed(node.host);
             if node.here.fatal {
@@ -247,6 +249,13 @@ impl Walk {
                 others.iter().for_each(|host| approved.has_failed(host));
             }
         }
+    }
+
+    /// Is what comes after the task reached though it fails? Or may it be.
+    pub(super) fn goes_on_failed(&self, node: &Node<'_>) -> bool {
+        let frame = self.frame(node.host, node.here, &node.task.common.layers, &node.item);
+        let ignores = node.task.ignore_errors.as_ref();
+        ignores.is_some_and(|k| frame.is_true(k).unwrap_or(true))
     }
 
     /// The task's name, or its module's.
@@ -393,6 +402,9 @@ pub(super) fn result_value(settled: &Settled) -> Value {
     );
     if let Some(why) = &settled.may_fail {
         map.insert("failed".to_owned(), Value::Unknown(why.clone()));
+        if settled.risky {
+            map.insert("changed".to_owned(), Value::Unknown(why.clone()));
+        }
     }
     if status == NodeStatus::Unreachable {
         map.insert("unreachable".to_owned(), Value::Bool(true));

@@ -359,3 +359,79 @@ fn after_a_failure_the_playbooks_own_answer_is_within_the_plan() -> Result<()> {
     ensure!(read(&scene, "host/told")? == "told\n");
     Ok(())
 }
+
+/// A failure that nobody foresaw, and that is passed over, gives nobody leave for anything.
+#[test]
+fn after_a_failure_that_is_ignored_the_plan_holds() -> Result<()> {
+    let begin = r#"- hosts: all
+  gather_facts: false
+  tasks:
+    - {name: Fails, command: {cmd: "false", changes: []}, ignore_errors: true}
+    - {name: Meanwhile, shell: {cmd: "MEANWHILE", changes: []}}
+"#;
+    let cases = [
+        (
+            "a file with another content",
+            "echo theirs > ROOT/victim",
+            r#"    - {copy: {dest: "ROOT/victim", content: "mine\n"}}"#,
+        ),
+        (
+            "a file that was to stay as it is",
+            "echo other > ROOT/same",
+            r#"    - {lineinfile: {path: "ROOT/same", line: same}}"#,
+        ),
+        (
+            "a directory in place of a file",
+            "rm ROOT/victim; mkdir ROOT/victim; echo data > ROOT/victim/data",
+            r#"    - {file: {path: "ROOT/victim", state: absent}}"#,
+        ),
+        (
+            "more in a directory that goes",
+            "echo precious > ROOT/gone/precious",
+            r#"    - {file: {path: "ROOT/gone", state: absent}}"#,
+        ),
+    ];
+    for (what, meanwhile, task) in cases {
+        let scene = scene()?;
+        let root = scene.path("host").display().to_string();
+        scene.write("host/victim", "orig\n")?;
+        scene.write("host/gone/a", "a\n")?;
+        let text = format!("{begin}{task}\n").replace("MEANWHILE", meanwhile);
+        scene.write("fails.yaml", &text.replace("ROOT", &root))?;
+        let plan = ["plan", "fails.yaml", "-i", "hosts.yaml", "-o", "fails.json"];
+        call(&scene, &plan, 0)?;
+        call(&scene, &["apply", "fails.json"], 5)
+            .with_context(|| format!("{what}: applied all the same"))?;
+        ensure!(
+            scene.path("host/victim").exists() && scene.path("host/gone/a").exists(),
+            "{what}: something went"
+        );
+        ensure!(
+            read(&scene, "host/same")? != "other\nsame\n",
+            "{what}: written"
+        );
+    }
+    Ok(())
+}
+
+/// What the plan says is skipped is skipped, though something has failed before.
+#[test]
+fn what_the_plan_skips_is_not_done_after_a_failure() -> Result<()> {
+    let scene = scene()?;
+    let root = scene.path("host").display().to_string();
+    let play = r#"- hosts: all
+  gather_facts: false
+  tasks:
+    - {stat: {path: "ROOT/mark"}, register: mark}
+    - {shell: {cmd: "touch ROOT/mark", changes: []}}
+    - {command: {cmd: "false", changes: []}, ignore_errors: true}
+    - {stat: {path: "ROOT/mark"}, register: mark}
+    - {file: {path: "ROOT/same", state: absent}, when: mark.stat.exists}
+"#;
+    scene.write("skips.yaml", &play.replace("ROOT", &root))?;
+    let plan = ["plan", "skips.yaml", "-i", "hosts.yaml", "-o", "skips.json"];
+    call(&scene, &plan, 0)?;
+    call(&scene, &["apply", "skips.json"], 5)?;
+    ensure!(scene.path("host/same").exists(), "it was removed");
+    Ok(())
+}
