@@ -58,9 +58,12 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
             return Ok(exit::DONE);
         }
     }
+    let redactor = Redactor::default();
+    secrets.iter().for_each(|s| redactor.add_lines(s));
     for (host, list) in &kept {
         for one in list {
-            report::say(&format!("{host}: {} ({})", one.place, one.of));
+            let line = format!("{host}: {} ({})", one.place, one.of);
+            report::say(&redactor.clean(&line));
         }
     }
     if !args.yes && !kept.is_empty() {
@@ -101,8 +104,6 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
     };
     interrupts.writing();
     let code = remove(&gate, &journal, &run, hosts.become_, kept).await?;
-    let redactor = Redactor::default();
-    secrets.iter().for_each(|s| redactor.add_lines(s));
     let of_commands = sweep(&gate, &journal, &run, &begun, &redactor).await?;
     // A run that was cut off has left copies of its journal.
     copies::remove(&fleet, &run, entries.iter().filter_map(Entry::acts_on)).await;

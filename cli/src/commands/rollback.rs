@@ -135,7 +135,6 @@ pub async fn carry_out(
     let handlers = Handlers {
         program: (!playbooks.is_empty()).then(|| Arc::new(compiled.program)),
         notified: told.notified.clone(),
-        reached: told.reached.clone(),
     };
     let rollback = Rollback {
         shared: shared.clone(),

@@ -137,18 +137,22 @@ pub fn show(args: &ShowArgs) -> anyhow::Result<u8> {
                 report::say(&format!("  {}: {}", entry.host, reader.clean(task)));
                 for change in changes {
                     for line in reader.lines(change, *hidden) {
-                        report::say(&format!("    {}: {line}", change.key));
+                        report::say(&reader.clean(&format!("    {}: {line}", change.key)));
                     }
                     match &change.reversible {
                         Reversible::Yes => {}
                         Reversible::Loses(what) => {
-                            report::say(&format!("      going back loses: {what}"))
+                            report::say(&reader.clean(&format!("      going back loses: {what}")))
                         }
                         Reversible::Stays(why) => {
-                            report::say(&format!("      stays on the way back: {why}"));
+                            report::say(
+                                &reader.clean(&format!("      stays on the way back: {why}")),
+                            );
                         }
                         Reversible::Never(why) => {
-                            report::say(&format!("      cannot be taken back: {why}"));
+                            report::say(
+                                &reader.clean(&format!("      cannot be taken back: {why}")),
+                            );
                         }
                     }
                 }
@@ -175,7 +179,7 @@ pub fn show(args: &ShowArgs) -> anyhow::Result<u8> {
         }
     }
     for (host, place, of) in kept(&entries) {
-        report::say(&format!("  kept aside on {host}: {place} ({of})"));
+        report::say(&reader.clean(&format!("  kept aside on {host}: {place} ({of})")));
     }
     Ok(exit::DONE)
 }

@@ -160,7 +160,7 @@ fn compare(shared: &Shared, left: &Left, now: &Json) -> Option<Drift> {
         return Some(Drift {
             host: left.host.clone(),
             task: shared.redactor.clean(&left.task),
-            resource: Some(key.to_string()),
+            resource: Some(shared.redactor.clean(&key.to_string())),
             lines: vec![NOT_SHOWN.to_owned()],
             diff: None,
         });
@@ -176,7 +176,7 @@ fn compare(shared: &Shared, left: &Left, now: &Json) -> Option<Drift> {
     Some(Drift {
         host: left.host.clone(),
         task: clean(&left.task),
-        resource: Some(key.to_string()),
+        resource: Some(shared.redactor.clean(&key.to_string())),
         lines: lines.iter().map(clean).collect(),
         diff: shown.as_ref().map(clean),
     })

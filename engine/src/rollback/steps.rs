@@ -71,8 +71,6 @@ pub struct Told {
     pub steps: Vec<Step>,
     /// Handlers that were notified, by host and node.
     pub notified: BTreeMap<(String, String), Vec<String>>,
-    /// Hosts and nodes that it came to; not where they were skipped.
-    pub reached: BTreeSet<(String, String)>,
     /// What it keeps aside still, by host.
     pub kept: BTreeMap<String, Vec<Kept>>,
     /// Its actions whose folders may still be on the hosts.
@@ -108,14 +106,6 @@ impl Told {
                         closed: Vec::new(),
                     });
                 };
-            let reached = match &entry.record {
-                Record::ChangesIntended { .. } | Record::ActionIntended { .. } => true,
-                Record::NodeFinished { status, .. } => *status != NodeStatus::Skipped,
-                _ => false,
-            };
-            if reached {
-                told.reached.insert(place());
-            }
             match &entry.record {
                 Record::RunStarted {
                     playbooks,

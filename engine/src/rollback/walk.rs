@@ -38,32 +38,6 @@ pub struct Handlers {
     pub program: Option<Arc<Program>>,
     /// Names that were notified, by host and node of the run.
     pub notified: BTreeMap<(String, String), Vec<String>>,
-    /// Hosts and nodes that the run came to: a handler that it never came to has made nothing of what notified it.
-    pub reached: BTreeSet<(String, String)>,
-}
-
-impl Handlers {
-    /// Did the run come to a handler of this name or topic on the host?
-    fn ran(&self, host: &str, name: &str) -> bool {
-        let plays = self.program.iter().flat_map(|program| &program.plays);
-        let mut handlers = plays.flat_map(|play| &play.handlers);
-        handlers.any(|handler| {
-            let common = &handler.common;
-            // A name with templates in it may be any.
-            let called = common.name.as_ref().and_then(|n| n.text());
-            let hears = handler.listen.iter().any(|topic| topic == name)
-                || common.id.as_deref() == Some(name)
-                || called.is_none_or(|called| called == name || called.contains("{{"));
-            let node = format!("{}@{host}", common.path);
-            let items = (host.to_owned(), format!("{node}#"));
-            let mut of_items = self.reached.range(items.clone()..);
-            hears
-                && (self.reached.contains(&(host.to_owned(), node))
-                    || of_items
-                        .next()
-                        .is_some_and(|(at, id)| *at == items.0 && id.starts_with(&items.1)))
-        })
-    }
 }
 
 /// A run that is taken back.
@@ -488,8 +462,7 @@ impl Course<'_> {
         let mut notified = lock(&self.notified);
         let of_host = notified.entry(step.host.clone()).or_default();
         for name in names {
-            let ran = self.rollback.handlers.ran(&step.host, name);
-            if ran && !of_host.contains(name) {
+            if !of_host.contains(name) {
                 of_host.push(name.clone());
             }
         }

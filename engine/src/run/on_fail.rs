@@ -101,7 +101,6 @@ impl Walk {
                 handlers: Handlers {
                     program: Some(Arc::new(program)),
                     notified: told.notified,
-                    reached: told.reached,
                 },
             };
             rollback

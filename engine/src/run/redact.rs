@@ -135,16 +135,19 @@ impl Redactor {
         if known.forms.is_empty() {
             return text.to_owned();
         }
-        // First, while what is encoded is still whole.
-        let mut clean = known.without_encoded(text);
-        known.replace_in(&mut clean);
+        let mut clean = text.to_owned();
+        // What cannot stand within a word in base64, while nothing of it is masked yet; then what is encoded, while that is
+        // still whole; then all others.
+        known.replace_in(&mut clean, |secret| !secret.chars().all(in_base64));
+        clean = known.without_encoded(&clean);
+        known.replace_in(&mut clean, |_| true);
         clean
     }
 }
 
 impl Known {
-    fn replace_in(&self, text: &mut String) {
-        for Longest(secret) in self.forms.keys() {
+    fn replace_in(&self, text: &mut String, which: impl Fn(&str) -> bool) {
+        for Longest(secret) in self.forms.keys().filter(|l| which(&l.0)) {
             if text.contains(secret.as_str()) {
                 *text = replace(text, secret, secret.len() < SHORT);
             }
@@ -164,7 +167,7 @@ impl Known {
             let holds = (word.len() >= ENCODED).then(|| decoded(word)).flatten();
             let holds = holds.is_some_and(|held| {
                 let mut masked = held.clone();
-                self.replace_in(&mut masked);
+                self.replace_in(&mut masked, |_| true);
                 masked != held
             });
             clean.push_str(if holds { MASK } else { word });
@@ -262,6 +265,15 @@ mod tests {
         }
         let other = STANDARD.encode("nothing of that kind\n");
         assert_eq!(redactor.clean(&other), other);
+    }
+
+    #[test]
+    fn a_secret_that_holds_an_encoded_one_is_masked_whole() {
+        let redactor = Redactor::default();
+        redactor.add("hunter2-hunter2");
+        redactor.add("1 aHVudGVyMi1odW50ZXIy HUNTER2-HUNTER2");
+        let clean = redactor.clean("msg: 1 aHVudGVyMi1odW50ZXIy HUNTER2-HUNTER2.");
+        assert_eq!(clean, "msg: ********.");
     }
 
     #[test]

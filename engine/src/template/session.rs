@@ -219,6 +219,8 @@ struct Happened {
     secret: bool,
     /// The texts of those that were used.
     secrets: Vec<String>,
+    /// One was used since something was printed last: what is printed next may be made of it.
+    fresh: bool,
     /// Every marker that was handed out.
     markers: Vec<Missing>,
     /// Those of them whose absence matters.
@@ -257,6 +259,7 @@ impl Trace {
     pub(super) fn saw_secret(&self, value: &Value) {
         let mut happened = self.lock();
         happened.secret = true;
+        happened.fresh = true;
         match value {
             Value::Secret(secret) => happened.secrets.push(secret.expose().to_owned()),
             Value::Str(text) => happened.secrets.push(text.clone()),
@@ -317,6 +320,13 @@ impl Trace {
         let mut happened = self.lock();
         happened.emissions += 1;
         happened.emitted = (happened.emissions == 1).then(|| value.clone());
+        let fresh = std::mem::take(&mut happened.fresh);
+        if happened.secret
+            && let Some(text) = value.as_str()
+            && is_made_of(text, &happened.secrets, fresh)
+        {
+            happened.secrets.push(text.to_owned());
+        }
     }
 
     /// The value that was printed where it was just one. Has to be taken: it may hold on to this trace.
@@ -342,6 +352,35 @@ impl Trace {
     }
 }
 
+/// Texts shorter than this tell too little of a secret to be one.
+const TELLING: usize = 4;
+/// A text as long as this is a hash or a cipher rather than a word.
+const LONG: usize = 16;
+
+/// Is a text that is printed made of one of these secrets: a part of it, in other letters, backwards, hashed? `fresh`: one was
+/// used for what is printed. What was kept in a variable of the template before has to be alike.
+fn is_made_of(text: &str, secrets: &[String], fresh: bool) -> bool {
+    if text.len() < TELLING || secrets.iter().any(|secret| secret == text) {
+        return false;
+    }
+    if fresh && text.len() >= LONG {
+        return true;
+    }
+    let text: Vec<char> = text.to_lowercase().chars().collect();
+    secrets.iter().any(|secret| {
+        let secret: Vec<char> = secret.to_lowercase().chars().collect();
+        let back: Vec<char> = secret.iter().rev().copied().collect();
+        let least = if fresh {
+            TELLING
+        } else {
+            secret.len().div_ceil(2).max(TELLING)
+        };
+        text.windows(least).any(|part| {
+            secret.windows(least).any(|of| of == part) || back.windows(least).any(|of| of == part)
+        })
+    })
+}
+
 /// The text of an encrypted string, or why there is none.
 pub(super) fn decrypted(text: &Encrypted, node: &Node) -> Result<Value, TemplateError> {
     match text.open() {
@@ -362,5 +401,32 @@ pub(super) fn secret(value: Value) -> Value {
         Value::List(items) => Value::List(items.into_iter().map(secret).collect()),
         Value::Map(map) => Value::Map(map.into_iter().map(|(k, v)| (k, secret(v))).collect()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_made_of;
+
+    #[test]
+    fn what_is_made_of_a_secret_is_one() {
+        let secrets = ["db-passw0rd!".to_owned()];
+        for text in [
+            "DB-PASSW0RD!",
+            "db-pas",
+            "!dr0wssap-bd",
+            "5e884898da28047151d0e56f8dc6292773603d0d",
+            "user:db-passw0rd!@host",
+        ] {
+            assert!(is_made_of(text, &secrets, true), "{text}");
+        }
+        for text in ["5432", "db-passw0rd!", "yes", "localhost"] {
+            assert!(!is_made_of(text, &secrets, true), "{text}");
+        }
+        // Of what was kept before, only what is much like it.
+        assert!(is_made_of("DB-PASSW0RD!", &secrets, false));
+        for text in ["a long line of something else", "db-pa"] {
+            assert!(!is_made_of(text, &secrets, false), "{text}");
+        }
     }
 }

@@ -198,7 +198,7 @@ impl Comparison<'_> {
         self.found.push(Drift {
             host: task.host.clone(),
             task: name,
-            resource,
+            resource: resource.map(|key| self.redactor.clean(&key)),
             lines,
             diff,
         });
