@@ -93,6 +93,14 @@ impl Fleet {
         cell.get_or_init(|| self.connect(host)).await.clone()
     }
 
+    /// The machine that a host has proved to be, once it is connected.
+    #[must_use]
+    pub fn machine_of(&self, host: &str) -> Option<String> {
+        let cell = lock(&self.links).get(host)?.clone();
+        let link = cell.get()?.as_ref().ok()?;
+        Some(link.machine.clone())
+    }
+
     async fn connect(&self, host: &str) -> Result<Arc<Link>, HostError> {
         let connection = self.connector.connect(host).await?;
         // The shells that will be needed open while the first one tells of the host.

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use futures::future::{BoxFuture, FutureExt, join_all};
+use indexmap::IndexMap;
 
 use super::before::Lookahead;
 use super::collect::Collected;
@@ -179,15 +180,15 @@ impl Walk {
         let (true, Some((host, status))) = (here.fatal, why) else {
             return;
         };
-        let others: Vec<&str> = here
-            .group
-            .hosts
-            .iter()
-            .filter(|h| out(h).is_none())
-            .map(String::as_str)
-            .collect();
+        let others = here.group.hosts.iter().filter(|h| out(h).is_none());
+        let others: Vec<&str> = others.map(String::as_str).collect();
         if others.is_empty() {
             return;
+        }
+        // In the plays that follow, too.
+        for host in &others {
+            self.states
+                .with(host, |s| s.out = Some(NodeStatus::Skipped));
         }
         let how = match status {
             NodeStatus::Unreachable => "could not be reached",
@@ -271,7 +272,8 @@ impl Walk {
         .boxed()
     }
 
-    /// A task on its hosts, side by side.
+    /// A task on its hosts: on different machines side by side; on one machine, also where several hosts delegate to it, one
+    /// after the other, as a check walks them.
     async fn task(&self, task: &Arc<Task>, hosts: &[String], here: &Here) -> Result<(), Stopped> {
         if task.common.run_once {
             let Some(first) = hosts.first() else {
@@ -281,14 +283,38 @@ impl Walk {
             self.share_register(task, first, hosts);
             return Ok(());
         }
-        let all = hosts.iter().map(|host| async move {
-            let _turn = self.shared.turn().await;
-            self.task_on(task, host, here).await
+        let all = self.by_machine(task, hosts, here).map(|hosts| async move {
+            for host in hosts {
+                let _turn = self.shared.turn().await;
+                self.task_on(task, host, here).await?;
+            }
+            Ok::<(), Stopped>(())
         });
         for outcome in join_all(all).await {
             outcome?;
         }
         Ok(())
+    }
+
+    /// The hosts of a task by the machine that it works on, as far as that is known before it is connected.
+    fn by_machine<'h>(
+        &self,
+        task: &Task,
+        hosts: &'h [String],
+        here: &Here,
+    ) -> impl Iterator<Item = Vec<&'h String>> + use<'h> {
+        let mut machines: IndexMap<String, Vec<&String>> = IndexMap::new();
+        for host in hosts {
+            let to = task.delegate_to.as_ref().and_then(|to| {
+                let frame = self.frame(host, here, &task.common.layers, &[]);
+                frame.text(to).ok()
+            });
+            let acting = to.as_ref().unwrap_or(host);
+            let machine = self.shared.fleet.machine_of(acting);
+            let machine = machine.unwrap_or_else(|| acting.clone());
+            machines.entry(machine).or_default().push(host);
+        }
+        machines.into_values()
     }
 
     /// What `run_once` registered on one host holds for all.

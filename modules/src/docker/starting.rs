@@ -11,9 +11,13 @@ use super::client::{Writer, encode};
 /// How often a port that is taken is asked for again, after [`PAUSE`], where a container that runs has it: one that has just
 /// been stopped gives it back in a moment.
 const WHILE_HELD: u32 = 10;
-/// The same where none has it: a daemon that was killed gives the ports of what it ran back only after a while.
-const WHILE_NOBODYS: u32 = 60;
+/// The same where none has it: one that was just removed.
+const WHILE_NOBODYS: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// What is to be done about a port that only the daemon itself has.
+const HOLDS: &str =
+    "holds it; restart the daemon (`systemctl restart docker`), and go on with `runbook resume`";
 
 pub(super) async fn start(daemon: &Writer, name: &str) -> Result<(), WriteError> {
     let path = format!("/containers/{}/start", encode(name));
@@ -35,9 +39,13 @@ pub(super) async fn start(daemon: &Writer, name: &str) -> Result<(), WriteError>
             WHILE_NOBODYS
         };
         if tries > limit {
+            // After it was killed while it started a container, Docker 20.10 keeps the port for it, with a proxy of its own,
+            // though that container has none. Only its next start gives it back.
             let what = match holder {
                 Some(holder) => format!("{what}, since {holder} has port {port}"),
-                None => what,
+                None => {
+                    format!("{what}: port {port} is no container's, but the Docker daemon {HOLDS}")
+                }
             };
             return Err(refused(&what, &refusal));
         }

@@ -340,6 +340,11 @@ impl Course<'_> {
                 outcome.ends
             ));
         }
+        if outcome.obeyed {
+            (self.tell)(&format!(
+                "{name}, {harm}: went on after what it had asked for was done"
+            ));
+        }
         let again = format!(
             "cargo xtask crash --seed {}{} --only {name} --case {harm}",
             self.choice.seed,

@@ -74,6 +74,14 @@ done
 exit 1
 "#;
 
+/// Ends dockerd, which the host starts again, and waits until the new one answers.
+const RESTARTED: &str = r#"
+p=$(pgrep -o -x dockerd); kill $p
+for n in $(seq 300); do [ -d /proc/$p ] || break; sleep 0.2; done
+for n in $(seq 300); do docker info >/dev/null 2>&1 && exit 0; sleep 0.2; done
+exit 1
+"#;
+
 /// A database as text: schema, rows, and what the ledger says without times.
 pub fn database(name: &str) -> String {
     format!(
@@ -405,5 +413,15 @@ impl Stage for Services<'_> {
 
     fn mend(&self, _scene: &Scene) -> Result<()> {
         self.on(MENDED).map(drop)
+    }
+
+    /// Docker 20.10 that was killed while it started a container may keep its port until it is started again.
+    fn obey(&self, said: &str) -> Result<bool> {
+        if !said.contains("restart the daemon") {
+            return Ok(false);
+        }
+        self.on(RESTARTED)?;
+        self.on(MENDED)?;
+        Ok(true)
     }
 }

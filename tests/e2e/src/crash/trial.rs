@@ -61,6 +61,14 @@ pub trait Stage {
         Ok(())
     }
 
+    /// Does what a resumed run that has failed asks a person to do; whether there was anything. It is resumed again then.
+    ///
+    /// # Errors
+    /// It cannot be done.
+    fn obey(&self, _said: &str) -> Result<bool> {
+        Ok(false)
+    }
+
     /// Where the run is resumed, and with which arguments beside `resume -y`: elsewhere, where another machine does it.
     ///
     /// # Errors
@@ -118,6 +126,8 @@ pub struct Outcome {
     pub ends: usize,
     /// The last record of the journal each time that it was resumed.
     pub seen: Vec<String>,
+    /// A resumed run has failed and said what to do; it was done, and the run was resumed again.
+    pub obeyed: bool,
     /// What is not as it should be.
     pub misses: Vec<Miss>,
     /// How the disturbed call itself ended, where it was not killed.
@@ -345,6 +355,7 @@ pub fn one(stage: &dyn Stage, reference: &Reference, harm: &Harm) -> Result<Outc
             || ended.code != Some(reference.code),
         ends: seen.len(),
         seen,
+        obeyed: false,
         misses: Vec::new(),
         said: ended.code.map(|code| {
             let mut last: Vec<&str> = ended.out.lines().rev().take(12).collect();
@@ -418,7 +429,19 @@ fn finish(
             // It was killed before it had begun: there is nothing to go on with.
             call(scene, &words(&stage.play()), reference.code)?;
         } else {
-            call(scene, &["resume", "-y"], reference.code)?;
+            let resumed = scene.runbook(&["resume", "-y"])?;
+            if resumed.code == reference.code || !stage.obey(&resumed.text())? {
+                ensure!(
+                    resumed.code == reference.code,
+                    "`runbook resume -y` ended with {}, not {}\n{}",
+                    resumed.code,
+                    reference.code,
+                    resumed.text()
+                );
+            } else {
+                outcome.obeyed = true;
+                call(scene, &["resume", "-y"], reference.code)?;
+            }
         }
     }
     let runs = runs(by)?;
