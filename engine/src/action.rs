@@ -51,6 +51,8 @@ pub struct ActionRun {
     pub run: String,
     /// Id of the node within the run, safe in a file name.
     pub node: String,
+    /// What it is called with holds a secret.
+    pub private: bool,
 }
 
 /// What can be done about an action that was begun, and of which it is not known how it ended.

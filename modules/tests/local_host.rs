@@ -393,6 +393,7 @@ async fn commands_run_apart_and_say_how_they_ended() {
     let run = |node: &str| ActionRun {
         run: format!("test-{}", std::process::id()),
         node: node.to_owned(),
+        private: false,
     };
     let call = ExecCall {
         stdin: Some("hello\n".to_owned()),
@@ -547,6 +548,7 @@ async fn ports_and_files_are_waited_for() {
     let run = ActionRun {
         run: "r".to_owned(),
         node: "n".to_owned(),
+        private: false,
     };
     let host = target(&probe);
 

@@ -98,6 +98,10 @@ pub struct Command {
     pub stdin: Option<Vec<u8>>,
     /// It is killed after this long.
     pub timeout: Option<Duration>,
+    /// It holds a secret: the line of a shell (`sh -c LINE`) is read from a file of the user and stands in no list of
+    /// arguments. Other words stand there for all who may list processes.
+    #[serde(default)]
+    pub private: bool,
 }
 
 /// A finished command.

@@ -194,6 +194,7 @@ impl Settle<'_> {
         let run = ActionRun {
             run: run.to_owned(),
             node: node.to_owned(),
+            private: self.holds_secrets(&call.call),
         };
         let mut lost = 0;
         let answer = loop {
@@ -248,6 +249,13 @@ impl Settle<'_> {
         Ok(Ended::Yes)
     }
 
+    fn holds_secrets(&self, call: &Json) -> bool {
+        let mut texts = Vec::new();
+        texts_of(call, &mut texts);
+        let redactor = &self.shared.redactor;
+        texts.iter().any(|text| !redactor.within(text).is_empty())
+    }
+
     fn decided(&self, call: &ActionCall, why: &str) -> Decision {
         let clean = |text: &str| self.shared.redactor.clean(text);
         self.shared.decide(&CutOff {
@@ -298,6 +306,16 @@ impl Settle<'_> {
             failed,
         };
         self.journal(journal, &record)
+    }
+}
+
+/// Every text in a JSON value.
+fn texts_of<'j>(value: &'j Json, texts: &mut Vec<&'j str>) {
+    match value {
+        Json::String(text) => texts.push(text),
+        Json::Array(items) => items.iter().for_each(|item| texts_of(item, texts)),
+        Json::Object(map) => map.values().for_each(|item| texts_of(item, texts)),
+        _ => {}
     }
 }
 

@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! BASE/RUN/NODE/run      the script; 0700, since it holds values of variables
+//! BASE/RUN/NODE/line     the line of a shell, where it holds a secret
 //! BASE/RUN/NODE/go       made by the command first of all: it has begun
 //! BASE/RUN/NODE/boot     which boot of the machine it was started in
 //! BASE/RUN/NODE/pid      its session, written by itself after that
@@ -255,7 +256,14 @@ fn script_of(command: &Command, apart: bool) -> String {
          now() { t=$(date +%s%3N 2>/dev/null); case $t in *[!0-9]*|'') t=$(date +%s)000;; esac; echo \"$t\"; }\n\
          a=$(now)\n",
     );
-    let line = words(&command.argv);
+    let line = match &command.argv[..] {
+        // By a descriptor, so that what the shell says of its line does not name a folder of this run.
+        [shell, flag, line] if command.private && flag == "-c" => {
+            let _ = writeln!(script, "printf %s {} > \"$d/line\"", word(line));
+            format!("{} /dev/fd/9 9< \"$d/line\"", word(shell))
+        }
+        argv => words(argv),
+    };
     let input = match &command.stdin {
         None => "</dev/null".to_owned(),
         Some(_) if apart => {

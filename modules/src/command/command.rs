@@ -82,6 +82,9 @@ impl Module for Command {
 `only_if` it is said whether it would. With neither `changes` nor `creates` it is opaque: what it may have touched is
 unknown from there on, and the plan counts it.
 
+**Secrets.** While a program runs, all users of its host may see its arguments, and its own user what is in its environment.
+What is secret belongs into `stdin`.
+
 **Way back.** None; what a command does is not ours to know.
 
 **On the target**: the program.

@@ -95,6 +95,7 @@ impl ActionKind for Exec {
             chdir: call.chdir.clone(),
             stdin: call.stdin.as_ref().map(|s| s.clone().into_bytes()),
             timeout: call.timeout,
+            private: run.private,
         };
         let folder = folder(run);
         let finished = host.command(&command, &folder).await?;

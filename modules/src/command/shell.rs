@@ -75,6 +75,9 @@ impl Module for Shell {
 Where no pipe, redirection or variable is needed, `command` is the safer choice. In a template, `quote` makes one word
 of a value.
 
+**Secrets.** A line that holds one is read by the shell from a file of its user and stands in no list of arguments, unless it
+only reads; `$0` is then `/dev/fd/9`. What the line calls has its arguments as always: what is secret belongs into `stdin`.
+
 **Check mode, way back**: as `command`.
 
 **On the target**: the shell.

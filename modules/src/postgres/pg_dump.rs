@@ -398,6 +398,7 @@ mod tests {
         let run = ActionRun {
             run: "r1".into(),
             node: "n1".into(),
+            private: false,
         };
         assert_eq!(path(&call, &run), "/backup/r1/pacs_db.dump");
         call.format = Format::Plain;

@@ -304,6 +304,7 @@ impl Trial<'_> {
         let run = ActionRun {
             run: rig.fill("$NAME"),
             node: "law".to_owned(),
+            private: false,
         };
         let outcome = action.run(&rig.target, &call.call, &run).await;
         self.tells(action.name(), &format!("{outcome:?}"));

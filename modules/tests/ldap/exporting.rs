@@ -34,6 +34,7 @@ async fn export(host: &Host, call: &ExportCall) -> Result<Outcome, ActionError> 
     let run = ActionRun {
         run: "test".to_owned(),
         node: "export".to_owned(),
+        private: false,
     };
     Export.run(&host.target, call, &run).await
 }

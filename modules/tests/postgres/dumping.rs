@@ -39,6 +39,7 @@ async fn dump(
         &ActionRun {
             run: run.into(),
             node,
+            private: false,
         },
     )
     .await
