@@ -123,7 +123,8 @@ attributes, access lists and SELinux labels of a replaced file stay.
 
 **Check mode** predicts everything but what `validate` says, which the plan names as an assumption.
 
-**Way back.** All of it; a replaced file over 1 MiB stays as `.NAME.runbook-…~` beside its place until `runbook close`.
+**Way back.** Content, mode, owner, access lists and attributes, not the time; of several names of one file only this one,
+and the plan says so. A replaced file over 1 MiB stays as `.NAME.runbook-…~` beside its place until `runbook close`.
 "#;
     const LOCAL_FILES: &'static [&'static str] = &["src"];
 

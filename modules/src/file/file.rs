@@ -107,8 +107,10 @@ impl Module for File {
 **Check mode** predicts everything but the time that `touch` gives, also below directories that an earlier task makes, changes
 or removes.
 
-**Way back.** All of it. What is removed and is large (a directory, a file over 1 MiB) is renamed to
-`.NAME.runbook-…~` beside its place and stays there until `runbook close`.
+**Way back.** What is removed and is large (a directory, a file over 1 MiB) is renamed to `.NAME.runbook-…~` beside its place
+and stays there until `runbook close`: it comes back as it was. A smaller file comes back with content, mode and owner, not
+with its times, access lists, extended attributes and capabilities; of several names of one file only this one, and the plan
+says so.
 
 **On the target**: a POSIX shell with `stat`, `chmod`, `chown`, `mv`; `find` of GNU for `recurse`.
 "#;

@@ -98,10 +98,21 @@ impl Kind for FileKind {
             .unwrap_or_default()
     }
 
-    fn reversible(&self, change: &Change<FileState, FileWant>, _key: &FileKey) -> Reversible {
+    fn reversible(&self, change: &Change<FileState, FileWant>, key: &FileKey) -> Reversible {
         match (change.from.is, change.to.is) {
             (from @ FileType::Other, to) if from != to => {
                 Reversible::Never("a socket, pipe or device is not made again".to_owned())
+            }
+            // Its content goes, or comes anew, under this name alone.
+            (FileType::File, _)
+                if change.from.shared
+                    && change.from.content.is_some()
+                    && change.from.inode != change.to.inode =>
+            {
+                Reversible::Loses(format!(
+                    "{} is one of several names of a file, and comes back as a file of its own",
+                    key.path
+                ))
             }
             _ => Reversible::Yes,
         }
