@@ -189,6 +189,27 @@ pub fn journal() -> anyhow::Result<Journal> {
     Ok(Journal::open(&journal_file(), sealer()?)?)
 }
 
+/// Has this project a journal?
+#[must_use]
+pub fn has_journal() -> bool {
+    journal_file().exists()
+}
+
+/// The journal of this project, for who only looks: none is made.
+///
+/// # Errors
+/// There is none, or it cannot be read.
+pub fn journal_so_far() -> anyhow::Result<Journal> {
+    let file = journal_file();
+    anyhow::ensure!(
+        has_journal(),
+        "there is no run in the journal: {} is not there (it is looked for in this folder, and in the next one above it \
+         that has `.runbook` or `playbooks` in it; `RUNBOOK_STATE` names another)",
+        file.display()
+    );
+    journal()
+}
+
 /// The key of this project's journal, which seals plans too.
 ///
 /// # Errors

@@ -166,6 +166,27 @@ impl History {
         self.newest().next()
     }
 
+    /// The rollbacks of a run that did not come to their end, but for the one that is gone on with.
+    pub fn cut_off_on_the_way_back(&self, of: &str, but: Option<&str>) -> Vec<String> {
+        let open = self.backs(of).filter(|back| back.ending.is_none());
+        let others = open.filter(|back| Some(back.run.as_str()) != but);
+        others.map(|back| back.run.clone()).collect()
+    }
+
+    /// Was this one, which takes a run back, followed by another that does, and came to its end?
+    pub fn is_followed(&self, brief: &Brief) -> bool {
+        let Some(of) = &brief.takes_back else {
+            return false;
+        };
+        let mut later = self.backs(of).take_while(|back| back.run != brief.run);
+        later.any(|back| back.ending.is_some())
+    }
+
+    /// The last run that wrote anything, forwards or back.
+    pub fn last_that_wrote(&self) -> Option<&Brief> {
+        self.newest().find(|brief| !brief.wrote.is_empty())
+    }
+
     /// The runs that take this one back, the newest first.
     fn backs<'a>(&'a self, run: &'a str) -> impl Iterator<Item = &'a Brief> {
         self.newest()
@@ -201,7 +222,9 @@ impl History {
                 done.push(&brief.asked);
             }
             let open = brief.resumable && !brief.is_good() && !brief.was_refused();
-            open && self.taken_back(brief).is_none() && !done.contains(&&brief.asked)
+            open && self.taken_back(brief).is_none()
+                && !self.is_followed(brief)
+                && !done.contains(&&brief.asked)
         })
     }
 

@@ -31,7 +31,7 @@ pub struct Args {
 pub async fn run(args: Args) -> anyhow::Result<u8> {
     args.hosts
         .without_limit("it removes what the run has kept on all of its hosts")?;
-    let journal = conduct::journal()?;
+    let journal = conduct::journal_so_far()?;
     let (run, told) = match args.run {
         Some(run) => {
             let told = Told::from_entries(&journal.read(&run)?);

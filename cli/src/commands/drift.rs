@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use runbook_engine::journal::NodeStatus;
 use runbook_engine::rollback::{Told, left, look};
-use runbook_engine::run::event::{Event, now};
+use runbook_engine::run::event::{Event, TaskReport, now};
 use runbook_engine::run::plan::Drift;
 use runbook_engine::run::{Job, Plan, Tally, exit};
 use runbook_engine::source::Sources;
@@ -12,6 +12,7 @@ use runbook_engine::source::Sources;
 use super::play;
 use crate::call::{self, ChoiceArgs, HostArgs, Ready};
 use crate::conduct::{self, Output, RunArgs, Setting};
+use crate::history::History;
 use crate::request::{Request, What};
 use crate::{planned, report};
 
@@ -23,7 +24,7 @@ use crate::{planned, report};
 pub struct Args {
     /// Playbooks, in order; looked up in playbooks/ too
     playbooks: Vec<String>,
-    /// The run (the last one)
+    /// The run (the last one that changed a resource)
     #[arg(long, value_name = "RUN", num_args = 0..=1, conflicts_with = "playbooks")]
     run: Option<Option<String>>,
     #[command(flatten)]
@@ -64,7 +65,10 @@ async fn from_playbook(args: Args) -> anyhow::Result<u8> {
     let shared = &runner.shared;
     let plan = runner.plan().await?;
     shared.fleet.close().await;
-    let code = runner.exit_code(&planned::tally(&plan), args.detailed_exitcode);
+    let code = match runner.exit_code(&planned::tally(&plan), false) {
+        exit::DONE if args.detailed_exitcode && plan.tasks.iter().any(differs) => exit::CHANGED,
+        code => code,
+    };
     match args.output {
         Output::Json => planned::tell(&request.names(), &shared.started, &plan, code),
         Output::Text => report::say(&differences(&plan, args.diff)),
@@ -72,12 +76,18 @@ async fn from_playbook(args: Args) -> anyhow::Result<u8> {
     Ok(code)
 }
 
+/// Would the task change a resource?
+fn differs(task: &TaskReport) -> bool {
+    let changes = task.bound.as_ref().is_some_and(|b| b.changes());
+    task.status == NodeStatus::Changed && changes
+}
+
 /// The tasks that would change a resource, and those of which that is not known.
 fn differences(plan: &Plan, diff: bool) -> String {
     let mut text = String::new();
     let (mut differ, mut open, mut failed) = (0, 0, 0);
     for task in &plan.tasks {
-        let changes = task.bound.as_ref().is_some_and(|b| b.changes());
+        let changes = differs(task);
         let (word, what) = match task.status {
             NodeStatus::Changed if changes => {
                 differ += 1;
@@ -133,8 +143,14 @@ async fn since_run(args: Args) -> anyhow::Result<u8> {
     args.hosts.without_limit(
         "without a playbook all that a run wrote is compared, on all of its hosts",
     )?;
-    let journal = conduct::journal()?;
-    let run = conduct::run_or_last(&journal, args.run.flatten().as_deref())?;
+    let journal = conduct::journal_so_far()?;
+    let run = match args.run.flatten() {
+        Some(run) => run,
+        None => match History::of(&journal)?.last_that_wrote() {
+            Some(brief) => brief.run.clone(),
+            None => anyhow::bail!("no run in the journal has changed a resource"),
+        },
+    };
     let entries = journal.read(&run)?;
     drop(journal);
     if entries.is_empty() {

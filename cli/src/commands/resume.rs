@@ -63,7 +63,10 @@ enum OnInterrupted {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<u8> {
-    let journal = conduct::journal()?;
+    let journal = match &args.from {
+        Some(_) => conduct::journal()?,
+        None => conduct::journal_so_far()?,
+    };
     let run = match &args.from {
         Some(host) => match from_host(&journal, host, &args).await? {
             Ok(run) => run,

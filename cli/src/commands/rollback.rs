@@ -47,7 +47,7 @@ pub struct Args {
 pub async fn run(args: Args) -> anyhow::Result<u8> {
     args.hosts
         .without_limit("`--host HOST` takes back what the run did on that host")?;
-    let journal = conduct::journal()?;
+    let journal = conduct::journal_so_far()?;
     let of = match args.run_id {
         Some(run) => run,
         None => match last_forward(&journal, &args.run)? {
@@ -79,7 +79,11 @@ pub async fn carry_out(
     let What::Rollback { of, choice } = request.what.clone() else {
         anyhow::bail!("this is no rollback");
     };
-    let entries = conduct::journal()?.read(&of)?;
+    let journal = conduct::journal_so_far()?;
+    let entries = journal.read(&of)?;
+    let earlier =
+        History::of(&journal)?.cut_off_on_the_way_back(&of, going.as_ref().map(|g| g.run.as_str()));
+    drop(journal);
     let told = Told::from_entries(&entries);
     let forward = forward(&of, &told)?;
     let (origin, of_origin) = match &forward {
@@ -143,6 +147,7 @@ pub async fn carry_out(
         choice,
         handlers,
         begun: told.begun,
+        earlier,
     };
     let origin = Origin {
         playbooks: told.playbooks,
@@ -181,7 +186,7 @@ fn last_forward(journal: &Journal, run: &RunArgs) -> anyhow::Result<Option<Strin
 
 /// Of a run that took back another: the first of them, that did what is taken back and brought back by turns.
 fn forward(of: &str, told: &Told) -> anyhow::Result<Option<(Told, Vec<Entry>)>> {
-    let journal = conduct::journal()?;
+    let journal = conduct::journal_so_far()?;
     let mut seen = vec![of.to_owned()];
     let mut next = told.takes_back.clone();
     let mut found = None;

@@ -79,7 +79,14 @@ struct Reader {
 }
 
 pub fn runs(args: &RunsArgs) -> anyhow::Result<u8> {
-    let journal = conduct::journal()?;
+    let journal = match conduct::journal_so_far() {
+        Ok(journal) => journal,
+        Err(none) if !conduct::has_journal() => {
+            report::note(&none.to_string());
+            return Ok(exit::DONE);
+        }
+        Err(error) => return Err(error),
+    };
     let history = History::of(&journal)?;
     let at_work = history::at_work()?;
     for found in &history.runs {
@@ -114,7 +121,7 @@ pub fn show(args: &ShowArgs) -> anyhow::Result<u8> {
     {
         return planned::show(path, args.diff, args.output);
     }
-    let journal = conduct::journal()?;
+    let journal = conduct::journal_so_far()?;
     let run = conduct::run_or_last(&journal, args.run.as_deref())?;
     let entries = journal.read(&run)?;
     let reader = Reader::of(&entries);
@@ -185,7 +192,7 @@ pub fn show(args: &ShowArgs) -> anyhow::Result<u8> {
 }
 
 pub fn log(args: &LogArgs) -> anyhow::Result<u8> {
-    let journal = conduct::journal()?;
+    let journal = conduct::journal_so_far()?;
     let run = conduct::run_or_last(&journal, args.run.as_deref())?;
     let entries = journal.read(&run)?;
     verified(&journal)?;
@@ -266,7 +273,7 @@ fn line_of(brief: &Brief, history: &History, at_work: &BTreeSet<String>) -> Line
     };
     let outcome = match brief.outcome() {
         "unfinished" if works(&brief.run) => "running",
-        "unfinished" if back.is_some() => "cut off",
+        "unfinished" if back.is_some() || history.is_followed(brief) => "cut off",
         word => word,
     };
     Line {

@@ -30,6 +30,8 @@ pub struct Terminal {
     back: Mutex<BTreeSet<String>>,
     /// `on_fail: rollback` has taken something back.
     went_back: AtomicBool,
+    /// A task has changed something that can be taken back: no command, nothing that is lost.
+    reversible: AtomicBool,
 }
 
 impl Terminal {
@@ -46,6 +48,7 @@ impl Terminal {
             goes_on: AtomicBool::default(),
             back: Mutex::default(),
             went_back: AtomicBool::new(false),
+            reversible: AtomicBool::new(false),
         }
     }
 }
@@ -270,6 +273,9 @@ impl Sink for Terminal {
                 format!("retry       {host}: {task}  try {next} of {of}  {why}\n")
             }
             Event::TaskFinished(report) => {
+                if report.changes.len() > report.irreversible.len() {
+                    self.reversible.store(true, Ordering::Relaxed);
+                }
                 let plain = report.notes.is_empty() && self.verbose == 0;
                 match (report.status, report.message.is_some()) {
                     (NodeStatus::Skipped, false) if plain => String::new(),
@@ -336,9 +342,10 @@ impl Sink for Terminal {
                     None => text.push_str("Nothing has been changed.\n"),
                     Some(run) => {
                         let back = self.back.lock().map(|b| b.clone()).unwrap_or_default();
-                        let changed = hosts.iter().any(|(host, by)| {
-                            by.contains_key(&NodeStatus::Changed) && !back.contains(host)
-                        });
+                        let changed = self.reversible.load(Ordering::Relaxed)
+                            && hosts.iter().any(|(host, by)| {
+                                by.contains_key(&NodeStatus::Changed) && !back.contains(host)
+                            });
                         // What was taken back, wholly or in part, is not gone on with.
                         let open = matches!(
                             *exit_code,

@@ -54,6 +54,8 @@ pub struct Rollback {
     pub handlers: Handlers,
     /// What the run has begun on the hosts, and may still run there.
     pub begun: Vec<Begun>,
+    /// Rollbacks of the run that were cut off: this one takes their place.
+    pub earlier: Vec<String>,
 }
 
 /// One walk over the steps.
@@ -272,7 +274,9 @@ impl Job for Rollback {
         // A run that was cut off has left copies of its journal; nobody goes on with it now.
         let hosts = self.steps.iter().map(|step| acting(step).to_owned());
         let hosts: BTreeSet<String> = hosts.collect();
-        copies::remove(&self.shared.fleet, &self.of, hosts).await;
+        for run in self.earlier.iter().chain([&self.of]) {
+            copies::remove(&self.shared.fleet, run, hosts.iter().cloned()).await;
+        }
         let left = self.left(&told);
         if !left.is_empty() {
             sink.event(Event::RollbackFinished {

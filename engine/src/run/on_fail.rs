@@ -93,6 +93,7 @@ impl Walk {
                 of: shared.run.clone(),
                 steps,
                 choice: Choice::default(),
+                earlier: Vec::new(),
                 begun: told
                     .begun
                     .into_iter()

@@ -25,6 +25,7 @@ pub(super) fn refusal(path: &str, from: &FileState, to: &FileState) -> Option<St
         let number = || state.uid.map(|n| n.to_string());
         state.owner.clone().or_else(number).unwrap_or_default()
     };
+    let is_grouped = from.gid != to.gid || from.group != to.group;
     let why = if only_attributes {
         if theirs(from) {
             return Some(format!(
@@ -32,7 +33,8 @@ pub(super) fn refusal(path: &str, from: &FileState, to: &FileState) -> Option<St
                 name(from)
             ));
         }
-        (from.gid != to.gid || from.group != to.group).then_some(())
+        let is_given = from.uid != to.uid || from.owner != to.owner;
+        (is_given || is_grouped || from.mode != to.mode).then_some(())
     } else if from.closed && from.is == FileType::Absent {
         return Some(format!(
             "{path} cannot be written: {named} may not write to {above}; use `become`"
@@ -52,8 +54,16 @@ pub(super) fn refusal(path: &str, from: &FileState, to: &FileState) -> Option<St
             name(to)
         ));
     }
+    if to.is == FileType::File && !may(user, to, 0o4) {
+        return Some(format!(
+            "{path} cannot have mode {:04o}: {named} could not read it any more, and so not confirm what was written; use \
+             `become`",
+            to.mode.unwrap_or_default()
+        ));
+    }
     let group = to.group.as_deref();
-    (!user.is_in(to.gid, group)).then(|| {
+    let checked = is_grouped || !only_attributes;
+    (checked && !user.is_in(to.gid, group)).then(|| {
         let number = to.gid.map(|n| n.to_string()).unwrap_or_default();
         format!(
             "{path} cannot be of the group {}: {named} is not in it; use `become`",

@@ -186,7 +186,10 @@ pub fn compare(check: &[Value], run: &[Value]) -> Compared {
             text(event, "module"),
             text(event, "host"),
         );
-        let counts = !NOT_COUNTED.contains(&module);
+        // A file of which it is not known whether, or which, is included hides its tasks.
+        let hides =
+            module == "include_tasks" && matches!(text(event, "status"), "unknown" | "conditional");
+        let counts = hides || !NOT_COUNTED.contains(&module);
         let mut figures = Figures {
             tasks: 1,
             ..Figures::default()

@@ -40,6 +40,8 @@ pub struct Report {
 
 /// Unknown and conditional tasks may be so many of a hundred.
 pub const OPEN: f64 = 5.0;
+/// What may at most not be compared, in percent.
+const BEYOND: usize = 3;
 
 /// Measures.
 ///
@@ -225,6 +227,19 @@ impl Report {
             open.is_empty(),
             "more than {OPEN} % are unknown or conditional: {}",
             open.join(", ")
+        );
+        // An assumption is no way out: what is told under one comes true here, where nobody disturbs it. And what is not
+        // compared, since something failed before it that nobody could know, is a small part.
+        ensure!(
+            self.otherwise.is_empty(),
+            "otherwise under an assumption:\n{}",
+            self.otherwise.join("\n")
+        );
+        let tasks: usize = self.rows.iter().map(|(_, figures)| figures.tasks).sum();
+        let beyond: usize = self.rows.iter().map(|(_, figures)| figures.beyond).sum();
+        ensure!(
+            beyond * 100 <= tasks * BEYOND,
+            "{beyond} of {tasks} tasks were not compared"
         );
         Ok(())
     }

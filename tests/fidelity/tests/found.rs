@@ -774,3 +774,35 @@ fn what_a_validator_refuses() -> Result<()> {
     assert!(known <= 1, "{known}: all rests on what the validator says");
     Ok(())
 }
+
+/// Somebody who is not root, and becomes nobody else: what he may not do fails in the check, too.
+#[test]
+fn what_somebody_who_is_not_root_may_not_do() -> Result<()> {
+    let open = "d=$PWD; while [ \"$d\" != /dev/shm ] && [ \"$d\" != /tmp ] && [ \"$d\" != / ]; do chmod o+x \"$d\"; d=${d%/*}; done";
+    let nobody = |mut task: Value| {
+        task["become"] = json!(true);
+        task["become_user"] = json!("nobody");
+        task["ignore_errors"] = json!(true);
+        task
+    };
+    let known = tried(
+        "as nobody",
+        &[
+            open,
+            "mkdir own; echo a > own/f; chown -R nobody:nogroup own; echo b > own/theirs",
+        ],
+        json!([
+            nobody(json!({"file": {"path": "@AT@/own/f", "owner": "root"}})),
+            nobody(json!({"file": {"path": "@AT@/own/f", "group": "root"}})),
+            nobody(json!({"file": {"path": "@AT@/own/f", "mode": "0000"}})),
+            nobody(json!({"copy": {"dest": "@AT@/own/g", "content": "x", "mode": "0200"}})),
+            nobody(json!({"file": {"path": "@AT@/own/theirs", "mode": "0600"}})),
+            nobody(json!({"file": {"path": "@AT@/own/f", "mode": "0640"}})),
+            nobody(json!({"copy": {"dest": "@AT@/own/theirs", "content": "x"}})),
+            nobody(json!({"file": {"path": "@AT@/own", "mode": "0600"}})),
+            nobody(json!({"stat": {"path": "@AT@/own/f"}})),
+        ]),
+    )?;
+    assert_eq!(known, 9);
+    Ok(())
+}
