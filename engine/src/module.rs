@@ -40,6 +40,8 @@ pub trait Module: Send + Sync + 'static {
     /// Arguments that hold bare expressions (`assert.that`, `debug.var`). The engine evaluates each: in place of the
     /// text (or of each text of a list) the module gets a mapping `{expr: TEXT, value: VALUE}`.
     const EXPRESSIONS: &'static [&'static str] = &[];
+    /// Those of [`Module::EXPRESSIONS`] that are asked whether they hold, as `when` is: VALUE is true or false.
+    const CONDITIONS: &'static [&'static str] = &[];
     /// `false`: it works on the controller alone, and no host is connected for it (debug, set_fact, assert, fail).
     const NEEDS_HOST: bool = true;
 

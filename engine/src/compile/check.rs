@@ -23,6 +23,7 @@ pub fn template_error(error: &TemplateError, sources: &Sources) -> Diagnostic {
         ErrorKind::Syntax => "template-syntax",
         ErrorKind::Cycle => "variable-cycle",
         ErrorKind::Vault => "vault-string",
+        ErrorKind::Condition => "condition",
         ErrorKind::Unknown | ErrorKind::Other => "template",
     };
     let mut diagnostic =
@@ -317,6 +318,9 @@ impl Check<'_> {
                 && d.id == "unknown-argument";
             !alias && (aliases.is_empty() || d.id != "missing-argument")
         });
+        for wrong in &mut checked {
+            misplaced(task, wrong);
+        }
         checked.extend(self.decimal_mode(task, &task.args, &schema));
         let structure_is_sound = checked.is_empty();
         // The defaults of a module are meant for all of its tasks; a key that one of them does not take says so once.
@@ -358,9 +362,99 @@ impl Check<'_> {
         if let Some(looped) = &task.looped {
             self.expressions(&task.common, &[&looped.items], &[], &[]);
         }
+        if sound {
+            self.conditions(task, &loops);
+        }
         if structure_is_sound && sound {
             self.arguments(task, &loops);
         }
+    }
+
+    /// Conditions that come to a text, as far as they are known beforehand: those of `when`, and of the module where they
+    /// hold.
+    fn conditions(&mut self, task: &Task, loops: &[String]) {
+        let mut own: Vec<&Node> = Vec::new();
+        for name in task.module.conditions() {
+            match task.args.get(name) {
+                Some(Node {
+                    kind: Kind::Seq(items),
+                    ..
+                }) => own.extend(items),
+                one => own.extend(one),
+            }
+        }
+        if task.common.when.is_empty() && own.is_empty() {
+            return;
+        }
+        let (later, perhaps) = self.open(task, loops);
+        let mut seen: BTreeSet<String> = BTreeSet::new();
+        for host in self.hosts_of(task) {
+            let scope = self.scope(&host, task, &later, &perhaps);
+            for condition in task.common.when.iter().chain(own.iter().copied()) {
+                match self.tools.engine.holds(&scope, condition) {
+                    Ok(true) => {}
+                    Err(error) if error.kind == ErrorKind::Condition => {
+                        let wrong = template_error(&error, &self.tools.sources);
+                        if seen.insert(format!("{wrong:?}")) {
+                            self.found.push(wrong);
+                        }
+                    }
+                    // What follows may not be reached.
+                    _ => break,
+                }
+            }
+        }
+    }
+
+    fn hosts_of(&self, task: &Task) -> Vec<String> {
+        let groups = self.play.groups.iter();
+        groups
+            .flat_map(|g| g.hosts.iter())
+            .filter(|h| {
+                let only = task.common.hosts.as_ref();
+                only.is_none_or(|only| only.contains(*h))
+            })
+            .cloned()
+            .collect()
+    }
+
+    /// What only the run will know, and what the conditions of a task ask for: it only runs where there is one.
+    fn open(&self, task: &Task, loops: &[String]) -> (Arc<InTheRun>, Arc<InTheRun>) {
+        let mut later: BTreeSet<String> = self.set_in_run.clone();
+        later.extend(loops.iter().cloned());
+        later.extend(
+            MAGIC
+                .iter()
+                .filter(|m| **m != "omit")
+                .map(|m| (*m).to_owned()),
+        );
+        let perhaps = InTheRun(defined_by(&task.common.when));
+        (Arc::new(InTheRun(later)), Arc::new(perhaps))
+    }
+
+    /// The variables of a host as far as they are known beforehand.
+    fn scope(
+        &self,
+        host: &str,
+        task: &Task,
+        later: &Arc<InTheRun>,
+        perhaps: &Arc<InTheRun>,
+    ) -> Scope {
+        let mut scope = Scope::default();
+        scope.push_dynamic(perhaps.clone());
+        let vars = self.hosts.vars.get(host).cloned().unwrap_or_default();
+        let layers: Vec<&Layer> = self
+            .play
+            .defaults
+            .iter()
+            .chain(&vars.inventory)
+            .chain(&self.play.layers)
+            .chain(&task.common.layers)
+            .collect();
+        layers.into_iter().for_each(|l| scope.push_nodes(l.clone()));
+        scope.push_dynamic(later.clone());
+        scope.push_nodes(vars.extra);
+        scope
     }
 
     /// Syntax and names of templates and bare expressions, for every host. `false`: something is wrong. What a condition of
@@ -532,46 +626,9 @@ impl Check<'_> {
     /// Where all values are known beforehand, the module itself looks at them; and the files they name have to exist.
     fn arguments(&mut self, task: &Task, loops: &[String]) {
         let mut seen: BTreeSet<String> = BTreeSet::new();
-        let hosts: Vec<String> = self
-            .play
-            .groups
-            .iter()
-            .flat_map(|g| g.hosts.clone())
-            .collect();
-        let mut later: BTreeSet<String> = self.set_in_run.clone();
-        later.extend(loops.iter().cloned());
-        later.extend(
-            MAGIC
-                .iter()
-                .filter(|m| **m != "omit")
-                .map(|m| (*m).to_owned()),
-        );
-        let later = Arc::new(InTheRun(later));
-        // Where its conditions ask for a variable, it only runs where there is one.
-        let perhaps = Arc::new(InTheRun(defined_by(&task.common.when)));
-        for host in hosts {
-            if task
-                .common
-                .hosts
-                .as_ref()
-                .is_some_and(|only| !only.contains(&host))
-            {
-                continue;
-            }
-            let mut scope = Scope::default();
-            scope.push_dynamic(perhaps.clone());
-            let vars = self.hosts.vars.get(&host).cloned().unwrap_or_default();
-            let layers: Vec<&Layer> = self
-                .play
-                .defaults
-                .iter()
-                .chain(&vars.inventory)
-                .chain(&self.play.layers)
-                .chain(&task.common.layers)
-                .collect();
-            layers.into_iter().for_each(|l| scope.push_nodes(l.clone()));
-            scope.push_dynamic(later.clone());
-            scope.push_nodes(vars.extra);
+        let (later, perhaps) = self.open(task, loops);
+        for host in self.hosts_of(task) {
+            let scope = self.scope(&host, task, &later, &perhaps);
             let args = match self
                 .tools
                 .engine
@@ -723,6 +780,32 @@ fn holds_vault(path: &Path) -> bool {
     let mut start = Vec::new();
     let read = std::fs::File::open(path).map(|f| f.take(32).read_to_end(&mut start));
     matches!(read, Ok(Ok(_))) && crate::vault::is_vault(&start)
+}
+
+/// What to do about an argument that is none of the module's, where it is something else.
+fn misplaced(task: &Task, wrong: &mut Diagnostic) {
+    let Kind::Map(entries) = &task.args.kind else {
+        return;
+    };
+    let at = wrong.primary.as_ref().map(|label| label.span);
+    let key = entries.iter().find(|(key, _)| Some(key.span) == at);
+    let Some(name) = key.and_then(|(key, _)| key.text()) else {
+        return;
+    };
+    if wrong.id != "unknown-argument" {
+        return;
+    }
+    let module = task.module.name();
+    wrong.help = Some(match (module, name) {
+        ("command" | "shell", "warn") => "leave it out: nothing is warned of".to_owned(),
+        ("command", "executable") => {
+            "leave it out: no shell runs this; `shell` takes `executable`".to_owned()
+        }
+        _ if crate::playbook::is_task_keyword(name) => format!(
+            "`{name}` is a keyword of the task, no argument of `{module}`: it belongs one level up, beside `{module}`"
+        ),
+        _ => return,
+    });
 }
 
 /// Places of the keys that the module takes though its schema does not name them.

@@ -102,6 +102,11 @@ pub const TASK: &[&str] = &[
     "diff",
 ];
 
+/// May a task have this keyword?
+pub fn is_task_keyword(name: &str) -> bool {
+    TASK.contains(&name)
+}
+
 /// What to do instead of a keyword of Ansible that is not here.
 pub fn not_here(keyword: &str) -> Option<&'static str> {
     Some(match keyword {

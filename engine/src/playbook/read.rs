@@ -3,7 +3,7 @@
 use super::keywords::{BLOCK, PLAY, TASK, take, texts, unknown};
 use super::shapes::shaped;
 use super::{
-    Block, Entry, Include, Item, Keywords, Meta, Play, Task, other_name, split_key_values,
+    Block, Entry, Free, Include, Item, Keywords, Meta, Play, Task, other_name, split_key_values,
 };
 use crate::diag::{Diagnostic, nearest};
 use crate::source::{Kind, Node, Sources, Span, locate};
@@ -598,6 +598,23 @@ impl Reader<'_> {
         }
     }
 
+    /// Tells of an argument that stands twice in a text of them.
+    fn given_once(&mut self, args: &Node) {
+        let Kind::Map(entries) = &args.kind else {
+            return;
+        };
+        for (at, (key, _)) in entries.iter().enumerate() {
+            let name = key.text().unwrap_or_default();
+            let earlier = |(k, _): &&(Node, Node)| k.text() == Some(name);
+            if let Some((first, _)) = entries[..at].iter().find(earlier) {
+                let message = format!("the argument `{name}` stands twice");
+                let twice = Diagnostic::error("duplicate-key", message);
+                self.errors
+                    .push(twice.at(key.span, "again").and(first.span, "first here"));
+            }
+        }
+    }
+
     /// The arguments as a mapping.
     fn arguments(&mut self, module: &str, value: &Node, more: Option<&Node>) -> Option<Node> {
         let free = self.modules.free_form(module);
@@ -605,8 +622,16 @@ impl Reader<'_> {
             Kind::Scalar { text, .. } if !text.trim().is_empty() => {
                 let known = self.modules.arguments(module);
                 let place = |range| locate(self.sources, value, range);
-                match split_key_values(value, text, &place, free.as_deref(), &known) {
-                    Ok(args) => args,
+                let free = match free.as_deref() {
+                    Some(line) if matches!(module, "command" | "shell") => Free::Line(line),
+                    Some(free) => Free::Text(free, &known),
+                    None => Free::Nowhere,
+                };
+                match split_key_values(value, text, &place, free) {
+                    Ok(args) => {
+                        self.given_once(&args);
+                        args
+                    }
                     Err((span, message)) => {
                         let wrong = Diagnostic::error("key-value", message).at(span, "");
                         self.errors

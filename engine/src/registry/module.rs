@@ -26,6 +26,8 @@ pub trait AnyModule: Send + Sync {
     fn validate_file(&self, argument: &str, content: &dyn Fn() -> Option<Vec<u8>>) -> Vec<String>;
     /// See [`Module::EXPRESSIONS`].
     fn expressions(&self) -> &'static [&'static str];
+    /// See [`Module::CONDITIONS`].
+    fn conditions(&self) -> &'static [&'static str];
     /// See [`Module::NEEDS_HOST`].
     fn needs_host(&self) -> bool;
     /// JSON Schema (2020-12) of the arguments.
@@ -75,6 +77,9 @@ impl<M: Module> AnyModule for Erased<M> {
     }
     fn expressions(&self) -> &'static [&'static str] {
         M::EXPRESSIONS
+    }
+    fn conditions(&self) -> &'static [&'static str] {
+        M::CONDITIONS
     }
     fn needs_host(&self) -> bool {
         M::NEEDS_HOST

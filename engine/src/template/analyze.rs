@@ -32,6 +32,8 @@ pub struct Names {
     pub lookups: Vec<(String, Range<usize>)>,
     /// Other templates that are included, imported or extended, where their name is a plain text.
     pub templates: Vec<String>,
+    /// The first inline `if` without `else`.
+    pub(super) elseless: Option<Range<usize>>,
     /// Operands of `default` and `is defined`: what is undefined in them is no mistake.
     pub(super) guarded: Vec<Range<usize>>,
     /// It keeps no value for later: what is asked of one is asked where it stands.
@@ -109,6 +111,41 @@ pub(super) fn single_expression(text: &str) -> Option<(usize, &str)> {
     Some((lead, inner))
 }
 
+/// Where the operands end that a condition asks only whether they are true: `x` in `x`, `not x`, `x and y`. Not those
+/// that are true or false in any case.
+pub(super) fn judged(condition: &str) -> Vec<usize> {
+    let mut ends = Vec::new();
+    if let Ok(tree) = parse_expr(condition) {
+        operands(&tree, &mut ends);
+    }
+    // Not where the end is not that of a name, a subscript or a call after all.
+    let closes = |c: char| c.is_alphanumeric() || "_])".contains(c);
+    ends.retain(|end| condition.get(..*end).is_some_and(|t| t.ends_with(closes)));
+    ends.sort_unstable();
+    ends.dedup();
+    ends
+}
+
+fn operands(expr: &Expr<'_>, ends: &mut Vec<usize>) {
+    match expr {
+        Expr::UnaryOp(op) if matches!(op.op, UnaryOpKind::Not) => operands(&op.expr, ends),
+        Expr::BinOp(op) if matches!(op.op, BinOpKind::ScAnd | BinOpKind::ScOr) => {
+            operands(&op.left, ends);
+            operands(&op.right, ends);
+        }
+        Expr::IfExpr(cond) => {
+            operands(&cond.test_expr, ends);
+            operands(&cond.true_expr, ends);
+            cond.false_expr.iter().for_each(|e| operands(e, ends));
+        }
+        Expr::Filter(filter) if filter.name == "bool" => {}
+        Expr::Var(_) | Expr::GetAttr(_) | Expr::GetItem(_) | Expr::Filter(_) | Expr::Call(_) => {
+            ends.push(extent(expr).end);
+        }
+        _ => {}
+    }
+}
+
 #[derive(Default)]
 struct Walk {
     found: Names,
@@ -134,6 +171,7 @@ fn extent(expr: &Expr<'_>) -> Range<usize> {
         Expr::Test(test) => Some(&test.expr),
         Expr::BinOp(op) => Some(&op.left),
         Expr::Compare(compare) => Some(&compare.expr),
+        Expr::IfExpr(cond) => Some(&cond.true_expr),
         _ => None,
     };
     let start = first.map_or(own.start, |e| extent(e).start.min(own.start));
@@ -450,6 +488,9 @@ impl Walk {
                     .for_each(|op| self.expression(&op.expr, guarded));
             }
             Expr::IfExpr(cond) => {
+                if cond.false_expr.is_none() {
+                    self.found.elseless.get_or_insert(extent(expr));
+                }
                 self.expression(&cond.test_expr, false);
                 self.guarded_by(&cond.test_expr, true, |walk| {
                     walk.expression(&cond.true_expr, guarded);

@@ -43,6 +43,8 @@ pub enum ErrorKind {
     Unknown,
     /// A string that no vault password opens.
     Vault,
+    /// A text where a truth value is meant.
+    Condition,
     /// Anything else.
     Other,
 }
@@ -220,11 +222,33 @@ impl Report<'_> {
                 .detail()
                 .map_or_else(|| kind.to_string(), str::to_owned),
         };
+        if let Some(text) = filters::text_as_truth(innermost) {
+            return self.text_as_truth(text, range);
+        }
         let whole = (self.shift > 0).then(|| self.expression_range());
         self.place(
             TemplateError::new(kind, message, self.node.span),
             range.or(whole),
         )
+    }
+
+    /// A text that says no, where only its being there would count.
+    fn text_as_truth(&self, text: &str, range: Option<Range<usize>>) -> TemplateError {
+        // minijinja's range begins somewhere within what is filtered.
+        let judged = |(name, place): &&(String, Range<usize>)| {
+            let meets = |r: &Range<usize>| r.start <= place.end && place.start <= r.end;
+            name == filters::JUDGED && range.as_ref().is_none_or(meets)
+        };
+        let found = self.names.filters.iter().find(judged);
+        let range = found.map(|(_, place)| place.clone()).or(range);
+        let written = range.clone().map(|r| self.escaped.back(r));
+        let name = written.and_then(|r| self.written.get(r)).unwrap_or("this");
+        let secret = self.trace.is_secret();
+        let text = if secret { crate::value::MASK } else { text };
+        let message =
+            format!("`{name}` is the text `{text}`, and every text but the empty one is true");
+        let error = TemplateError::new(ErrorKind::Condition, message, self.node.span);
+        self.place(error.with_help(format!("write `{name} | bool`")), range)
     }
 
     fn expression_range(&self) -> Range<usize> {
@@ -263,6 +287,12 @@ impl Report<'_> {
         }
         if let Some(cause) = shown.and_then(|s| self.trace.cause_of(s)) {
             return self.through(cause);
+        }
+        if let (None, Some(range)) = (shown, &self.names.elseless) {
+            let message = "this `if` has no `else`, and its condition does not hold";
+            let error = TemplateError::new(ErrorKind::Undefined, message, self.node.span);
+            let help = "write `else` and what shall stand there then";
+            return self.place(error.with_help(help), Some(range.clone()));
         }
         let range = range.or_else(|| Some(self.expression_range()));
         let name = shown.map(str::to_owned).or_else(|| {

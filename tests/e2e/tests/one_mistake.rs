@@ -64,6 +64,21 @@ const TASKS: &[Case] = &[
         ],
     ),
     (
+        "    - debug: msg=x when=foo
+    - copy:
+        content: x
+        dest: /x
+        when: true
+    - command: echo x executable=/bin/bash
+    - shell: echo x warn=no\n",
+        &[
+            "`when` is a keyword of the task, no argument of `debug`: it belongs one level up, beside `debug`",
+            "`when` is a keyword of the task, no argument of `copy`",
+            "no shell runs this; `shell` takes `executable`",
+            "leave it out: nothing is warned of",
+        ],
+    ),
+    (
         "    - template: {src: bad.j2, dest: /x}
     - template: {src: bad.j2, dest: '/{{ found.stdout }}'}
     - template: {src: filter.j2, dest: /x}

@@ -184,6 +184,43 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("ipv6", "use `ipaddr`"),
 ];
 
+fn length(value: &Value) -> Result<usize, Error> {
+    match value.kind() {
+        ValueKind::Undefined => items(value).map(|none| none.len()),
+        _ => minijinja::filters::length(value),
+    }
+}
+
+/// The filter that conditions have behind what they ask whether it is true. No template can write it.
+pub(super) const JUDGED: &str = "_judged";
+
+/// A text that says no was asked whether it is true.
+#[derive(Debug)]
+struct TextAsTruth(String);
+
+impl std::fmt::Display for TextAsTruth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+impl std::error::Error for TextAsTruth {}
+
+/// The text that [`JUDGED`] refused.
+pub(super) fn text_as_truth(error: &Error) -> Option<&str> {
+    let source = std::error::Error::source(error)?;
+    source.downcast_ref::<TextAsTruth>().map(|t| &*t.0)
+}
+
+/// To Jinja every text is true that is not empty, `no` and `false` too: who gives `-e flag=false` means the opposite.
+fn judged(value: Value) -> Result<Value, Error> {
+    match value.as_str() {
+        Some(text) if !text.is_empty() && super::truth(text) == Some(false) => {
+            Err(bad("a text is true").with_source(TextAsTruth(text.to_owned())))
+        }
+        _ => Ok(value),
+    }
+}
+
 pub(super) fn bad(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOperation, message.into())
 }
@@ -196,6 +233,8 @@ pub(super) fn items(value: &Value) -> Result<Vec<Value>, Error> {
         }
         // Its absence is noted by whoever gave it; what is made of it is never seen.
         ValueKind::Plain => Ok(Vec::new()),
+        ValueKind::Undefined if super::convert::is_nothing(value) => Ok(Vec::new()),
+        ValueKind::Undefined => Err(Error::from(ErrorKind::UndefinedError)),
         kind => Err(bad(format!("a list is expected here, not a {kind}"))),
     }
 }
@@ -230,6 +269,10 @@ pub(super) fn add(env: &mut Environment<'static>) {
     times::add(env);
     versions::add(env);
     functions::add(env);
+    env.add_filter(JUDGED, judged);
+    for name in ["length", "count"] {
+        env.add_filter(name, length);
+    }
     // Ansible names its own also by collection.
     for name in FILTERS {
         for prefix in ["ansible.builtin.", "ansible.utils."] {
@@ -265,6 +308,9 @@ type Unknown = (String, Option<String>, Range<usize>);
 pub(super) fn unknown_name(env: &Environment<'_>, found: &Names) -> Option<Unknown> {
     let mut state = env.empty_state();
     for (name, range) in &found.filters {
+        if name == JUDGED {
+            return Some(report("filter", name, FILTERS, range));
+        }
         let missing = state
             .apply_filter(name, &[])
             .is_err_and(|e| e.kind() == ErrorKind::UnknownFilter);
