@@ -125,6 +125,7 @@ attributes, access lists and SELinux labels of a replaced file stay.
 
 **Way back.** All of it; a replaced file over 1 MiB stays as `.NAME.runbook-…~` beside its place until `runbook close`.
 "#;
+    const PATHS: &'static [&'static str] = &["dest"];
     const LOCAL_FILES: &'static [&'static str] = &["src"];
 
     fn validate(args: &CopyArgs) -> Result<(), String> {

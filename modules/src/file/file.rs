@@ -112,6 +112,7 @@ or removes.
 
 **On the target**: a POSIX shell with `stat`, `chmod`, `chown`, `mv`; `find` of GNU for `recurse`.
 "#;
+    const PATHS: &'static [&'static str] = &["path", "dest", "name"];
 
     fn validate(args: &FileArgs) -> Result<(), String> {
         use FileStateArg::{Directory, Hard, Link};
