@@ -7,11 +7,12 @@ use std::sync::Arc;
 use super::Tools;
 use super::program::{Common, Hosts, Item, Layer, Play, Program, Task};
 use crate::diag::{Diagnostic, nearest};
+use crate::host::{FACTS, instead_of};
 use crate::run::frame::{MAGIC, vaults_of};
 use crate::run::local::{LocalStore, Vaults};
 use crate::source::{Kind, Node, Sources, Span, check_args, locate, untyped};
 use crate::template::{
-    DynamicNames, ErrorKind, Scope, TemplateError, defined_where, is_template, names,
+    DynamicNames, ErrorKind, Scope, TemplateError, Use, defined_where, is_template, names,
 };
 use crate::value::Value;
 
@@ -108,12 +109,17 @@ fn word_in(text: &str, name: &str) -> Option<std::ops::Range<usize>> {
     words.next().or_else(|| any.next())
 }
 
+fn is_fact(name: &str) -> bool {
+    let fact = name.strip_prefix("ansible_");
+    fact.is_some_and(|fact| FACTS.contains(&fact))
+}
+
 /// Answers for everything that only the run will know.
 struct InTheRun(BTreeSet<String>);
 
 impl DynamicNames for InTheRun {
     fn get(&self, name: &str) -> Option<Value> {
-        let facts = name.starts_with("ansible_") || name == "hostvars";
+        let facts = is_fact(name) || name == "hostvars";
         (self.0.contains(name) || facts).then(|| Value::Unknown("it is set in the run".to_owned()))
     }
     fn names(&self) -> Vec<String> {
@@ -490,9 +496,33 @@ impl Check<'_> {
                 continue;
             }
             let text = node.text().unwrap_or_default();
-            for name in names(text, *bare).needed.difference(defined) {
+            let mentioned = names(text, *bare);
+            for name in mentioned.needed.difference(defined) {
                 sound &= self.name(name, node, text, common, loops);
             }
+            if !defined.contains("ansible_facts") {
+                sound &= self.facts(&mentioned.uses, node);
+            }
+        }
+        sound
+    }
+
+    /// Does every entry of `ansible_facts` exist that has to?
+    fn facts(&mut self, uses: &[Use], node: &Node) -> bool {
+        let mut sound = true;
+        for used in uses.iter().filter(|used| !used.guarded) {
+            let [root, fact, ..] = used.path.as_slice() else {
+                continue;
+            };
+            if root != "ansible_facts" || FACTS.contains(&fact.as_str()) {
+                continue;
+            }
+            let message = format!("`ansible_facts.{fact}` is undefined");
+            let at = locate(&self.tools.sources, node, used.range.clone());
+            let wrong = Diagnostic::error("undefined-variable", message).at(at, "");
+            self.found
+                .push(wrong.help(instead_of("ansible_facts.", fact)));
+            sound = false;
         }
         sound
     }
@@ -507,10 +537,11 @@ impl Check<'_> {
         loops: &[String],
     ) -> bool {
         let everywhere = MAGIC.contains(&name)
+            || name == "vars"
             || self.set_in_run.contains(name)
             || loops.iter().any(|l| l == name)
             || FUNCTIONS.contains(&name)
-            || (name.starts_with("ansible_") && self.play.uses_facts)
+            || (is_fact(name) && self.play.uses_facts)
             || common
                 .layers
                 .iter()
@@ -556,6 +587,17 @@ impl Check<'_> {
             format!("`{name}` is undefined{for_whom}"),
         )
         .at(span, "");
+        if let Some(fact) = name.strip_prefix("ansible_") {
+            let help = if is_fact(name) {
+                "it is a fact, and the play has `gather_facts: false`".to_owned()
+            } else if crate::inventory::CONNECTION_VARIABLES.contains(&name) {
+                "it is known only where the inventory gives it".to_owned()
+            } else {
+                instead_of("ansible_", fact)
+            };
+            self.found.push(wrong.help(help));
+            return false;
+        }
         let known = self.known_names(&hosts, common, loops);
         self.found
             .push(match nearest(name, known.iter().map(String::as_str)) {

@@ -64,6 +64,11 @@ fn start_of(node: &Node) -> Span {
     }
 }
 
+fn is_for_localhost(play: &[(Node, Node)]) -> bool {
+    let hosts = play.iter().find(|(key, _)| key.text() == Some("hosts"));
+    hosts.is_some_and(|(_, hosts)| matches!(hosts.text(), Some("localhost" | "127.0.0.1")))
+}
+
 struct Reader<'a> {
     sources: &'a Sources,
     modules: &'a dyn ModuleNames,
@@ -124,6 +129,8 @@ impl Reader<'_> {
         for (key, value) in entries {
             match key.text().unwrap_or_default() {
                 "hosts" => hosts = Some(value.clone()),
+                // It says what holds anyway.
+                "connection" if value.text() == Some("local") && is_for_localhost(entries) => {}
                 "pre_tasks" => play.sections[0] = self.items(value, "`pre_tasks`", false),
                 "tasks" => play.sections[1] = self.items(value, "`tasks`", false),
                 "post_tasks" => play.sections[2] = self.items(value, "`post_tasks`", false),

@@ -113,6 +113,7 @@ pub const MAGIC: &[&str] = &[
     "ansible_play_name",
     "ansible_check_mode",
     "ansible_version",
+    "ansible_managed",
     "omit",
     "site",
     "site_hosts",
@@ -259,6 +260,7 @@ fn magic(
                 .as_deref()
                 .map_or(Value::Null, |f| text(&absolute(f))),
         ),
+        ("ansible_managed".to_owned(), text("Ansible managed")),
         ("runbook_run".to_owned(), text(&shared.run)),
         ("runbook_run_time".to_owned(), text(&shared.started)),
         (

@@ -32,6 +32,8 @@ pub struct Names {
     pub lookups: Vec<(String, Range<usize>)>,
     /// Other templates that are included, imported or extended, where their name is a plain text.
     pub templates: Vec<String>,
+    /// `'…' % x`, which formats in Python.
+    pub(super) formats: Vec<Range<usize>>,
     /// The first inline `if` without `else`.
     pub(super) elseless: Option<Range<usize>>,
     /// Operands of `default` and `is defined`: what is undefined in them is no mistake.
@@ -82,7 +84,12 @@ pub(super) fn analyze(text: &str, bare: bool) -> Result<Names, Error> {
     }
     let mut found = walk.found;
     for used in &found.uses {
-        if let Some(root) = used.path.first() {
+        // `vars` is all variables: `vars.x` is `x`.
+        let path = match used.path.as_slice() {
+            [vars, rest @ ..] if vars == "vars" && !rest.is_empty() => rest,
+            path => path,
+        };
+        if let Some(root) = path.first() {
             found.all.insert(root.clone());
             if !used.guarded {
                 found.needed.insert(root.clone());
@@ -472,6 +479,10 @@ impl Walk {
             }
             Expr::UnaryOp(op) => self.expression(&op.expr, guarded),
             Expr::BinOp(op) => {
+                let text = matches!(&op.left, Expr::Const(c) if c.value.as_str().is_some());
+                if text && matches!(op.op, BinOpKind::Rem) {
+                    self.found.formats.push(extent(expr));
+                }
                 self.expression(&op.left, guarded);
                 let right = |walk: &mut Self| walk.expression(&op.right, guarded);
                 match op.op {

@@ -138,6 +138,10 @@ pub(super) fn syntax(
         message,
         within(node, text, range.clone()),
     );
+    let found = range.clone().and_then(|r| text.get(r.start..));
+    if found.is_some_and(|t| t.starts_with('=') && !t.starts_with("==")) {
+        out.help = Some("`==` compares".to_owned());
+    }
     out.offset = range;
     out.scalar = Some(Box::new(node.clone()));
     out
@@ -222,6 +226,11 @@ impl Report<'_> {
                 .detail()
                 .map_or_else(|| kind.to_string(), str::to_owned),
         };
+        if message.starts_with("tried to use % operator on unsupported types string") {
+            let (message, help) = filters::no_formatting();
+            let error = TemplateError::new(kind, message, self.node.span);
+            return self.place(error.with_help(help), range);
+        }
         if let Some(text) = filters::text_as_truth(innermost) {
             return self.text_as_truth(text, range);
         }

@@ -474,6 +474,14 @@ fn mistakes_are_underlined_and_mended() {
             "its result differs from run to run; give the value in a variable",
         ),
         ("{% if prot %}x{% endif %}", "prot", "did you mean `port`?"),
+        ("{{ name is changed }}", "changed", ""),
+        ("{{ plain.a.c is failed }}", "plain.a.c", ""),
+        (
+            "{{ name % port }}",
+            "name % port",
+            "use `format`: `'%s' | format(x)`",
+        ),
+        ("{{ name if port = 1 }}", "=", "`==` compares"),
     ] {
         let error = engine
             .value(&scope(), &node(text, false))
@@ -534,6 +542,24 @@ fn names_are_checked_without_rendering() {
         "fine"
     );
     assert_eq!(check("{{ f(1) }}", false), "there is no function `f` [f]");
+    for (text, message) in [
+        ("x | fileglob", "there is no filter `fileglob`"),
+        (
+            "x | ansible.builtin.expandvars",
+            "there is no filter `ansible.builtin.expandvars`",
+        ),
+        ("x | _judged", "there is no filter `_judged`"),
+        ("x is exists", "there is no test `exists`"),
+        (
+            "'%s' % x",
+            "`%` is the remainder of numbers, and does not format a text",
+        ),
+    ] {
+        assert_eq!(check(text, true), format!("{message} [{text}]"));
+    }
+    let needed = |text| super::names(text, true).needed;
+    assert_eq!(needed("vars.a ~ vars['b'] ~ vars[c]").len(), 4);
+    assert!(needed("vars.a").contains("a") && !needed("vars.a").contains("vars"));
 }
 
 #[test]

@@ -30,7 +30,7 @@ const TASKS: &[Case] = &[
     (
         "    - debug: {msg: '{{ item }}'}
       with_fileglob: '*.txt'\n",
-        &["`with_fileglob` is not a keyword here"],
+        &["`copy` takes a whole folder, too"],
     ),
     (
         "    - name: x
@@ -79,6 +79,83 @@ const TASKS: &[Case] = &[
         ],
     ),
     (
+        "    - debug: {msg: '{{ ansible_env.HOME }}'}
+    - debug: {msg: '{{ ansible_facts.env.HOME }}'}
+    - debug: {msg: '{{ ansible_facts[\"mounts\"] }}'}
+    - debug: {msg: '{{ ansible_os_famili }}'}
+    - debug: {msg: '{{ ansible_env.HOME | default(ansible_facts.fqdn) }}'}
+    - debug: {msg: x}
+      when: ansible_local is defined and ansible_local.x\n",
+        &[
+            "the home directory is `ansible_user_dir`",
+            "`ansible_facts.env` is undefined",
+            "`ansible_facts.mounts` is undefined",
+            "did you mean `ansible_os_family`?",
+        ],
+    ),
+    (
+        "    - copy: {content: x, dest: ~/x}
+    - template: {src: fine.j2, dest: '$HOME/x'}
+    - stat: {path: rel.txt}
+    - lineinfile: {dest: '${HOME}', line: x}
+    - file: {name: ~other/x, state: touch}
+    - slurp: {src: '{{ ansible_user_dir }}/x'}
+    - copy: {content: x, dest: '{{ folder }}/x'}
+      vars: {folder: ~/y}
+    - command: ls chdir=~/x
+    - shell: ls creates=rel
+    - shell: ls creates=rel chdir=/\n",
+        &[
+            "write the whole path, or `{{ ansible_user_dir }}/x`",
+            "`$HOME` is not expanded",
+            "`rel.txt` is no absolute path",
+            "or `{{ ansible_user_dir }}`",
+            "`~` and `$NAME` are not expanded: write the whole path",
+            "or `{{ ansible_user_dir }}/y/x`",
+            "`chdir: ~/x`: `~` is not expanded",
+            "`creates: rel` is no absolute path",
+        ],
+    ),
+    (
+        "    - debug: {msg: '{{ \"%s\" % inventory_hostname }}'}
+    - debug: {msg: \"{{ '*' | fileglob }}\"}
+    - debug: {msg: '{{ inventory_dir | ansible.builtin.expanduser }}'}
+    - debug: {msg: '{{ vars.nope }} {{ vars[\"q\"] }}'}
+      vars: {q: 1}
+    - assert: {that: inventory_hostname = 1}
+    - debug: {msg: x}
+      when: inventory_dir is exists\n",
+        &[
+            "use `format`",
+            "there is no filter `fileglob`",
+            "`ansible_user_dir` is the home of the user on the host",
+            "`nope` is undefined",
+            "`==` compares",
+            "`found.stat.exists`",
+        ],
+    ),
+    (
+        "    - assert: {that: flag}
+    - debug: {msg: x}
+      when: not flag
+    - debug: {msg: x}
+      when: other and flag
+    - debug: {msg: x}
+      when: flag | bool
+    - debug: {msg: '{{ flag }}'}
+      when: \"'{{ flag }}' == 'no'\"
+      vars: {flag: 'no'}\n",
+        &[
+            "write `flag | bool`",
+            "write `flag | bool`",
+            "without the braces: `flag == 'no'`",
+        ],
+    ),
+    (
+        "    - copy: {dest: /a/b{{ x }}, content: x}\n",
+        &["quote the value"],
+    ),
+    (
         "    - template: {src: bad.j2, dest: /x}
     - template: {src: bad.j2, dest: '/{{ found.stdout }}'}
     - template: {src: filter.j2, dest: /x}
@@ -92,12 +169,17 @@ const TASKS: &[Case] = &[
 fn one_slip_is_one_mistake() -> Result<()> {
     let scene = Scene::new()?;
     scene.write("templates/bad.j2", "a\n{% if %}\n")?;
+    scene.write("templates/fine.j2", "a\n")?;
     scene.write(
         "templates/filter.j2",
         "a\n{{ inventory_hostname | nofilter }}\n",
     )?;
     for (tasks, said) in TASKS {
-        scene.write("p.yaml", &format!("- hosts: localhost\n  tasks:\n{tasks}"))?;
+        let flags = "  vars: {flag: 'no', other: false}\n";
+        scene.write(
+            "p.yaml",
+            &format!("- hosts: localhost\n{flags}  tasks:\n{tasks}"),
+        )?;
         told(&scene, &["p.yaml", "-i", "localhost,"], said)?;
     }
     Ok(())

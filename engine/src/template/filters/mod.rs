@@ -66,10 +66,7 @@ pub(super) const FILTERS: &[&str] = &[
     "dirname",
     "e",
     "escape",
-    "expanduser",
-    "expandvars",
     "extract",
-    "fileglob",
     "first",
     "flatten",
     "float",
@@ -179,6 +176,38 @@ const ELSEWHERE: &[(&str, &str)] = &[
     (
         "realpath",
         "a link of the controller is not resolved; use the path that is meant",
+    ),
+    (
+        "expanduser",
+        "write the whole path; `ansible_user_dir` is the home of the user on the host",
+    ),
+    (
+        "expandvars",
+        "use `lookup('env', 'NAME')`, or write the path itself",
+    ),
+    (
+        "fileglob",
+        "name the files in a list; `copy` takes a whole folder, too",
+    ),
+    (
+        "exists",
+        "use `stat` on the host and register its result: `found.stat.exists`",
+    ),
+    (
+        "file",
+        "use `stat` on the host and register its result: `found.stat.isreg`",
+    ),
+    (
+        "directory",
+        "use `stat` on the host and register its result: `found.stat.isdir`",
+    ),
+    (
+        "link",
+        "use `stat` on the host and register its result: `found.stat.islnk`",
+    ),
+    (
+        "mount",
+        "use `command: mountpoint -q FOLDER` with `reads_only: true`",
     ),
     ("ipv4", "use `ipaddr`"),
     ("ipv6", "use `ipaddr`"),
@@ -326,6 +355,10 @@ pub(super) fn unknown_name(env: &Environment<'_>, found: &Names) -> Option<Unkno
             return Some(report("test", name, super::tests_of::TESTS, range));
         }
     }
+    if let Some(range) = found.formats.first() {
+        let (message, help) = no_formatting();
+        return Some((message, Some(help), range.clone()));
+    }
     for (name, range) in &found.lookups {
         if let Some((message, help)) = unknown_lookup(name) {
             return Some((message, help, range.clone()));
@@ -344,8 +377,18 @@ pub(super) fn unknown_name(env: &Environment<'_>, found: &Names) -> Option<Unkno
         .map(|(name, range)| report("function", name, FUNCTIONS, range))
 }
 
+/// What to say of `%` behind a text.
+pub(super) fn no_formatting() -> (String, String) {
+    let message = "`%` is the remainder of numbers, and does not format a text";
+    (
+        message.to_owned(),
+        "use `format`: `'%s' | format(x)`".to_owned(),
+    )
+}
+
 fn report(what: &str, name: &str, known: &[&str], range: &Range<usize>) -> Unknown {
-    let help = match ELSEWHERE.iter().find(|(known, _)| *known == name) {
+    let short = name.rsplit('.').next().unwrap_or(name);
+    let help = match ELSEWHERE.iter().find(|(known, _)| *known == short) {
         Some((_, instead)) => Some((*instead).to_owned()),
         None => crate::diag::nearest(name, known.iter().copied())
             .map(|near| format!("did you mean `{near}`?")),
