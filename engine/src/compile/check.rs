@@ -279,10 +279,15 @@ impl Check<'_> {
     fn tasks(&mut self) {
         let play = self.play.clone();
         let mut commons: Vec<(Common, Vec<String>)> = Vec::new();
+        // The tasks of a block have its conditions, too.
+        let mut judged: Vec<(Common, Vec<String>)> = Vec::new();
         for item in play.sections.iter().flatten() {
             item.each(&mut |item| {
                 if !matches!(item, Item::Task(_)) {
                     commons.push((item.common().clone(), loop_names(item)));
+                }
+                if matches!(item, Item::Include(_) | Item::Meta(_)) {
+                    judged.push((item.common().clone(), loop_names(item)));
                 }
                 if let Item::Include(include) = item {
                     let mut names = loop_names(item);
@@ -293,6 +298,9 @@ impl Check<'_> {
                     commons.push((with_file, names));
                 }
             });
+        }
+        for (common, loops) in &judged {
+            self.conditions(common, &[], loops);
         }
         for (common, loops) in &commons {
             self.expressions(common, &[], &common.when, loops);
@@ -369,7 +377,15 @@ impl Check<'_> {
             self.expressions(&task.common, &[&looped.items], &[], &[]);
         }
         if sound {
-            self.conditions(task, &loops);
+            let of_module = task.module.conditions().iter();
+            let of_module = of_module.filter_map(|name| task.args.get(name));
+            let of_module: Vec<&Node> = of_module
+                .flat_map(|node| match &node.kind {
+                    Kind::Seq(items) => items.as_slice(),
+                    _ => std::slice::from_ref(node),
+                })
+                .collect();
+            self.conditions(&task.common, &of_module, &loops);
         }
         if structure_is_sound && sound {
             self.arguments(task, &loops);
@@ -378,25 +394,15 @@ impl Check<'_> {
 
     /// Conditions that come to a text, as far as they are known beforehand: those of `when`, and of the module where they
     /// hold.
-    fn conditions(&mut self, task: &Task, loops: &[String]) {
-        let mut own: Vec<&Node> = Vec::new();
-        for name in task.module.conditions() {
-            match task.args.get(name) {
-                Some(Node {
-                    kind: Kind::Seq(items),
-                    ..
-                }) => own.extend(items),
-                one => own.extend(one),
-            }
-        }
-        if task.common.when.is_empty() && own.is_empty() {
+    fn conditions(&mut self, common: &Common, of_module: &[&Node], loops: &[String]) {
+        if common.when.is_empty() && of_module.is_empty() {
             return;
         }
-        let (later, perhaps) = self.open(task, loops);
+        let (later, perhaps) = self.open(common, loops);
         let mut seen: BTreeSet<String> = BTreeSet::new();
-        for host in self.hosts_of(task) {
-            let scope = self.scope(&host, task, &later, &perhaps);
-            for condition in task.common.when.iter().chain(own.iter().copied()) {
+        for host in self.hosts_of(common) {
+            let scope = self.scope(&host, common, &later, &perhaps);
+            for condition in common.when.iter().chain(of_module.iter().copied()) {
                 match self.tools.engine.holds(&scope, condition) {
                     Ok(true) => {}
                     Err(error) if error.kind == ErrorKind::Condition => {
@@ -412,12 +418,12 @@ impl Check<'_> {
         }
     }
 
-    fn hosts_of(&self, task: &Task) -> Vec<String> {
+    fn hosts_of(&self, common: &Common) -> Vec<String> {
         let groups = self.play.groups.iter();
         groups
             .flat_map(|g| g.hosts.iter())
             .filter(|h| {
-                let only = task.common.hosts.as_ref();
+                let only = common.hosts.as_ref();
                 only.is_none_or(|only| only.contains(*h))
             })
             .cloned()
@@ -425,7 +431,7 @@ impl Check<'_> {
     }
 
     /// What only the run will know, and what the conditions of a task ask for: it only runs where there is one.
-    fn open(&self, task: &Task, loops: &[String]) -> (Arc<InTheRun>, Arc<InTheRun>) {
+    fn open(&self, common: &Common, loops: &[String]) -> (Arc<InTheRun>, Arc<InTheRun>) {
         let mut later: BTreeSet<String> = self.set_in_run.clone();
         later.extend(loops.iter().cloned());
         later.extend(
@@ -434,7 +440,7 @@ impl Check<'_> {
                 .filter(|m| **m != "omit")
                 .map(|m| (*m).to_owned()),
         );
-        let perhaps = InTheRun(defined_by(&task.common.when));
+        let perhaps = InTheRun(defined_by(&common.when));
         (Arc::new(InTheRun(later)), Arc::new(perhaps))
     }
 
@@ -442,7 +448,7 @@ impl Check<'_> {
     fn scope(
         &self,
         host: &str,
-        task: &Task,
+        common: &Common,
         later: &Arc<InTheRun>,
         perhaps: &Arc<InTheRun>,
     ) -> Scope {
@@ -455,7 +461,7 @@ impl Check<'_> {
             .iter()
             .chain(&vars.inventory)
             .chain(&self.play.layers)
-            .chain(&task.common.layers)
+            .chain(&common.layers)
             .collect();
         layers.into_iter().for_each(|l| scope.push_nodes(l.clone()));
         scope.push_dynamic(later.clone());
@@ -668,9 +674,9 @@ impl Check<'_> {
     /// Where all values are known beforehand, the module itself looks at them; and the files they name have to exist.
     fn arguments(&mut self, task: &Task, loops: &[String]) {
         let mut seen: BTreeSet<String> = BTreeSet::new();
-        let (later, perhaps) = self.open(task, loops);
-        for host in self.hosts_of(task) {
-            let scope = self.scope(&host, task, &later, &perhaps);
+        let (later, perhaps) = self.open(&task.common, loops);
+        for host in self.hosts_of(&task.common) {
+            let scope = self.scope(&host, &task.common, &later, &perhaps);
             let args = match self
                 .tools
                 .engine

@@ -142,10 +142,16 @@ const TASKS: &[Case] = &[
       when: other and flag
     - debug: {msg: x}
       when: flag | bool
+    - include_tasks: fine.yaml
+      when: not flag
+    - meta: end_play
+      when: flag
     - debug: {msg: '{{ flag }}'}
       when: \"'{{ flag }}' == 'no'\"
       vars: {flag: 'no'}\n",
         &[
+            "write `flag | bool`",
+            "write `flag | bool`",
             "write `flag | bool`",
             "write `flag | bool`",
             "without the braces: `flag == 'no'`",
@@ -170,6 +176,7 @@ fn one_slip_is_one_mistake() -> Result<()> {
     let scene = Scene::new()?;
     scene.write("templates/bad.j2", "a\n{% if %}\n")?;
     scene.write("templates/fine.j2", "a\n")?;
+    scene.write("fine.yaml", "- debug: {msg: x}\n")?;
     scene.write(
         "templates/filter.j2",
         "a\n{{ inventory_hostname | nofilter }}\n",
