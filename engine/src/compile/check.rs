@@ -693,7 +693,7 @@ impl Check<'_> {
                     continue;
                 }
             };
-            self.template_file(task, &args, &mut seen);
+            self.template_file(task, &args, loops, &mut seen);
             if !task.module.expressions().is_empty()
                 || crate::run::frame::unknown_within(&args).is_some()
             {
@@ -716,8 +716,14 @@ impl Check<'_> {
         }
     }
 
-    /// The file of a `template`, where its name is known, is well-formed.
-    fn template_file(&mut self, task: &Task, args: &Node, seen: &mut BTreeSet<String>) {
+    /// The file of a `template`, where its name is known, is well-formed and asks for no fact that there is not.
+    fn template_file(
+        &mut self,
+        task: &Task,
+        args: &Node,
+        loops: &[String],
+        seen: &mut BTreeSet<String>,
+    ) {
         let src = args.get("src").and_then(Node::text);
         let Some(src) = src.filter(|_| task.module.name() == "template") else {
             return;
@@ -745,6 +751,28 @@ impl Check<'_> {
             let mut diagnostic = Diagnostic::error("template-syntax", wrong.message).at(span, "");
             diagnostic.help = wrong.help;
             self.found.push(diagnostic);
+            return;
+        }
+        // Facts that there are not are undefined on every host.
+        let whole = Node {
+            span: Span {
+                file,
+                start: 0,
+                end: u32::try_from(text.len()).unwrap_or(u32::MAX),
+            },
+            kind: Kind::Scalar {
+                text: text.to_string(),
+                plain: true,
+            },
+        };
+        let mentioned = names(&text, false);
+        let defined = defined_by(&task.common.when);
+        let facts = mentioned.needed.difference(&defined);
+        for name in facts.filter(|name| name.starts_with("ansible_")) {
+            self.name(name, &whole, &text, &task.common, loops);
+        }
+        if !defined.contains("ansible_facts") {
+            self.facts(&mentioned.uses, &whole);
         }
     }
 

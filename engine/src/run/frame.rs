@@ -114,6 +114,7 @@ pub const MAGIC: &[&str] = &[
     "ansible_check_mode",
     "ansible_version",
     "ansible_managed",
+    "ansible_host",
     "omit",
     "site",
     "site_hosts",
@@ -260,6 +261,7 @@ fn magic(
                 .as_deref()
                 .map_or(Value::Null, |f| text(&absolute(f))),
         ),
+        ("ansible_host".to_owned(), text(host)),
         ("ansible_managed".to_owned(), text("Ansible managed")),
         ("runbook_run".to_owned(), text(&shared.run)),
         ("runbook_run_time".to_owned(), text(&shared.started)),

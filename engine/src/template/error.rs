@@ -226,6 +226,9 @@ impl Report<'_> {
                 .detail()
                 .map_or_else(|| kind.to_string(), str::to_owned),
         };
+        if let Some(what) = filters::not_registered(innermost) {
+            return self.not_registered(what, range);
+        }
         if message.starts_with("tried to use % operator on unsupported types string") {
             let (message, help) = filters::no_formatting();
             let error = TemplateError::new(kind, message, self.node.span);
@@ -238,6 +241,26 @@ impl Report<'_> {
         self.place(
             TemplateError::new(kind, message, self.node.span),
             range.or(whole),
+        )
+    }
+
+    /// Something is asked what only the result of a task can tell.
+    fn not_registered(&self, what: &str, range: Option<Range<usize>>) -> TemplateError {
+        let meets = |place: &Range<usize>| {
+            let r = range.as_ref();
+            r.is_none_or(|r| r.start < place.end && place.start < r.end)
+        };
+        let found = self.names.tests.iter().find(|(_, place)| meets(place));
+        let place = found.map(|(_, place)| place.clone()).or(range);
+        let asked = place.clone().and_then(|p| self.text.get(p));
+        let (name, test) = asked
+            .and_then(|t| t.split_once(" is "))
+            .unwrap_or(("this", "…"));
+        let message =
+            format!("`is {test}` asks what a task has registered, and `{name}` is {what}");
+        self.place(
+            TemplateError::new(ErrorKind::Other, message, self.node.span),
+            place,
         )
     }
 

@@ -474,7 +474,7 @@ fn mistakes_are_underlined_and_mended() {
             "its result differs from run to run; give the value in a variable",
         ),
         ("{% if prot %}x{% endif %}", "prot", "did you mean `port`?"),
-        ("{{ name is changed }}", "changed", ""),
+        ("{{ name is changed }}", "name is changed", ""),
         ("{{ plain.a.c is failed }}", "plain.a.c", ""),
         (
             "{{ name % port }}",
@@ -496,6 +496,17 @@ fn mistakes_are_underlined_and_mended() {
         let by_offset = error.offset.map(|r| text[r].to_owned());
         assert_eq!(by_offset.as_deref(), Some(place), "{text}");
     }
+    let asked = engine
+        .value(
+            &scope(),
+            &node("x{{ plain.a is failed or name is changed }}", false),
+        )
+        .unwrap_err()
+        .remove(0);
+    assert_eq!(
+        asked.message,
+        "`is changed` asks what a task has registered, and `name` is a text"
+    );
     let broken = engine
         .value(&scope(), &node("{{ self_ref.broken }}", false))
         .unwrap_err()

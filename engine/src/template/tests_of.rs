@@ -3,7 +3,7 @@
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Value};
 
-use super::filters::{bad, compare_versions, items, regex, text, valid};
+use super::filters::{asks_for_a_result, bad, compare_versions, items, regex, text, valid};
 use super::views::Marker;
 
 /// Every test, for suggestions.
@@ -88,9 +88,7 @@ fn flag(value: &Value, name: &str) -> Result<bool, Error> {
             ValueKind::String => "a text",
             _ => "a list",
         };
-        return Err(bad(format!(
-            "`is {name}` asks what a task has registered, and this is {what}"
-        )));
+        return Err(asks_for_a_result(what));
     }
     let found = valid(value.get_item(&Value::from(name))?)?;
     Ok(!found.is_undefined() && found.is_true())

@@ -169,6 +169,12 @@ const TASKS: &[Case] = &[
       register: found\n",
         &["bad.j2:2:7", "there is no filter `nofilter`"],
     ),
+    (
+        "    - template: {src: facts.j2, dest: /x}
+    - template: {src: facts.j2, dest: /y}
+      when: ansible_env is defined and ansible_facts is defined\n",
+        &["facts.j2:2:4", "facts.j2:4:4"],
+    ),
 ];
 
 #[test]
@@ -176,6 +182,13 @@ fn one_slip_is_one_mistake() -> Result<()> {
     let scene = Scene::new()?;
     scene.write("templates/bad.j2", "a\n{% if %}\n")?;
     scene.write("templates/fine.j2", "a\n")?;
+    scene.write(
+        "templates/facts.j2",
+        "{{ ansible_host }} {{ ansible_managed }} {{ ansible_fqdn }} {{ nope.x | default('') }}
+{{ ansible_env.HOME }}
+{% if ansible_local is defined %}{{ ansible_local }}{% endif %}
+{{ ansible_facts.mounts }} {{ ansible_facts.fqdn }}\n",
+    )?;
     scene.write("fine.yaml", "- debug: {msg: x}\n")?;
     scene.write(
         "templates/filter.j2",

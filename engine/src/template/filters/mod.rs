@@ -240,6 +240,28 @@ pub(super) fn text_as_truth(error: &Error) -> Option<&str> {
     source.downcast_ref::<TextAsTruth>().map(|t| &*t.0)
 }
 
+/// What is asked for the result of a task, and is none: `a text`.
+#[derive(Debug)]
+struct NotRegistered(&'static str);
+
+impl std::fmt::Display for NotRegistered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+impl std::error::Error for NotRegistered {}
+
+/// The error of a test that asks for the result of a task.
+pub(super) fn asks_for_a_result(found: &'static str) -> Error {
+    bad("no result of a task").with_source(NotRegistered(found))
+}
+
+/// What [`asks_for_a_result`] found.
+pub(super) fn not_registered(error: &Error) -> Option<&'static str> {
+    let source = std::error::Error::source(error)?;
+    source.downcast_ref::<NotRegistered>().map(|n| n.0)
+}
+
 /// To Jinja every text is true that is not empty, `no` and `false` too: who gives `-e flag=false` means the opposite.
 fn judged(value: Value) -> Result<Value, Error> {
     match value.as_str() {
