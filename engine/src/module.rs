@@ -40,6 +40,10 @@ pub trait Module: Send + Sync + 'static {
     /// Arguments that hold bare expressions (`assert.that`, `debug.var`). The engine evaluates each: in place of the
     /// text (or of each text of a list) the module gets a mapping `{expr: TEXT, value: VALUE}`.
     const EXPRESSIONS: &'static [&'static str] = &[];
+    /// Those of [`Module::EXPRESSIONS`] that are asked whether they hold, as `when` is: VALUE is true or false.
+    const CONDITIONS: &'static [&'static str] = &[];
+    /// Arguments, with their other names, that are absolute paths on the host.
+    const PATHS: &'static [&'static str] = &[];
     /// `false`: it works on the controller alone, and no host is connected for it (debug, set_fact, assert, fail).
     const NEEDS_HOST: bool = true;
 
@@ -72,6 +76,30 @@ pub trait Module: Send + Sync + 'static {
         _after: &View<'_>,
     ) -> IndexMap<String, Value> {
         IndexMap::new()
+    }
+}
+
+/// What to write for a path of a host that is none: `~` and `$NAME` stand for themselves, and nothing says from where
+/// any other would count.
+#[must_use]
+pub fn path_help(path: &str) -> String {
+    let whole = |rest: &str, sign: &str| {
+        format!(
+            "`{sign}` is not expanded: write the whole path, or `{{{{ ansible_user_dir }}}}{rest}`"
+        )
+    };
+    let rest = |from: &str| {
+        path.strip_prefix(from)
+            .filter(|r| r.is_empty() || r.starts_with('/'))
+    };
+    if let Some(rest) = rest("~") {
+        whole(rest, "~")
+    } else if let Some(rest) = rest("$HOME").or_else(|| rest("${HOME}")) {
+        whole(rest, "$HOME")
+    } else if path.starts_with(['~', '$']) {
+        "`~` and `$NAME` are not expanded: write the whole path".to_owned()
+    } else {
+        "write it from `/` on".to_owned()
     }
 }
 

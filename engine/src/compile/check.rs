@@ -7,11 +7,12 @@ use std::sync::Arc;
 use super::Tools;
 use super::program::{Common, Hosts, Item, Layer, Play, Program, Task};
 use crate::diag::{Diagnostic, nearest};
+use crate::host::{FACTS, instead_of};
 use crate::run::frame::{MAGIC, vaults_of};
 use crate::run::local::{LocalStore, Vaults};
 use crate::source::{Kind, Node, Sources, Span, check_args, locate, untyped};
 use crate::template::{
-    DynamicNames, ErrorKind, Scope, TemplateError, defined_where, is_template, names,
+    DynamicNames, ErrorKind, Scope, TemplateError, Use, defined_where, is_template, names,
 };
 use crate::value::Value;
 
@@ -23,6 +24,7 @@ pub fn template_error(error: &TemplateError, sources: &Sources) -> Diagnostic {
         ErrorKind::Syntax => "template-syntax",
         ErrorKind::Cycle => "variable-cycle",
         ErrorKind::Vault => "vault-string",
+        ErrorKind::Condition => "condition",
         ErrorKind::Unknown | ErrorKind::Other => "template",
     };
     let mut diagnostic =
@@ -107,12 +109,17 @@ fn word_in(text: &str, name: &str) -> Option<std::ops::Range<usize>> {
     words.next().or_else(|| any.next())
 }
 
+fn is_fact(name: &str) -> bool {
+    let fact = name.strip_prefix("ansible_");
+    fact.is_some_and(|fact| FACTS.contains(&fact))
+}
+
 /// Answers for everything that only the run will know.
 struct InTheRun(BTreeSet<String>);
 
 impl DynamicNames for InTheRun {
     fn get(&self, name: &str) -> Option<Value> {
-        let facts = name.starts_with("ansible_") || name == "hostvars";
+        let facts = is_fact(name) || name == "hostvars";
         (self.0.contains(name) || facts).then(|| Value::Unknown("it is set in the run".to_owned()))
     }
     fn names(&self) -> Vec<String> {
@@ -272,10 +279,15 @@ impl Check<'_> {
     fn tasks(&mut self) {
         let play = self.play.clone();
         let mut commons: Vec<(Common, Vec<String>)> = Vec::new();
+        // The tasks of a block have its conditions, too.
+        let mut judged: Vec<(Common, Vec<String>)> = Vec::new();
         for item in play.sections.iter().flatten() {
             item.each(&mut |item| {
                 if !matches!(item, Item::Task(_)) {
                     commons.push((item.common().clone(), loop_names(item)));
+                }
+                if matches!(item, Item::Include(_) | Item::Meta(_)) {
+                    judged.push((item.common().clone(), loop_names(item)));
                 }
                 if let Item::Include(include) = item {
                     let mut names = loop_names(item);
@@ -286,6 +298,9 @@ impl Check<'_> {
                     commons.push((with_file, names));
                 }
             });
+        }
+        for (common, loops) in &judged {
+            self.conditions(common, &[], loops);
         }
         for (common, loops) in &commons {
             self.expressions(common, &[], &common.when, loops);
@@ -317,6 +332,9 @@ impl Check<'_> {
                 && d.id == "unknown-argument";
             !alias && (aliases.is_empty() || d.id != "missing-argument")
         });
+        for wrong in &mut checked {
+            misplaced(task, wrong);
+        }
         checked.extend(self.decimal_mode(task, &task.args, &schema));
         let structure_is_sound = checked.is_empty();
         // The defaults of a module are meant for all of its tasks; a key that one of them does not take says so once.
@@ -358,9 +376,97 @@ impl Check<'_> {
         if let Some(looped) = &task.looped {
             self.expressions(&task.common, &[&looped.items], &[], &[]);
         }
+        if sound {
+            let of_module = task.module.conditions().iter();
+            let of_module = of_module.filter_map(|name| task.args.get(name));
+            let of_module: Vec<&Node> = of_module
+                .flat_map(|node| match &node.kind {
+                    Kind::Seq(items) => items.as_slice(),
+                    _ => std::slice::from_ref(node),
+                })
+                .collect();
+            self.conditions(&task.common, &of_module, &loops);
+        }
         if structure_is_sound && sound {
             self.arguments(task, &loops);
         }
+    }
+
+    /// Conditions that come to a text, as far as they are known beforehand: those of `when`, and of the module where they
+    /// hold.
+    fn conditions(&mut self, common: &Common, of_module: &[&Node], loops: &[String]) {
+        if common.when.is_empty() && of_module.is_empty() {
+            return;
+        }
+        let (later, perhaps) = self.open(common, loops);
+        let mut seen: BTreeSet<String> = BTreeSet::new();
+        for host in self.hosts_of(common) {
+            let scope = self.scope(&host, common, &later, &perhaps);
+            for condition in common.when.iter().chain(of_module.iter().copied()) {
+                match self.tools.engine.holds(&scope, condition) {
+                    Ok(true) => {}
+                    Err(error) if error.kind == ErrorKind::Condition => {
+                        let wrong = template_error(&error, &self.tools.sources);
+                        if seen.insert(format!("{wrong:?}")) {
+                            self.found.push(wrong);
+                        }
+                    }
+                    // What follows may not be reached.
+                    _ => break,
+                }
+            }
+        }
+    }
+
+    fn hosts_of(&self, common: &Common) -> Vec<String> {
+        let groups = self.play.groups.iter();
+        groups
+            .flat_map(|g| g.hosts.iter())
+            .filter(|h| {
+                let only = common.hosts.as_ref();
+                only.is_none_or(|only| only.contains(*h))
+            })
+            .cloned()
+            .collect()
+    }
+
+    /// What only the run will know, and what the conditions of a task ask for: it only runs where there is one.
+    fn open(&self, common: &Common, loops: &[String]) -> (Arc<InTheRun>, Arc<InTheRun>) {
+        let mut later: BTreeSet<String> = self.set_in_run.clone();
+        later.extend(loops.iter().cloned());
+        later.extend(
+            MAGIC
+                .iter()
+                .filter(|m| **m != "omit")
+                .map(|m| (*m).to_owned()),
+        );
+        let perhaps = InTheRun(defined_by(&common.when));
+        (Arc::new(InTheRun(later)), Arc::new(perhaps))
+    }
+
+    /// The variables of a host as far as they are known beforehand.
+    fn scope(
+        &self,
+        host: &str,
+        common: &Common,
+        later: &Arc<InTheRun>,
+        perhaps: &Arc<InTheRun>,
+    ) -> Scope {
+        let mut scope = Scope::default();
+        scope.push_dynamic(perhaps.clone());
+        let vars = self.hosts.vars.get(host).cloned().unwrap_or_default();
+        let layers: Vec<&Layer> = self
+            .play
+            .defaults
+            .iter()
+            .chain(&vars.inventory)
+            .chain(&self.play.layers)
+            .chain(&common.layers)
+            .collect();
+        layers.into_iter().for_each(|l| scope.push_nodes(l.clone()));
+        scope.push_dynamic(later.clone());
+        scope.push_nodes(vars.extra);
+        scope
     }
 
     /// Syntax and names of templates and bare expressions, for every host. `false`: something is wrong. What a condition of
@@ -396,9 +502,33 @@ impl Check<'_> {
                 continue;
             }
             let text = node.text().unwrap_or_default();
-            for name in names(text, *bare).needed.difference(defined) {
+            let mentioned = names(text, *bare);
+            for name in mentioned.needed.difference(defined) {
                 sound &= self.name(name, node, text, common, loops);
             }
+            if !defined.contains("ansible_facts") {
+                sound &= self.facts(&mentioned.uses, node);
+            }
+        }
+        sound
+    }
+
+    /// Does every entry of `ansible_facts` exist that has to?
+    fn facts(&mut self, uses: &[Use], node: &Node) -> bool {
+        let mut sound = true;
+        for used in uses.iter().filter(|used| !used.guarded) {
+            let [root, fact, ..] = used.path.as_slice() else {
+                continue;
+            };
+            if root != "ansible_facts" || FACTS.contains(&fact.as_str()) {
+                continue;
+            }
+            let message = format!("`ansible_facts.{fact}` is undefined");
+            let at = locate(&self.tools.sources, node, used.range.clone());
+            let wrong = Diagnostic::error("undefined-variable", message).at(at, "");
+            self.found
+                .push(wrong.help(instead_of("ansible_facts.", fact)));
+            sound = false;
         }
         sound
     }
@@ -413,10 +543,11 @@ impl Check<'_> {
         loops: &[String],
     ) -> bool {
         let everywhere = MAGIC.contains(&name)
+            || name == "vars"
             || self.set_in_run.contains(name)
             || loops.iter().any(|l| l == name)
             || FUNCTIONS.contains(&name)
-            || (name.starts_with("ansible_") && self.play.uses_facts)
+            || (is_fact(name) && self.play.uses_facts)
             || common
                 .layers
                 .iter()
@@ -462,6 +593,17 @@ impl Check<'_> {
             format!("`{name}` is undefined{for_whom}"),
         )
         .at(span, "");
+        if let Some(fact) = name.strip_prefix("ansible_") {
+            let help = if is_fact(name) {
+                "it is a fact, and the play has `gather_facts: false`".to_owned()
+            } else if crate::inventory::CONNECTION_VARIABLES.contains(&name) {
+                "it is known only where the inventory gives it".to_owned()
+            } else {
+                instead_of("ansible_", fact)
+            };
+            self.found.push(wrong.help(help));
+            return false;
+        }
         let known = self.known_names(&hosts, common, loops);
         self.found
             .push(match nearest(name, known.iter().map(String::as_str)) {
@@ -532,46 +674,9 @@ impl Check<'_> {
     /// Where all values are known beforehand, the module itself looks at them; and the files they name have to exist.
     fn arguments(&mut self, task: &Task, loops: &[String]) {
         let mut seen: BTreeSet<String> = BTreeSet::new();
-        let hosts: Vec<String> = self
-            .play
-            .groups
-            .iter()
-            .flat_map(|g| g.hosts.clone())
-            .collect();
-        let mut later: BTreeSet<String> = self.set_in_run.clone();
-        later.extend(loops.iter().cloned());
-        later.extend(
-            MAGIC
-                .iter()
-                .filter(|m| **m != "omit")
-                .map(|m| (*m).to_owned()),
-        );
-        let later = Arc::new(InTheRun(later));
-        // Where its conditions ask for a variable, it only runs where there is one.
-        let perhaps = Arc::new(InTheRun(defined_by(&task.common.when)));
-        for host in hosts {
-            if task
-                .common
-                .hosts
-                .as_ref()
-                .is_some_and(|only| !only.contains(&host))
-            {
-                continue;
-            }
-            let mut scope = Scope::default();
-            scope.push_dynamic(perhaps.clone());
-            let vars = self.hosts.vars.get(&host).cloned().unwrap_or_default();
-            let layers: Vec<&Layer> = self
-                .play
-                .defaults
-                .iter()
-                .chain(&vars.inventory)
-                .chain(&self.play.layers)
-                .chain(&task.common.layers)
-                .collect();
-            layers.into_iter().for_each(|l| scope.push_nodes(l.clone()));
-            scope.push_dynamic(later.clone());
-            scope.push_nodes(vars.extra);
+        let (later, perhaps) = self.open(&task.common, loops);
+        for host in self.hosts_of(&task.common) {
+            let scope = self.scope(&host, &task.common, &later, &perhaps);
             let args = match self
                 .tools
                 .engine
@@ -588,7 +693,7 @@ impl Check<'_> {
                     continue;
                 }
             };
-            self.template_file(task, &args, &mut seen);
+            self.template_file(task, &args, loops, &mut seen);
             if !task.module.expressions().is_empty()
                 || crate::run::frame::unknown_within(&args).is_some()
             {
@@ -611,8 +716,14 @@ impl Check<'_> {
         }
     }
 
-    /// The file of a `template`, where its name is known, is well-formed.
-    fn template_file(&mut self, task: &Task, args: &Node, seen: &mut BTreeSet<String>) {
+    /// The file of a `template`, where its name is known, is well-formed and asks for no fact that there is not.
+    fn template_file(
+        &mut self,
+        task: &Task,
+        args: &Node,
+        loops: &[String],
+        seen: &mut BTreeSet<String>,
+    ) {
         let src = args.get("src").and_then(Node::text);
         let Some(src) = src.filter(|_| task.module.name() == "template") else {
             return;
@@ -640,6 +751,28 @@ impl Check<'_> {
             let mut diagnostic = Diagnostic::error("template-syntax", wrong.message).at(span, "");
             diagnostic.help = wrong.help;
             self.found.push(diagnostic);
+            return;
+        }
+        // Facts that there are not are undefined on every host.
+        let whole = Node {
+            span: Span {
+                file,
+                start: 0,
+                end: u32::try_from(text.len()).unwrap_or(u32::MAX),
+            },
+            kind: Kind::Scalar {
+                text: text.to_string(),
+                plain: true,
+            },
+        };
+        let mentioned = names(&text, false);
+        let defined = defined_by(&task.common.when);
+        let facts = mentioned.needed.difference(&defined);
+        for name in facts.filter(|name| name.starts_with("ansible_")) {
+            self.name(name, &whole, &text, &task.common, loops);
+        }
+        if !defined.contains("ansible_facts") {
+            self.facts(&mentioned.uses, &whole);
         }
     }
 
@@ -723,6 +856,32 @@ fn holds_vault(path: &Path) -> bool {
     let mut start = Vec::new();
     let read = std::fs::File::open(path).map(|f| f.take(32).read_to_end(&mut start));
     matches!(read, Ok(Ok(_))) && crate::vault::is_vault(&start)
+}
+
+/// What to do about an argument that is none of the module's, where it is something else.
+fn misplaced(task: &Task, wrong: &mut Diagnostic) {
+    let Kind::Map(entries) = &task.args.kind else {
+        return;
+    };
+    let at = wrong.primary.as_ref().map(|label| label.span);
+    let key = entries.iter().find(|(key, _)| Some(key.span) == at);
+    let Some(name) = key.and_then(|(key, _)| key.text()) else {
+        return;
+    };
+    if wrong.id != "unknown-argument" {
+        return;
+    }
+    let module = task.module.name();
+    wrong.help = Some(match (module, name) {
+        ("command" | "shell", "warn") => "leave it out: nothing is warned of".to_owned(),
+        ("command", "executable") => {
+            "leave it out: no shell runs this; `shell` takes `executable`".to_owned()
+        }
+        _ if crate::playbook::is_task_keyword(name) => format!(
+            "`{name}` is a keyword of the task, no argument of `{module}`: it belongs one level up, beside `{module}`"
+        ),
+        _ => return,
+    });
 }
 
 /// Places of the keys that the module takes though its schema does not name them.

@@ -671,7 +671,7 @@ pub fn extra_vars(given: &[String], sources: &Sources) -> Result<Layer, Vec<Diag
                     },
                 };
                 let place = |range| locate(sources, &whole, range);
-                match playbook::split_key_values(&whole, text, &place, None, &[]) {
+                match playbook::split_key_values(&whole, text, &place, playbook::Free::Nowhere) {
                     // As in Ansible, values given so are texts.
                     Ok(node) => Some(texts_only(node)),
                     Err((span, message)) => {

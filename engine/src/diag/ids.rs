@@ -31,6 +31,10 @@ pub const IDS: &[(&str, &str)] = &[
         "A keyword or an argument takes one of a few values, and this is none of them.",
     ),
     (
+        "condition",
+        "A condition comes to a text. `-e flag=false` gives the text `false`, which Jinja takes for true; `| bool` makes a truth value of it.",
+    ),
+    (
         "cycle",
         "Tasks wait for each other in a circle, or for what has already run.",
     ),

@@ -4,6 +4,45 @@ use indexmap::IndexMap;
 
 use crate::value::Value;
 
+/// The names of all facts, without `ansible_`.
+pub const NAMES: &[&str] = &[
+    "architecture",
+    "date_time",
+    "default_ipv4",
+    "distribution",
+    "distribution_major_version",
+    "distribution_release",
+    "distribution_version",
+    "domain",
+    "fqdn",
+    "hostname",
+    "kernel",
+    "machine",
+    "memtotal_mb",
+    "nodename",
+    "os_family",
+    "processor_vcpus",
+    "swaptotal_mb",
+    "system",
+    "user_dir",
+    "user_gid",
+    "user_id",
+    "user_shell",
+    "user_uid",
+];
+
+/// What to do without a fact that there is not; `prefix` is what stands in front of its name.
+#[must_use]
+pub fn instead_of(prefix: &str, name: &str) -> String {
+    let near = crate::diag::nearest(name, NAMES.iter().copied())
+        .filter(|near| strsim::damerau_levenshtein(name, near) <= 2 && name.len() > 5);
+    match (name, near) {
+        ("env", _) => "there is no fact of the environment: register `command: printenv NAME` with `reads_only: true`; the home directory is `ansible_user_dir`".to_owned(),
+        (_, Some(near)) => format!("did you mean `{prefix}{near}`?"),
+        _ => "there is no such fact: register what a command says, with `reads_only: true` (docs/ansible.md lists the facts)".to_owned(),
+    }
+}
+
 /// Basic facts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HostFacts {
@@ -192,6 +231,22 @@ fn offset(text: &str) -> Option<jiff::tz::Offset> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_fact_is_named() {
+        let Value::Map(map) = HostFacts::default().to_value() else {
+            panic!("facts are a mapping")
+        };
+        let mut found: Vec<&str> = map.keys().map(String::as_str).collect();
+        found.sort_unstable();
+        assert_eq!(found, NAMES);
+        let page = include_str!("../../../docs/ansible.md");
+        let (_, facts) = page.split_once("\n## Facts\n").unwrap();
+        let facts = facts.split("\n## ").next().unwrap();
+        for name in NAMES {
+            assert!(facts.contains(&format!("`{name}`")), "{name}");
+        }
+    }
 
     #[test]
     fn the_clock_of_the_host_in_its_own_zone() {

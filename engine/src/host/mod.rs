@@ -6,7 +6,7 @@ mod probe;
 mod target;
 
 pub use error::HostError;
-pub use facts::HostFacts;
+pub use facts::{HostFacts, NAMES as FACTS, instead_of};
 pub use probe::{Address, FileEntry, FileQuery, FileType, Probe, ReadCommand, Stream};
 pub use target::{Command, Finished, Target};
 

@@ -15,7 +15,6 @@ use std::sync::Arc;
 
 use indexmap::{IndexMap, IndexSet};
 
-#[cfg(test)]
 pub(crate) use connection::KNOWN as CONNECTION_VARIABLES;
 pub use connection::SshOptions;
 pub use pattern::Pattern;

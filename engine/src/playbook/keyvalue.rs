@@ -4,67 +4,99 @@ use std::ops::Range;
 
 use crate::source::{Kind, Node, Span};
 
-/// Takes a text apart into a mapping; each value keeps its place. Words without `=` are the free form: they are put,
-/// joined as they stand, under `free`, or are an error where `free` is `None`. Where there is a free form, only the
-/// names in `known` are keys: `FOO=1 make` is a command.
-///
-/// `place` says where a range of the text stands in the file.
+/// What words mean that are not `key=value`.
+#[derive(Debug, Clone, Copy)]
+pub enum Free<'a> {
+    /// Nothing: they are a mistake.
+    Nowhere,
+    /// The line of a command, which is this argument. As in Ansible, [`OPTIONS`] are taken out of it wherever they
+    /// stand, and everything else is the program's: `dd if=/a of=/b`.
+    Line(&'a str),
+    /// A text, which is the argument of this name, where none of the arguments of the module is given by name.
+    Text(&'a str, &'a [String]),
+}
+
+/// What Ansible takes out of the line of a command.
+const OPTIONS: &[&str] = &[
+    "creates",
+    "removes",
+    "chdir",
+    "executable",
+    "warn",
+    "stdin",
+    "stdin_add_newline",
+    "strip_empty_ends",
+];
+
+/// Takes a text apart into a mapping; each value keeps its place. `place` says where a range of the text stands in the
+/// file.
 pub fn split_key_values(
     node: &Node,
     text: &str,
     place: &dyn Fn(Range<usize>) -> Span,
-    free: Option<&str>,
-    known: &[String],
+    free: Free<'_>,
 ) -> Result<Node, (Span, String)> {
-    let span_of = |start: usize, end: usize| place(start..end);
+    let words =
+        words(text).map_err(|at| (place(at..text.len()), "a quote is not closed".to_owned()))?;
+    let is_key = |key: &str| match free {
+        Free::Nowhere => true,
+        Free::Line(_) => OPTIONS.contains(&key),
+        Free::Text(_, known) => known.iter().any(|k| k == key),
+    };
+    let key_at = |(start, end): &(usize, usize)| key_of(&text[*start..*end]).filter(|k| is_key(k));
+    let named = words.iter().any(|word| key_at(word).is_some());
     let mut entries: Vec<(Node, Node)> = Vec::new();
     let mut loose: Vec<(usize, usize)> = Vec::new();
-    for (start, end) in
-        words(text).map_err(|at| (span_of(at, text.len()), "a quote is not closed".to_owned()))?
-    {
+    for (start, end) in words {
         let word = &text[start..end];
-        match key_of(word) {
-            Some(key) if free.is_none() || (loose.is_empty() && known.iter().any(|k| k == key)) => {
-                let value_start = start + key.len() + 1;
-                let raw = &text[value_start..end];
-                let name = Kind::Scalar {
-                    text: key.to_owned(),
-                    plain: true,
-                };
-                let quoted = raw.starts_with(['"', '\'']);
-                let value = Kind::Scalar {
-                    text: unquote(raw),
-                    plain: !quoted,
-                };
-                entries.push((
-                    Node {
-                        span: span_of(start, start + key.len()),
-                        kind: name,
-                    },
-                    Node {
-                        span: span_of(value_start, end),
-                        kind: value,
-                    },
-                ));
-            }
-            _ => loose.push((start, end)),
-        }
-    }
-    if let (Some((start, _)), Some((_, end))) = (loose.first(), loose.last()) {
-        let Some(free) = free else {
-            let word = &text[*start..loose[0].1];
-            return Err((
-                span_of(*start, loose[0].1),
-                format!("`{word}` is not `key=value`"),
-            ));
+        // Beside arguments that are named nothing is free but the line of a command.
+        let key = match free {
+            Free::Text(..) if named => key_of(word),
+            _ => key_at(&(start, end)),
         };
-        let span = span_of(*start, *end);
+        let Some(key) = key else {
+            loose.push((start, end));
+            continue;
+        };
+        let value_start = start + key.len() + 1;
+        let raw = &text[value_start..end];
+        let name = Kind::Scalar {
+            text: key.to_owned(),
+            plain: true,
+        };
+        let quoted = raw.starts_with(['"', '\'']);
+        let value = Kind::Scalar {
+            text: unquote(raw),
+            plain: !quoted,
+        };
+        entries.push((
+            Node {
+                span: place(start..start + key.len()),
+                kind: name,
+            },
+            Node {
+                span: place(value_start..end),
+                kind: value,
+            },
+        ));
+    }
+    if let (Some((start, first_end)), Some((_, end))) = (loose.first(), loose.last()) {
+        let free = match free {
+            Free::Line(free) => free,
+            Free::Text(free, _) if !named => free,
+            Free::Nowhere | Free::Text(..) => {
+                let word = &text[*start..*first_end];
+                let message = format!("`{word}` is not `key=value`");
+                return Err((place(*start..*first_end), message));
+            }
+        };
+        let span = place(*start..*end);
         let name = Kind::Scalar {
             text: free.to_owned(),
             plain: true,
         };
         let value = Kind::Scalar {
-            text: text[*start..*end].to_owned(),
+            text: line(text, &loose),
             plain: false,
         };
         entries.insert(0, (Node { span, kind: name }, Node { span, kind: value }));
@@ -73,6 +105,30 @@ pub fn split_key_values(
         span: node.span,
         kind: Kind::Map(entries),
     })
+}
+
+/// The words with what stands between them; of what was taken out the blanks on its left go, too.
+fn line(text: &str, words: &[(usize, usize)]) -> String {
+    let mut out = String::new();
+    let mut behind: Option<usize> = None;
+    for (start, end) in words {
+        if let Some(behind) = behind {
+            let between = &text[behind..*start];
+            if between.trim().is_empty() {
+                out.push_str(between);
+            } else {
+                let last = between.trim_end();
+                out.push_str(&between[last.len()..]);
+            }
+        }
+        out.push_str(&text[*start..*end]);
+        behind = Some(*end);
+    }
+    // A line that went on with nothing but options.
+    while let Some(shorter) = out.strip_suffix("\\\n") {
+        out.truncate(shorter.trim_end_matches([' ', '\t']).len());
+    }
+    out
 }
 
 fn key_of(word: &str) -> Option<&str> {
@@ -174,10 +230,10 @@ fn words(text: &str) -> Result<Vec<(usize, usize)>, usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::split_key_values;
+    use super::{Free, split_key_values};
     use crate::source::{FileId, Kind, Node, Span, untyped};
 
-    fn split(text: &str, free: Option<&str>) -> String {
+    fn split(text: &str, free: Free<'_>) -> String {
         let span = Span {
             file: FileId::NOWHERE,
             start: 10,
@@ -195,7 +251,7 @@ mod tests {
             start: 10 + u32::try_from(range.start).unwrap(),
             end: 10 + u32::try_from(range.end).unwrap(),
         };
-        match split_key_values(&node, text, &place, free, &["chdir".to_owned()]) {
+        match split_key_values(&node, text, &place, free) {
             Ok(node) => untyped(&node).to_json(false).to_string(),
             Err((span, message)) => format!("{}-{}: {message}", span.start, span.end),
         }
@@ -206,43 +262,106 @@ mod tests {
         for (text, free, expected) in [
             (
                 "dest=/etc/motd mode=0644",
-                None,
+                Free::Nowhere,
                 r#"{"dest":"/etc/motd","mode":"0644"}"#,
             ),
             (
                 r#"content="a b" force=yes"#,
-                None,
+                Free::Nowhere,
                 r#"{"content":"a b","force":true}"#,
             ),
             (
                 r#"line='it\'s' x="{{ a | b }}""#,
-                None,
+                Free::Nowhere,
                 r#"{"line":"it's","x":"{{ a | b }}"}"#,
             ),
             (
                 "dest={{ base }}/x mode={{ m }}",
-                None,
+                Free::Nowhere,
                 r#"{"dest":"{{ base }}/x","mode":"{{ m }}"}"#,
             ),
             (
                 r#"content="a\nb\n" line=a\tb"#,
-                None,
+                Free::Nowhere,
                 r#"{"content":"a\nb\n","line":"a\tb"}"#,
             ),
             (
                 r#"regexp="^a\.b$" line="\1 \\n \d \x41\u00e9 \x4""#,
-                None,
+                Free::Nowhere,
                 r#"{"regexp":"^a\\.b$","line":"\\1 \\n \\d Aé \\x4"}"#,
             ),
-            ("ls -l /tmp", Some("cmd"), r#"{"cmd":"ls -l /tmp"}"#),
+            ("ls -l /tmp", Free::Line("cmd"), r#"{"cmd":"ls -l /tmp"}"#),
             (
                 "chdir=/tmp ls -l a=b",
-                Some("cmd"),
+                Free::Line("cmd"),
                 r#"{"cmd":"ls -l a=b","chdir":"/tmp"}"#,
             ),
-            ("FOO=1 make", Some("cmd"), r#"{"cmd":"FOO=1 make"}"#),
-            ("dest=/x oops", None, "18-22: `oops` is not `key=value`"),
-            ("line=\"open", None, "15-20: a quote is not closed"),
+            ("FOO=1 make", Free::Line("cmd"), r#"{"cmd":"FOO=1 make"}"#),
+            (
+                "dest=/x oops",
+                Free::Nowhere,
+                "18-22: `oops` is not `key=value`",
+            ),
+            ("line=\"open", Free::Nowhere, "15-20: a quote is not closed"),
+        ] {
+            assert_eq!(split(text, free), expected, "{text}");
+        }
+    }
+    #[test]
+    fn the_options_of_a_command_are_taken_out_of_its_line() {
+        for (text, expected) in [
+            (
+                "echo once >> F creates=F",
+                r#"{"cmd":"echo once >> F","creates":"F"}"#,
+            ),
+            ("pwd chdir=/etc", r#"{"cmd":"pwd","chdir":"/etc"}"#),
+            (
+                r#"echo a creates="/no such" b"#,
+                r#"{"cmd":"echo a b","creates":"/no such"}"#,
+            ),
+            (
+                "creates={{ a | b }} echo {{ 'creates=/x' }}",
+                r#"{"cmd":"echo {{ 'creates=/x' }}","creates":"{{ a | b }}"}"#,
+            ),
+            (
+                r#"echo 'creates=/x' "removes=/y" --chdir=/z FOO=1 creates =/x"#,
+                r#"{"cmd":"echo 'creates=/x' \"removes=/y\" --chdir=/z FOO=1 creates =/x"}"#,
+            ),
+            (r"echo creates\=/x", r#"{"cmd":"echo creates\\=/x"}"#),
+            (
+                "cat stdin='hello you' stdin_add_newline=no",
+                r#"{"cmd":"cat","stdin":"hello you","stdin_add_newline":false}"#,
+            ),
+            (
+                "echo a\necho  b chdir=/etc\necho c",
+                r#"{"cmd":"echo a\necho  b\necho c","chdir":"/etc"}"#,
+            ),
+            (
+                "echo a \\\n  creates=/x \\\n  chdir=/y",
+                r#"{"cmd":"echo a","creates":"/x","chdir":"/y"}"#,
+            ),
+            // Only Ansible's options: what is ours alone, and any other name, is the program's.
+            (
+                "timeout=5 ./go reads_only=yes argv=x cmd=y",
+                r#"{"cmd":"timeout=5 ./go reads_only=yes argv=x cmd=y"}"#,
+            ),
+            ("creates=/x", r#"{"creates":"/x"}"#),
+        ] {
+            assert_eq!(split(text, Free::Line("cmd")), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_free_where_nothing_is_named() {
+        let known = ["msg".to_owned(), "verbosity".to_owned()];
+        let free = Free::Text("msg", &known);
+        for (text, expected) in [
+            ("all is well", r#"{"msg":"all is well"}"#),
+            ("x=1  y=2", r#"{"msg":"x=1  y=2"}"#),
+            ("msg=\"a b\" verbosity=1", r#"{"msg":"a b","verbosity":1}"#),
+            ("msg=\"x\" when=foo", r#"{"msg":"x","when":"foo"}"#),
+            ("msg={{ a }} and more", "22-25: `and` is not `key=value`"),
+            ("look msg=x", "10-14: `look` is not `key=value`"),
         ] {
             assert_eq!(split(text, free), expected, "{text}");
         }

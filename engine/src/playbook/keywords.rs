@@ -102,6 +102,11 @@ pub const TASK: &[&str] = &[
     "diff",
 ];
 
+/// May a task have this keyword?
+pub fn is_task_keyword(name: &str) -> bool {
+    TASK.contains(&name)
+}
+
 /// What to do instead of a keyword of Ansible that is not here.
 pub fn not_here(keyword: &str) -> Option<&'static str> {
     Some(match keyword {
@@ -115,6 +120,9 @@ pub fn not_here(keyword: &str) -> Option<&'static str> {
         "with_indexed_items" => {
             "write `loop:` and name the index with `loop_control: {index_var: i}`"
         }
+        "with_fileglob" | "with_filetree" => {
+            "name the files in a `loop`; `copy` takes a whole folder, too"
+        }
         _ if keyword.starts_with("with_") => "write `loop:` with a list made by filters",
         "roles" => "roles are not read by this version; use `import_tasks`",
         "serial" | "max_fail_percentage" | "rollout" => {
@@ -124,7 +132,7 @@ pub fn not_here(keyword: &str) -> Option<&'static str> {
             "leave it out: a command goes on without its connection, and is waited for"
         }
         "connection" | "remote_user" | "port" => {
-            "say it in the inventory: `ansible_connection`, `ansible_user`, `ansible_port`"
+            "say it in the inventory: `ansible_connection`, `ansible_user`, `ansible_port`; a play for `localhost`, and a task with `delegate_to: localhost`, runs on this machine anyway"
         }
         "collections" => "leave it out: all modules are built in",
         "throttle" => "use `--forks`",

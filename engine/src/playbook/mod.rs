@@ -10,7 +10,8 @@ mod read;
 mod shapes;
 
 pub use ansible_names::other_name;
-pub use keyvalue::split_key_values;
+pub use keyvalue::{Free, split_key_values};
+pub(crate) use keywords::is_task_keyword;
 pub use prompts::Prompt;
 pub use read::{ModuleNames, read_playbook, read_tasks};
 pub(crate) use shapes::names;

@@ -3,7 +3,7 @@
 use super::keywords::{BLOCK, PLAY, TASK, take, texts, unknown};
 use super::shapes::shaped;
 use super::{
-    Block, Entry, Include, Item, Keywords, Meta, Play, Task, other_name, split_key_values,
+    Block, Entry, Free, Include, Item, Keywords, Meta, Play, Task, other_name, split_key_values,
 };
 use crate::diag::{Diagnostic, nearest};
 use crate::source::{Kind, Node, Sources, Span, locate};
@@ -62,6 +62,11 @@ fn start_of(node: &Node) -> Span {
         end: node.span.start,
         ..node.span
     }
+}
+
+fn is_for_localhost(play: &[(Node, Node)]) -> bool {
+    let hosts = play.iter().find(|(key, _)| key.text() == Some("hosts"));
+    hosts.is_some_and(|(_, hosts)| matches!(hosts.text(), Some("localhost" | "127.0.0.1")))
 }
 
 struct Reader<'a> {
@@ -124,6 +129,8 @@ impl Reader<'_> {
         for (key, value) in entries {
             match key.text().unwrap_or_default() {
                 "hosts" => hosts = Some(value.clone()),
+                // It says what holds anyway.
+                "connection" if value.text() == Some("local") && is_for_localhost(entries) => {}
                 "pre_tasks" => play.sections[0] = self.items(value, "`pre_tasks`", false),
                 "tasks" => play.sections[1] = self.items(value, "`tasks`", false),
                 "post_tasks" => play.sections[2] = self.items(value, "`post_tasks`", false),
@@ -598,6 +605,23 @@ impl Reader<'_> {
         }
     }
 
+    /// Tells of an argument that stands twice in a text of them.
+    fn given_once(&mut self, args: &Node) {
+        let Kind::Map(entries) = &args.kind else {
+            return;
+        };
+        for (at, (key, _)) in entries.iter().enumerate() {
+            let name = key.text().unwrap_or_default();
+            let earlier = |(k, _): &&(Node, Node)| k.text() == Some(name);
+            if let Some((first, _)) = entries[..at].iter().find(earlier) {
+                let message = format!("the argument `{name}` stands twice");
+                let twice = Diagnostic::error("duplicate-key", message);
+                self.errors
+                    .push(twice.at(key.span, "again").and(first.span, "first here"));
+            }
+        }
+    }
+
     /// The arguments as a mapping.
     fn arguments(&mut self, module: &str, value: &Node, more: Option<&Node>) -> Option<Node> {
         let free = self.modules.free_form(module);
@@ -605,8 +629,16 @@ impl Reader<'_> {
             Kind::Scalar { text, .. } if !text.trim().is_empty() => {
                 let known = self.modules.arguments(module);
                 let place = |range| locate(self.sources, value, range);
-                match split_key_values(value, text, &place, free.as_deref(), &known) {
-                    Ok(args) => args,
+                let free = match free.as_deref() {
+                    Some(line) if matches!(module, "command" | "shell") => Free::Line(line),
+                    Some(free) => Free::Text(free, &known),
+                    None => Free::Nowhere,
+                };
+                match split_key_values(value, text, &place, free) {
+                    Ok(args) => {
+                        self.given_once(&args);
+                        args
+                    }
                     Err((span, message)) => {
                         let wrong = Diagnostic::error("key-value", message).at(span, "");
                         self.errors

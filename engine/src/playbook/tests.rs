@@ -19,10 +19,14 @@ impl ModuleNames for Modules {
         names.iter().map(ToString::to_string).collect()
     }
     fn free_form(&self, module: &str) -> Option<String> {
-        matches!(module, "command" | "shell").then(|| "cmd".to_owned())
+        match module {
+            "command" | "shell" => Some("cmd".to_owned()),
+            "debug" | "fail" => Some("msg".to_owned()),
+            _ => None,
+        }
     }
     fn arguments(&self, _: &str) -> Vec<String> {
-        ["cmd", "chdir", "creates", "argv"]
+        ["cmd", "chdir", "creates", "argv", "msg"]
             .iter()
             .map(ToString::to_string)
             .collect()
@@ -369,6 +373,26 @@ fn call(text: &str) -> String {
 }
 
 #[test]
+fn a_text_of_arguments_that_is_wrong() {
+    for (text, mistake) in [
+        (
+            "debug: msg={{ a }} and more",
+            "1:20 key-value: `and` is not `key=value` (write the arguments as a mapping)",
+        ),
+        (
+            "copy: src=a dest=/b src=c",
+            "1:21 duplicate-key: the argument `src` stands twice",
+        ),
+        (
+            "shell: ls creates=/a creates=/b",
+            "1:22 duplicate-key: the argument `creates` stands twice",
+        ),
+    ] {
+        assert_eq!(task(text), [mistake], "{text}");
+    }
+}
+
+#[test]
 fn one_call_written_in_many_ways() {
     for (text, expected) in [
         (
@@ -390,7 +414,7 @@ fn one_call_written_in_many_ways() {
         ),
         (
             "command: ls -l chdir=/tmp",
-            r#"command {"cmd":"ls -l chdir=/tmp"}"#,
+            r#"command {"cmd":"ls -l","chdir":"/tmp"}"#,
         ),
         (
             "command: chdir=/tmp ls -l",
@@ -400,6 +424,11 @@ fn one_call_written_in_many_ways() {
             "command: ls\nargs: {chdir: /tmp, cmd: no}",
             r#"command {"cmd":"ls","chdir":"/tmp"}"#,
         ),
+        (
+            "shell: pwd chdir=/etc\nargs: {chdir: /usr, creates: /x}",
+            r#"shell {"cmd":"pwd","chdir":"/etc","creates":"/x"}"#,
+        ),
+        ("debug: all is well", r#"debug {"msg":"all is well"}"#),
         ("command: [ls, -l]", r#"command {"argv":["ls","-l"]}"#),
         (
             "shell: echo a=b | cat > x",

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use indexmap::IndexMap;
 
 use crate::diag::Diagnostic;
-use crate::module::{Footprint, Module, Stop, Wanted};
+use crate::module::{Footprint, Module, Stop, Wanted, path_help};
 use crate::source::{Node, from_node};
 use crate::value::Value;
 use crate::world::View;
@@ -26,6 +26,8 @@ pub trait AnyModule: Send + Sync {
     fn validate_file(&self, argument: &str, content: &dyn Fn() -> Option<Vec<u8>>) -> Vec<String>;
     /// See [`Module::EXPRESSIONS`].
     fn expressions(&self) -> &'static [&'static str];
+    /// See [`Module::CONDITIONS`].
+    fn conditions(&self) -> &'static [&'static str];
     /// See [`Module::NEEDS_HOST`].
     fn needs_host(&self) -> bool;
     /// JSON Schema (2020-12) of the arguments.
@@ -76,6 +78,9 @@ impl<M: Module> AnyModule for Erased<M> {
     fn expressions(&self) -> &'static [&'static str] {
         M::EXPRESSIONS
     }
+    fn conditions(&self) -> &'static [&'static str] {
+        M::CONDITIONS
+    }
     fn needs_host(&self) -> bool {
         M::NEEDS_HOST
     }
@@ -100,6 +105,14 @@ impl<M: Module> AnyModule for Erased<M> {
     }
     fn prepare(&self, args: &Node) -> Result<Box<dyn Prepared>, Diagnostic> {
         let typed: M::Args = from_node(args)?;
+        let paths = M::PATHS.iter().filter_map(|name| args.get(name));
+        for (node, path) in paths.filter_map(|node| Some((node, node.text()?))) {
+            if !path.is_empty() && !path.starts_with('/') {
+                let wrong =
+                    Diagnostic::error("bad-argument", format!("`{path}` is no absolute path"));
+                return Err(wrong.at(node.span, "").help(path_help(path)));
+            }
+        }
         M::validate(&typed).map_err(|e| Diagnostic::error("bad-argument", e).at(args.span, ""))?;
         Ok(Box::new(Ready::<M> { args: typed }))
     }

@@ -113,6 +113,8 @@ pub const MAGIC: &[&str] = &[
     "ansible_play_name",
     "ansible_check_mode",
     "ansible_version",
+    "ansible_managed",
+    "ansible_host",
     "omit",
     "site",
     "site_hosts",
@@ -259,6 +261,8 @@ fn magic(
                 .as_deref()
                 .map_or(Value::Null, |f| text(&absolute(f))),
         ),
+        ("ansible_host".to_owned(), text(host)),
+        ("ansible_managed".to_owned(), text("Ansible managed")),
         ("runbook_run".to_owned(), text(&shared.run)),
         ("runbook_run_time".to_owned(), text(&shared.started)),
         (
@@ -408,8 +412,10 @@ impl Frame {
         };
         let mut out = Vec::with_capacity(entries.len());
         for (key, value) in entries {
-            if expressions.contains(&key.text().unwrap_or_default()) {
-                out.push((key.clone(), self.evaluated(value)?));
+            let name = key.text().unwrap_or_default();
+            if expressions.contains(&name) {
+                let judged = task.module.conditions().contains(&name);
+                out.push((key.clone(), self.evaluated(value, judged)?));
             } else {
                 let one = Node {
                     span: task.args.span,
@@ -459,11 +465,12 @@ impl Frame {
         Ok(rendered)
     }
 
-    fn evaluated(&self, node: &Node) -> Result<Node, Trouble> {
+    /// `judged`: whether it holds, and not what it comes to.
+    fn evaluated(&self, node: &Node, judged: bool) -> Result<Node, Trouble> {
         if let Kind::Seq(items) = &node.kind {
             let items = items
                 .iter()
-                .map(|i| self.evaluated(i))
+                .map(|i| self.evaluated(i, judged))
                 .collect::<Result<_, _>>()?;
             return Ok(Node {
                 span: node.span,
@@ -474,7 +481,13 @@ impl Frame {
             Kind::Scalar { text, .. } => text.clone(),
             _ => String::new(),
         };
-        let value = match self.shared.engine.eval(&self.scope, node) {
+        let engine = &self.shared.engine;
+        let found = if judged {
+            engine.holds(&self.scope, node).map(Value::Bool)
+        } else {
+            engine.eval(&self.scope, node)
+        };
+        let value = match found {
             Ok(value) => self.noted(value),
             Err(error) => match self.trouble(&error) {
                 Trouble::Unknown(why) => Value::Unknown(why),

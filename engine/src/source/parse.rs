@@ -141,6 +141,12 @@ impl<'a> Reader<'a> {
 
     /// What is mostly meant where YAML breaks off: the three slips that everybody makes.
     fn likely(&self, at: usize) -> Option<&'static str> {
+        let (before, behind) = self.text.split_at(self.text.floor_char_boundary(at));
+        if behind.starts_with("{{") || before.ends_with('{') && behind.starts_with('{') {
+            return Some(
+                "quote the value: within `{…}` and `[…]` braces of a template have to stand in quotes",
+            );
+        }
         let start = self.text[..at].rfind('\n').map_or(0, |n| n + 1);
         let before = self.text[..start].trim_end_matches('\n');
         let previous = &before[before.rfind('\n').map_or(0, |n| n + 1)..];

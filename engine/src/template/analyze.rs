@@ -32,6 +32,10 @@ pub struct Names {
     pub lookups: Vec<(String, Range<usize>)>,
     /// Other templates that are included, imported or extended, where their name is a plain text.
     pub templates: Vec<String>,
+    /// `'…' % x`, which formats in Python.
+    pub(super) formats: Vec<Range<usize>>,
+    /// The first inline `if` without `else`.
+    pub(super) elseless: Option<Range<usize>>,
     /// Operands of `default` and `is defined`: what is undefined in them is no mistake.
     pub(super) guarded: Vec<Range<usize>>,
     /// It keeps no value for later: what is asked of one is asked where it stands.
@@ -80,7 +84,12 @@ pub(super) fn analyze(text: &str, bare: bool) -> Result<Names, Error> {
     }
     let mut found = walk.found;
     for used in &found.uses {
-        if let Some(root) = used.path.first() {
+        // `vars` is all variables: `vars.x` is `x`.
+        let path = match used.path.as_slice() {
+            [vars, rest @ ..] if vars == "vars" && !rest.is_empty() => rest,
+            path => path,
+        };
+        if let Some(root) = path.first() {
             found.all.insert(root.clone());
             if !used.guarded {
                 found.needed.insert(root.clone());
@@ -109,6 +118,41 @@ pub(super) fn single_expression(text: &str) -> Option<(usize, &str)> {
     Some((lead, inner))
 }
 
+/// Where the operands end that a condition asks only whether they are true: `x` in `x`, `not x`, `x and y`. Not those
+/// that are true or false in any case.
+pub(super) fn judged(condition: &str) -> Vec<usize> {
+    let mut ends = Vec::new();
+    if let Ok(tree) = parse_expr(condition) {
+        operands(&tree, &mut ends);
+    }
+    // Not where the end is not that of a name, a subscript or a call after all.
+    let closes = |c: char| c.is_alphanumeric() || "_])".contains(c);
+    ends.retain(|end| condition.get(..*end).is_some_and(|t| t.ends_with(closes)));
+    ends.sort_unstable();
+    ends.dedup();
+    ends
+}
+
+fn operands(expr: &Expr<'_>, ends: &mut Vec<usize>) {
+    match expr {
+        Expr::UnaryOp(op) if matches!(op.op, UnaryOpKind::Not) => operands(&op.expr, ends),
+        Expr::BinOp(op) if matches!(op.op, BinOpKind::ScAnd | BinOpKind::ScOr) => {
+            operands(&op.left, ends);
+            operands(&op.right, ends);
+        }
+        Expr::IfExpr(cond) => {
+            operands(&cond.test_expr, ends);
+            operands(&cond.true_expr, ends);
+            cond.false_expr.iter().for_each(|e| operands(e, ends));
+        }
+        Expr::Filter(filter) if filter.name == "bool" => {}
+        Expr::Var(_) | Expr::GetAttr(_) | Expr::GetItem(_) | Expr::Filter(_) | Expr::Call(_) => {
+            ends.push(extent(expr).end);
+        }
+        _ => {}
+    }
+}
+
 #[derive(Default)]
 struct Walk {
     found: Names,
@@ -134,6 +178,7 @@ fn extent(expr: &Expr<'_>) -> Range<usize> {
         Expr::Test(test) => Some(&test.expr),
         Expr::BinOp(op) => Some(&op.left),
         Expr::Compare(compare) => Some(&compare.expr),
+        Expr::IfExpr(cond) => Some(&cond.true_expr),
         _ => None,
     };
     let start = first.map_or(own.start, |e| extent(e).start.min(own.start));
@@ -434,6 +479,10 @@ impl Walk {
             }
             Expr::UnaryOp(op) => self.expression(&op.expr, guarded),
             Expr::BinOp(op) => {
+                let text = matches!(&op.left, Expr::Const(c) if c.value.as_str().is_some());
+                if text && matches!(op.op, BinOpKind::Rem) {
+                    self.found.formats.push(extent(expr));
+                }
                 self.expression(&op.left, guarded);
                 let right = |walk: &mut Self| walk.expression(&op.right, guarded);
                 match op.op {
@@ -450,6 +499,9 @@ impl Walk {
                     .for_each(|op| self.expression(&op.expr, guarded));
             }
             Expr::IfExpr(cond) => {
+                if cond.false_expr.is_none() {
+                    self.found.elseless.get_or_insert(extent(expr));
+                }
                 self.expression(&cond.test_expr, false);
                 self.guarded_by(&cond.test_expr, true, |walk| {
                     walk.expression(&cond.true_expr, guarded);

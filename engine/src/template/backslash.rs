@@ -7,11 +7,11 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// A template with its backslashes doubled, and the way back.
+/// A template with its backslashes doubled or something else put into it, and the way back.
 pub(super) struct Escaped<'a> {
     /// What is compiled.
     pub(super) text: Cow<'a, str>,
-    /// Where backslashes were put into it, ascending.
+    /// Each byte that was put into it, ascending.
     added: Vec<usize>,
 }
 
@@ -21,6 +21,24 @@ impl<'a> Escaped<'a> {
         Self {
             text: Cow::Borrowed(text),
             added: Vec::new(),
+        }
+    }
+
+    /// A text with something put in behind each of these offsets, which ascend.
+    pub(super) fn with(text: &'a str, offsets: &[usize], put: &str) -> Self {
+        let mut out = String::with_capacity(text.len() + offsets.len() * put.len());
+        let mut added = Vec::new();
+        let mut done = 0;
+        for offset in offsets {
+            out.push_str(text.get(done..*offset).unwrap_or_default());
+            added.extend(out.len()..out.len() + put.len());
+            out.push_str(put);
+            done = *offset;
+        }
+        out.push_str(text.get(done..).unwrap_or_default());
+        Self {
+            text: Cow::Owned(out),
+            added,
         }
     }
 

@@ -52,12 +52,12 @@ const DIFFERENT: &[(&str, &str, &str)] = &[
     ),
     (
         "{{ '%s' % 'x' }}",
-        r#"{"error":"tried to use % operator on unsupported types string and string"}"#,
+        r#"{"error":"`%` is the remainder of numbers, and does not format a text"}"#,
         "`%` is the remainder only; `format` does this",
     ),
     (
         "{{ '%03d' % 7 }}",
-        r#"{"error":"tried to use % operator on unsupported types string and number"}"#,
+        r#"{"error":"`%` is the remainder of numbers, and does not format a text"}"#,
         "`%` is the remainder only; `format` does this",
     ),
     (

@@ -1,10 +1,11 @@
 //! Values from minijinja, and how they are printed.
 
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 use indexmap::IndexMap;
 use minijinja::value::ValueKind;
-use minijinja::{Error, ErrorKind, Output, State, Value as Jinja};
+use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value as Jinja};
 
 use super::views::{CONTEXT, Context, List, Mapping, Marker, Omit};
 use crate::value::Value;
@@ -14,6 +15,17 @@ const DEEPEST: usize = 100;
 
 fn bad(message: &'static str) -> Error {
     Error::new(ErrorKind::InvalidOperation, message)
+}
+
+/// Is it what an inline `if` without `else` gives where its condition does not hold? As in Jinja this is undefined and
+/// still printed, as nothing. minijinja tells it apart only by printing it strictly.
+pub(super) fn is_nothing(value: &Jinja) -> bool {
+    static STRICT: LazyLock<Environment<'static>> = LazyLock::new(|| {
+        let mut strict = Environment::empty();
+        strict.set_undefined_behavior(UndefinedBehavior::Strict);
+        strict
+    });
+    value.is_undefined() && STRICT.empty_state().format(value.clone()).is_ok()
 }
 
 /// A value from minijinja with all that hangs on it; `None` where it is `omit`. Inside lists and mappings what is
@@ -94,6 +106,7 @@ pub(super) fn formatter(out: &mut Output, state: &mut State, value: &Jinja) -> R
         _ if missing.is_some_and(Marker::is_undefined) => {
             Err(Error::from(ErrorKind::UndefinedError))
         }
+        ValueKind::Undefined if is_nothing(value) => Ok(()),
         ValueKind::Undefined => Err(Error::from(ErrorKind::UndefinedError)),
         ValueKind::Invalid => Err(invalid(value)),
         ValueKind::None => Ok(()),
@@ -124,6 +137,7 @@ fn display(value: &Jinja, out: &mut String) -> Result<(), Error> {
     match value.kind() {
         ValueKind::String => out.push_str(value.as_str().unwrap_or_default()),
         ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => repr(value, out, 0)?,
+        ValueKind::Undefined if is_nothing(value) => {}
         _ => scalar(value, out)?,
     }
     Ok(())

@@ -43,6 +43,8 @@ pub enum ErrorKind {
     Unknown,
     /// A string that no vault password opens.
     Vault,
+    /// A text where a truth value is meant.
+    Condition,
     /// Anything else.
     Other,
 }
@@ -136,6 +138,10 @@ pub(super) fn syntax(
         message,
         within(node, text, range.clone()),
     );
+    let found = range.clone().and_then(|r| text.get(r.start..));
+    if found.is_some_and(|t| t.starts_with('=') && !t.starts_with("==")) {
+        out.help = Some("`==` compares".to_owned());
+    }
     out.offset = range;
     out.scalar = Some(Box::new(node.clone()));
     out
@@ -220,11 +226,61 @@ impl Report<'_> {
                 .detail()
                 .map_or_else(|| kind.to_string(), str::to_owned),
         };
+        if let Some(what) = filters::not_registered(innermost) {
+            return self.not_registered(what, range);
+        }
+        if message.starts_with("tried to use % operator on unsupported types string") {
+            let (message, help) = filters::no_formatting();
+            let error = TemplateError::new(kind, message, self.node.span);
+            return self.place(error.with_help(help), range);
+        }
+        if let Some(text) = filters::text_as_truth(innermost) {
+            return self.text_as_truth(text, range);
+        }
         let whole = (self.shift > 0).then(|| self.expression_range());
         self.place(
             TemplateError::new(kind, message, self.node.span),
             range.or(whole),
         )
+    }
+
+    /// Something is asked what only the result of a task can tell.
+    fn not_registered(&self, what: &str, range: Option<Range<usize>>) -> TemplateError {
+        let meets = |place: &Range<usize>| {
+            let r = range.as_ref();
+            r.is_none_or(|r| r.start < place.end && place.start < r.end)
+        };
+        let found = self.names.tests.iter().find(|(_, place)| meets(place));
+        let place = found.map(|(_, place)| place.clone()).or(range);
+        let asked = place.clone().and_then(|p| self.text.get(p));
+        let (name, test) = asked
+            .and_then(|t| t.split_once(" is "))
+            .unwrap_or(("this", "…"));
+        let message =
+            format!("`is {test}` asks what a task has registered, and `{name}` is {what}");
+        self.place(
+            TemplateError::new(ErrorKind::Other, message, self.node.span),
+            place,
+        )
+    }
+
+    /// A text that says no, where only its being there would count.
+    fn text_as_truth(&self, text: &str, range: Option<Range<usize>>) -> TemplateError {
+        // minijinja's range begins somewhere within what is filtered.
+        let judged = |(name, place): &&(String, Range<usize>)| {
+            let meets = |r: &Range<usize>| r.start <= place.end && place.start <= r.end;
+            name == filters::JUDGED && range.as_ref().is_none_or(meets)
+        };
+        let found = self.names.filters.iter().find(judged);
+        let range = found.map(|(_, place)| place.clone()).or(range);
+        let written = range.clone().map(|r| self.escaped.back(r));
+        let name = written.and_then(|r| self.written.get(r)).unwrap_or("this");
+        let secret = self.trace.is_secret();
+        let text = if secret { crate::value::MASK } else { text };
+        let message =
+            format!("`{name}` is the text `{text}`, and every text but the empty one is true");
+        let error = TemplateError::new(ErrorKind::Condition, message, self.node.span);
+        self.place(error.with_help(format!("write `{name} | bool`")), range)
     }
 
     fn expression_range(&self) -> Range<usize> {
@@ -263,6 +319,12 @@ impl Report<'_> {
         }
         if let Some(cause) = shown.and_then(|s| self.trace.cause_of(s)) {
             return self.through(cause);
+        }
+        if let (None, Some(range)) = (shown, &self.names.elseless) {
+            let message = "this `if` has no `else`, and its condition does not hold";
+            let error = TemplateError::new(ErrorKind::Undefined, message, self.node.span);
+            let help = "write `else` and what shall stand there then";
+            return self.place(error.with_help(help), Some(range.clone()));
         }
         let range = range.or_else(|| Some(self.expression_range()));
         let name = shown.map(str::to_owned).or_else(|| {

@@ -60,6 +60,9 @@ fn scope() -> Scope {
 name: here
 port: 80
 plain: {a: {b: 1}}
+says_no: 'off'
+says_yes: 'yes'
+plain_no: {x: {a: 'False'}}
 self_ref: {host: h, url: 'http://{{ self_ref.host }}/', broken: '{{ nowhere }}'}
 circle: '{{ circle2 }}'
 circle2: {x: '{{ circle }}'}
@@ -91,6 +94,7 @@ undefined_inside: 'x {{ nowhere.a }}'
             Value::Unknown("until \"x\"".to_owned()),
         ),
         ("key".to_owned(), Value::Secret(Secret::new("hush"))),
+        ("secret_no".to_owned(), Value::Secret(Secret::new("no"))),
         (
             "creds".to_owned(),
             Value::Map(IndexMap::from([
@@ -301,7 +305,54 @@ fn conditions() {
             ("not (port > 80)", "true"),
             ("nowhere is defined and nowhere.x", "false"),
             ("plain.a.zz is not defined", "true"),
-            ("'no'", "false"),
+            (
+                "'no'",
+                "Condition: the condition comes to the text `no`, and every text but the empty one is true",
+            ),
+            (
+                "says_no",
+                "Condition: `says_no` is the text `off`, and every text but the empty one is true",
+            ),
+            (
+                "not says_no",
+                "Condition: `says_no` is the text `off`, and every text but the empty one is true",
+            ),
+            (
+                "(port == 80) and says_no",
+                "Condition: `says_no` is the text `off`, and every text but the empty one is true",
+            ),
+            ("port == 81 and says_no", "false"),
+            ("port == 80 or says_no", "true"),
+            (
+                "not (port == 81 or says_no | default(true))",
+                "Condition: `says_no | default(true)` is the text `off`, and every text but the empty one is true",
+            ),
+            (
+                "'x' if says_no else ''",
+                "Condition: `says_no` is the text `off`, and every text but the empty one is true",
+            ),
+            (
+                "not plain_no['x'].a",
+                "Condition: `plain_no['x'].a` is the text `False`, and every text but the empty one is true",
+            ),
+            (
+                "secret_no",
+                "Condition: `secret_no` is the text `********`, and every text but the empty one is true",
+            ),
+            ("says_no | bool", "false"),
+            ("not says_no | bool", "true"),
+            ("says_no == 'off'", "true"),
+            ("says_no | length > 0 and not says_no | bool", "true"),
+            ("says_no is defined and says_no != ''", "true"),
+            ("says_yes", "true"),
+            ("not says_yes", "false"),
+            ("name and true", "true"),
+            ("not name", "false"),
+            ("nowhere is defined and nowhere", "false"),
+            ("not nowhere", "Undefined: `nowhere` is undefined"),
+            ("not reg.rc", "unknown: until \"Swap\""),
+            ("'x' if false", "false"),
+            ("not ('x' if false)", "true"),
             ("'True'", "true"),
             ("''", "false"),
             ("[]", "false"),
@@ -315,11 +366,11 @@ fn conditions() {
             ("nowhere", "Undefined: `nowhere` is undefined"),
             (
                 "name",
-                "Other: the condition comes to the text `here`, neither true nor false",
+                "Condition: the condition comes to the text `here`, neither true nor false",
             ),
             (
                 "key",
-                "Other: the condition comes to the text `********`, neither true nor false",
+                "Condition: the condition comes to the text `********`, neither true nor false",
             ),
             (
                 "name ==",
@@ -327,6 +378,77 @@ fn conditions() {
             ),
         ],
         holds,
+    );
+}
+
+#[test]
+fn braces_within_a_condition() {
+    let engine = Engine::new();
+    for (text, help) in [
+        (
+            "'{{ name }}' == 'localhost'",
+            "write it without the braces: `name == 'localhost'`",
+        ),
+        (
+            "{{ a.b }} > {{- 3 -}}",
+            "write it without the braces: `a.b > 3`",
+        ),
+        ("x in \"{{ y }}\"", "write it without the braces: `x in y`"),
+    ] {
+        let error = engine.check_syntax(&node(text, false), true).unwrap_err();
+        assert_eq!(error.help.as_deref(), Some(help), "{text}: {error}");
+        assert!(text[error.offset.unwrap()].starts_with("{{"));
+    }
+    for text in ["{{ port == 80 }}", "{% if a %}true{% endif %}", "a == 'b'"] {
+        assert!(engine.check_syntax(&node(text, false), true).is_ok());
+    }
+}
+
+#[test]
+fn an_if_without_else() {
+    table(
+        &[
+            ("a{{ 'x' if false }}b", "\"ab\""),
+            (
+                "{% for i in [1, 2] %}{{ i }}{{ ',' if not loop.last }}{% endfor %}",
+                "\"1,2\"",
+            ),
+            ("{{ 'x' if false }}", "\"\""),
+            ("{{ 'x' if true }}", "\"x\""),
+            ("{{ ('x' if false) | default('d') }}", "\"d\""),
+            ("{{ ('x' if false) | upper }}", "\"\""),
+            ("{{ ('x' if false) | length }}", "0"),
+            ("{{ ('x' if false) | string }}", "\"\""),
+            ("{{ ('x' if false) | list }}", "[]"),
+            ("{{ ('x' if false) | b64encode }}", "\"\""),
+            ("{{ ('x' if false) ~ 'y' }}", "\"y\""),
+            ("{{ ('x' if false) or 'z' }}", "\"z\""),
+            ("{{ ('x' if false) is defined }}", "false"),
+            ("{{ ['a', 'x' if false] | join(',') }}", "\"a,\""),
+            ("{% set y = 'x' if false %}[{{ y }}]", "\"[]\""),
+            ("{{ nowhere if false }}", "\"\""),
+            (
+                "a{{ nowhere if true }}",
+                "Undefined: `nowhere` is undefined",
+            ),
+            // Beside something undefined that `default` saves, too.
+            ("{{ 'x' if false }}{{ nowhere.a | default('d') }}", "\"d\""),
+            ("{{ nowhere.a | default('x' if false) }}b", "\"b\""),
+            (
+                "{{ plain['zz'] }}{{ 'x' if false }}",
+                "Undefined: `plain.zz` is undefined",
+            ),
+            (
+                "{{ ['a', 'x' if false] }}",
+                "Undefined: this `if` has no `else`, and its condition does not hold",
+            ),
+            (
+                "{{ ('x' if false).y }}",
+                "Undefined: this `if` has no `else`, and its condition does not hold",
+            ),
+            ("{{ 'x' if late }}", "unknown: until \"Swap\""),
+        ],
+        value,
     );
 }
 
@@ -352,6 +474,14 @@ fn mistakes_are_underlined_and_mended() {
             "its result differs from run to run; give the value in a variable",
         ),
         ("{% if prot %}x{% endif %}", "prot", "did you mean `port`?"),
+        ("{{ name is changed }}", "name is changed", ""),
+        ("{{ plain.a.c is failed }}", "plain.a.c", ""),
+        (
+            "{{ name % port }}",
+            "name % port",
+            "use `format`: `'%s' | format(x)`",
+        ),
+        ("{{ name if port = 1 }}", "=", "`==` compares"),
     ] {
         let error = engine
             .value(&scope(), &node(text, false))
@@ -366,6 +496,17 @@ fn mistakes_are_underlined_and_mended() {
         let by_offset = error.offset.map(|r| text[r].to_owned());
         assert_eq!(by_offset.as_deref(), Some(place), "{text}");
     }
+    let asked = engine
+        .value(
+            &scope(),
+            &node("x{{ plain.a is failed or name is changed }}", false),
+        )
+        .unwrap_err()
+        .remove(0);
+    assert_eq!(
+        asked.message,
+        "`is changed` asks what a task has registered, and `name` is a text"
+    );
     let broken = engine
         .value(&scope(), &node("{{ self_ref.broken }}", false))
         .unwrap_err()
@@ -412,6 +553,24 @@ fn names_are_checked_without_rendering() {
         "fine"
     );
     assert_eq!(check("{{ f(1) }}", false), "there is no function `f` [f]");
+    for (text, message) in [
+        ("x | fileglob", "there is no filter `fileglob`"),
+        (
+            "x | ansible.builtin.expandvars",
+            "there is no filter `ansible.builtin.expandvars`",
+        ),
+        ("x | _judged", "there is no filter `_judged`"),
+        ("x is exists", "there is no test `exists`"),
+        (
+            "'%s' % x",
+            "`%` is the remainder of numbers, and does not format a text",
+        ),
+    ] {
+        assert_eq!(check(text, true), format!("{message} [{text}]"));
+    }
+    let needed = |text| super::names(text, true).needed;
+    assert_eq!(needed("vars.a ~ vars['b'] ~ vars[c]").len(), 4);
+    assert!(needed("vars.a").contains("a") && !needed("vars.a").contains("vars"));
 }
 
 #[test]

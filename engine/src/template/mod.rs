@@ -242,8 +242,18 @@ impl Engine {
             .map(|rendered| crate::source::untyped(&rendered))
     }
 
-    /// The value of a bare expression (`when`, `until`, `changed_when`): no braces around it.
+    /// The value of a bare expression (`debug: var`): no braces around it.
     pub fn eval(self: &Arc<Self>, scope: &Scope, node: &Node) -> Result<Value, TemplateError> {
+        self.evaluated(scope, node, false)
+    }
+
+    /// `judged`: it is asked only whether it is true.
+    fn evaluated(
+        self: &Arc<Self>,
+        scope: &Scope,
+        node: &Node,
+        judged: bool,
+    ) -> Result<Value, TemplateError> {
         let text = match &node.kind {
             Kind::Scalar { text, .. } => text,
             Kind::Value(Value::Unknown(why)) => {
@@ -267,9 +277,15 @@ impl Engine {
         let outcome = if is_template(text) {
             self.scalar(&session, scope, node, text)
         } else {
+            let escaped = if judged {
+                let put = format!("|{}", filters::JUDGED);
+                Escaped::with(text, &analyze::judged(text), &put)
+            } else {
+                Escaped::none(text)
+            };
             let form = Form {
-                escaped: &Escaped::none(text),
-                expression: Some((0, text)),
+                escaped: &escaped,
+                expression: Some((0, &escaped.text)),
             };
             self.outcome(&session, scope, node, text, form)
         };
@@ -284,12 +300,13 @@ impl Engine {
 
     /// Whether a condition holds.
     ///
-    /// A truth value is what it is; null, zero and empty lists and mappings are false, as in Ansible. Variables given
-    /// as `-e flag=false` are texts, so `true/yes/on/1` and `false/no/off/0` and the empty text count as what they
-    /// say. Any other text is an error, as it is in ansible-core since 2.19: `when: "'a' in b"`, quoted once too
-    /// often, would else always hold.
+    /// A truth value is what it is; null, zero, the empty text and empty lists and mappings are false, as in Ansible.
+    /// Variables given as `-e flag=false` are texts, and to Jinja such a text is true: where one that says no is asked
+    /// whether it is true, in `flag`, `not flag` or `flag and x`, this is an error, because Ansible would do the
+    /// opposite of what is meant. One that says yes is true. Any other text that a condition comes to is an error, as
+    /// it is in ansible-core since 2.19: `when: "'a' in b"`, quoted once too often, would else always hold.
     pub fn holds(self: &Arc<Self>, scope: &Scope, node: &Node) -> Result<bool, TemplateError> {
-        let value = self.eval(scope, node)?;
+        let value = self.evaluated(scope, node, true)?;
         match &value {
             Value::Bool(b) => Ok(*b),
             Value::Null => Ok(false),
@@ -297,18 +314,26 @@ impl Engine {
             Value::Float(n) => Ok(*n != 0.0),
             Value::Str(_) | Value::Secret(_) => {
                 let text = value.as_str().unwrap_or_default();
-                truth(text).ok_or_else(|| {
-                    let shown = if matches!(value, Value::Secret(_)) {
-                        crate::value::MASK
-                    } else {
-                        text
-                    };
-                    let message = format!(
+                if text.is_empty() {
+                    return Ok(false);
+                }
+                let shown = if matches!(value, Value::Secret(_)) {
+                    crate::value::MASK
+                } else {
+                    text
+                };
+                let error = |message| TemplateError::new(ErrorKind::Condition, message, node.span);
+                match truth(text) {
+                    Some(true) => Ok(true),
+                    Some(false) => Err(error(format!(
+                        "the condition comes to the text `{shown}`, and every text but the empty one is true"
+                    ))
+                    .with_help("make a truth value of it: `… | bool`")),
+                    None => Err(error(format!(
                         "the condition comes to the text `{shown}`, neither true nor false"
-                    );
-                    TemplateError::new(ErrorKind::Other, message, node.span)
-                        .with_help("compare it with something, or write `… | length > 0`")
-                })
+                    ))
+                    .with_help("compare it with something, or write `… | length > 0`")),
+                }
             }
             Value::List(l) => Ok(!l.is_empty()),
             Value::Map(m) => Ok(!m.is_empty()),
@@ -333,6 +358,9 @@ impl Engine {
         };
         let found = analyze::analyze(&escaped.text, bare)
             .map_err(|e| error::syntax(&e, node, text, &escaped))?;
+        if bare && let Some(error) = within_expression(node, text, &escaped) {
+            return Err(error);
+        }
         filters::unknown_name(&self.strict, &found).map_or(Ok(()), |(message, help, range)| {
             let range = escaped.back(range);
             let mut error = TemplateError::new(
@@ -417,6 +445,7 @@ impl Engine {
         let value = match result {
             Ok(Got::Nothing) => return Outcome::Value(Arc::new(Value::Str(String::new()))),
             Ok(Got::Text(text)) => Value::Str(text),
+            Ok(Got::Native(value)) if convert::is_nothing(&value) => Value::Str(String::new()),
             Ok(Got::Native(value)) if value.is_undefined() => {
                 return Outcome::Undefined(Arc::new(report.undefined(None, None)));
             }
@@ -459,6 +488,48 @@ impl Engine {
         };
         Outcome::Value(Arc::new(value))
     }
+}
+
+/// The mistake of braces within an expression, which make a text of it: `'{{ a }}' == 'b'`.
+fn within_expression(node: &Node, text: &str, escaped: &Escaped<'_>) -> Option<TemplateError> {
+    let open = text.find("{{")?;
+    if text.contains("{%") || single_expression(&escaped.text).is_some() {
+        return None;
+    }
+    let close = text[open..].find("}}").map_or(text.len(), |n| open + n + 2);
+    let message = "this is an expression already, and braces within it make a text of it";
+    let mut error = TemplateError::new(ErrorKind::Syntax, message, node.span);
+    error.offset = Some(open..close);
+    error.span = within(node, text, Some(open..close));
+    error.scalar = Some(Box::new(node.clone()));
+    Some(error.with_help(format!(
+        "write it without the braces: `{}`",
+        unbraced(text.trim())
+    )))
+}
+
+/// With `'{{ a }}'` and `{{ a }}` as what stands in them.
+fn unbraced(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, (inner, behind))) = rest
+        .split_once("{{")
+        .and_then(|(before, tag)| Some((before, tag.split_once("}}")?)))
+    {
+        let quote = before.chars().last().filter(|c| "'\"".contains(*c));
+        match quote.and_then(|q| Some((before.strip_suffix(q)?, behind.strip_prefix(q)?))) {
+            Some((before, behind)) => {
+                out.push_str(before);
+                rest = behind;
+            }
+            None => {
+                out.push_str(before);
+                rest = behind;
+            }
+        }
+        out.push_str(inner.trim_matches(['-', '+']).trim());
+    }
+    out + rest
 }
 
 /// The error lies where something undefined is no mistake.

@@ -1,9 +1,9 @@
 //! Ansible's tests (`is succeeded`, `is version`, …) for expressions.
 
 use minijinja::value::{Kwargs, ValueKind};
-use minijinja::{Environment, Error, Value};
+use minijinja::{Environment, Error, ErrorKind, Value};
 
-use super::filters::{bad, compare_versions, items, regex, text, valid};
+use super::filters::{asks_for_a_result, bad, compare_versions, items, regex, text, valid};
 use super::views::Marker;
 
 /// Every test, for suggestions.
@@ -79,10 +79,16 @@ fn flag(value: &Value, name: &str) -> Result<bool, Error> {
         return Ok(false);
     }
     if value.kind() != ValueKind::Map {
-        return Err(bad(format!(
-            "`is {name}` asks a registered result, and this is a {}",
-            value.kind()
-        )));
+        let what = match value.kind() {
+            // Whoever reports it names what is undefined.
+            ValueKind::Undefined => return Err(Error::from(ErrorKind::UndefinedError)),
+            ValueKind::None => "nothing",
+            ValueKind::Bool => "a truth value",
+            ValueKind::Number => "a number",
+            ValueKind::String => "a text",
+            _ => "a list",
+        };
+        return Err(asks_for_a_result(what));
     }
     let found = valid(value.get_item(&Value::from(name))?)?;
     Ok(!found.is_undefined() && found.is_true())
@@ -223,17 +229,4 @@ pub(super) fn add(env: &mut Environment<'static>) {
     env.add_test("nan", |v: &Value| {
         f64::try_from(v.clone()).is_ok_and(f64::is_nan)
     });
-    for (name, what) in [
-        ("file", "stat"),
-        ("directory", "stat"),
-        ("link", "stat"),
-        ("exists", "stat"),
-        ("mount", "facts"),
-    ] {
-        env.add_test(name, move |_: &Value| -> Result<bool, Error> {
-            Err(bad(format!(
-                "`is {name}` would look at the controller; use `{what}` on the host and register its result"
-            )))
-        });
-    }
 }

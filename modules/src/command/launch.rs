@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use runbook_engine::action::Effects;
 use runbook_engine::host::FileType;
-use runbook_engine::module::{Footprint, Mark, Stop, Wanted, reference};
+use runbook_engine::module::{Footprint, Mark, Stop, Wanted, path_help, reference};
 use runbook_engine::resource::{Kind as _, Ref};
 use runbook_engine::value::Value;
 use runbook_engine::world::View;
@@ -58,6 +58,24 @@ impl Launch<'_> {
         }
         if self.reads.is_some() && !self.reads_only {
             return Err("`reads` goes with `reads_only: true`".to_owned());
+        }
+        let paths = [
+            ("chdir", self.chdir),
+            ("creates", self.creates),
+            ("removes", self.removes),
+        ];
+        for (name, path) in paths.into_iter().filter_map(|(n, p)| Some((n, p?))) {
+            let variable = path.strip_prefix('$').is_some_and(|n| {
+                n.starts_with(|c: char| c.is_ascii_alphabetic() || "_{".contains(c))
+            });
+            if path.starts_with('~') || variable {
+                return Err(format!("`{name}: {path}`: {}", path_help(path)));
+            }
+            if name != "chdir" && self.chdir.is_none() && !path.starts_with('/') {
+                return Err(format!(
+                    "`{name}: {path}` is no absolute path, and no `chdir` says from where it counts"
+                ));
+            }
         }
         for text in self.reads.into_iter().chain(self.changes).flatten() {
             if mark(text).is_none() {

@@ -93,6 +93,7 @@ the block stay as they are; in a file whose lines end in CR LF those of the bloc
 
 **Check mode** predicts the file exactly. **Way back**: all of it.
 "##;
+    const PATHS: &'static [&'static str] = &["path", "dest", "destfile", "name"];
 
     fn validate(args: &BlockInFileArgs) -> Result<(), String> {
         if args.insertafter.is_some() && args.insertbefore.is_some() {

@@ -126,6 +126,7 @@ attributes, access lists and SELinux labels of a replaced file stay.
 **Way back.** Content, mode, owner, access lists and attributes, not the time; of several names of one file only this one,
 and the plan says so. A replaced file over 1 MiB stays as `.NAME.runbook-…~` beside its place until `runbook close`.
 "#;
+    const PATHS: &'static [&'static str] = &["dest"];
     const LOCAL_FILES: &'static [&'static str] = &["src"];
 
     fn validate(args: &CopyArgs) -> Result<(), String> {

@@ -114,6 +114,7 @@ says so.
 
 **On the target**: a POSIX shell with `stat`, `chmod`, `chown`, `mv`; `find` of GNU for `recurse`.
 "#;
+    const PATHS: &'static [&'static str] = &["path", "dest", "name"];
 
     fn validate(args: &FileArgs) -> Result<(), String> {
         use FileStateArg::{Directory, Hard, Link};

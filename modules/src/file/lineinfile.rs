@@ -90,6 +90,7 @@ to groups within `regexp` are not supported and refused before the run.
 
 **Check mode** predicts the file exactly. **Way back**: all of it.
 "#;
+    const PATHS: &'static [&'static str] = &["path", "dest", "destfile", "name"];
 
     fn validate(args: &LineInFileArgs) -> Result<(), String> {
         if args.insertafter.is_some() && args.insertbefore.is_some() {

@@ -61,6 +61,7 @@ Look ahead, look behind and references to groups within `regexp` are not support
 
 **Check mode** predicts the file exactly. **Way back**: all of it.
 "#;
+    const PATHS: &'static [&'static str] = &["path", "dest", "destfile", "name"];
 
     fn validate(args: &ReplaceArgs) -> Result<(), String> {
         compile(&args.regexp, pattern::Mode::Lines)?;

@@ -41,6 +41,7 @@ impl Module for Slurp {
 
 **Check mode**: it reads what will be there when its turn comes.
 "#;
+    const PATHS: &'static [&'static str] = &["src", "path"];
 
     fn touches(args: &SlurpArgs) -> Footprint {
         Footprint::nothing()

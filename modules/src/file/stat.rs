@@ -112,6 +112,7 @@ size, mtime, checksum, lnk_source, lnk_target and the permission bits (rusr … 
 
 **On the target**: `sha1sum` or its like, for files over 1 MiB where another checksum than SHA-256 is asked for.
 "#;
+    const PATHS: &'static [&'static str] = &["path", "dest", "name"];
 
     fn touches(args: &StatArgs) -> Footprint {
         Footprint::nothing()

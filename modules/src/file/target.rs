@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 use runbook_engine::host::FileType;
-use runbook_engine::module::{Footprint, Stop, Wanted, reference};
+use runbook_engine::module::{Footprint, Stop, Wanted, path_help, reference};
 use runbook_engine::resource::Kind as _;
 use runbook_engine::value::Value;
 use runbook_engine::world::View;
@@ -19,7 +19,8 @@ pub fn absolute(path: &str) -> Result<String, Stop> {
         Ok(tidy(path))
     } else {
         Err(Stop::refuse(format!(
-            "`{path}` is no absolute path; write it from `/` on (for a home directory, its whole path)"
+            "`{path}` is no absolute path; {}",
+            path_help(path)
         )))
     }
 }

@@ -67,6 +67,7 @@ Variables are those of the task. Where one of them is not known before the run, 
 
 **Check mode, way back, on the target**: as `copy`.
 "#;
+    const PATHS: &'static [&'static str] = &["dest"];
     const LOCAL_FILES: &'static [&'static str] = &["src"];
 
     fn validate(args: &TemplateArgs) -> Result<(), String> {

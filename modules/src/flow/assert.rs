@@ -45,6 +45,7 @@ impl Module for Assert {
 "#;
 
     const EXPRESSIONS: &'static [&'static str] = &["that"];
+    const CONDITIONS: &'static [&'static str] = &["that"];
     const NEEDS_HOST: bool = false;
 
     fn validate(args: &AssertArgs) -> Result<(), String> {

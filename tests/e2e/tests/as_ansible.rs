@@ -250,3 +250,128 @@ fn what_was_answered_is_not_asked_again_and_no_private_answer_is_shown() -> Resu
     ensure!(!applied.text().contains("otter"), "{}", applied.text());
     Ok(())
 }
+
+#[test]
+fn options_within_the_line_of_a_command() -> Result<()> {
+    let scene = Scene::new()?;
+    let twice = "    - shell: echo once >> once creates=once chdir=AT
+    - command: touch 'a b' creates=\"AT/a b\"
+      args: {chdir: AT}
+    - shell: cat >> said stdin='two words'
+      args: {chdir: AT, creates: AT/said}
+";
+    tasks(&scene, &(twice.to_owned() + twice))?;
+    assert_eq!(content(&scene, "once")?, "once\n");
+    assert_eq!(content(&scene, "said")?, "two words\n");
+    assert!(scene.path("a b").is_file());
+    let run = scene.runbook(&["call", "localhost", "shell", "pwd chdir=/etc", "-v"])?;
+    ensure!(run.code == 0 && run.out.contains("/etc"), "{}", run.text());
+    Ok(())
+}
+
+#[test]
+fn an_exhausted_loop_has_its_retries_as_attempts() -> Result<()> {
+    let scene = Scene::new()?;
+    for (retries, attempts, calls) in [(0, 1, 1), (1, 1, 2), (2, 2, 3)] {
+        tasks(
+            &scene,
+            &format!(
+                "    - shell: echo x >> AT/calls{retries}; false
+      register: found
+      until: found.rc == 0
+      retries: {retries}
+      delay: 0
+      ignore_errors: true
+    - copy: {{content: \"{{{{ found.attempts }}}}\", dest: AT/attempts{retries}}}
+"
+            ),
+        )?;
+        let found = content(&scene, &format!("attempts{retries}"))?;
+        assert_eq!(found, attempts.to_string(), "{retries}");
+        let called = content(&scene, &format!("calls{retries}"))?;
+        assert_eq!(called, "x\n".repeat(calls), "{retries}");
+    }
+    tasks(
+        &scene,
+        "    - shell: echo x >> AT/tries; test $(wc -l < AT/tries) = 3
+      register: found
+      until: found.rc == 0
+      retries: 2
+      delay: 0
+    - copy: {content: \"{{ found.attempts }}\", dest: AT/attempts}
+",
+    )?;
+    assert_eq!(content(&scene, "attempts")?, "3");
+    Ok(())
+}
+
+#[test]
+fn what_templates_for_ansible_count_on() -> Result<()> {
+    let scene = Scene::new()?;
+    scene.write("managed.j2", "# {{ ansible_managed }}\n")?;
+    scene.write(
+        "list.j2",
+        "{% for i in [1, 2] %}{{ i }}{{ ',' if not loop.last }}{% endfor %}\n",
+    )?;
+    tasks(
+        &scene,
+        "    - template: {src: managed.j2, dest: AT/managed}
+    - template: {src: managed.j2, dest: AT/own}
+      vars: {ansible_managed: Ours}
+    - template: {src: list.j2, dest: AT/list}
+    - command: \"touch AT/plain{{ '-not' if 1 > 2 }}\"
+    - copy: {content: \"{{ vars['greeting'] }}\", dest: AT/greeting}
+      vars: {greeting: hello}
+",
+    )?;
+    assert_eq!(content(&scene, "managed")?, "# Ansible managed\n");
+    assert_eq!(content(&scene, "own")?, "# Ours\n");
+    assert_eq!(content(&scene, "list")?, "1,2");
+    assert_eq!(content(&scene, "greeting")?, "hello");
+    assert!(scene.path("plain").is_file());
+    let local = "- hosts: localhost\n  connection: local\n  tasks:\n    - debug: {msg: x}\n";
+    scene.write("local.yaml", local)?;
+    play(&scene, &["local.yaml", "-i", "localhost,"])?;
+    Ok(())
+}
+
+#[test]
+fn texts_that_say_yes_or_no() -> Result<()> {
+    let scene = Scene::new()?;
+    scene.write(
+        "flag.yaml",
+        "- hosts: localhost
+  tasks:
+    - command: touch AT/direct
+      when: flag | bool
+    - command: touch AT/inverse
+      when: not flag | bool
+"
+        .replace("AT", &scene.folder().display().to_string())
+        .as_str(),
+    )?;
+    play(
+        &scene,
+        &["flag.yaml", "-i", "localhost,", "-y", "-e", "flag=no"],
+    )?;
+    assert!(!scene.path("direct").exists() && scene.path("inverse").exists());
+    // What a text says that only the run knows is judged there.
+    scene.write(
+        "late.yaml",
+        "- hosts: localhost
+  tasks:
+    - command: {cmd: echo off, reads_only: true}
+      register: found
+    - debug: {msg: x}
+      when: found.stdout
+",
+    )?;
+    let run = scene.runbook(&["play", "late.yaml", "-i", "localhost,"])?;
+    ensure!(run.code != 0, "{}", run.text());
+    ensure!(
+        run.text().contains("write `found.stdout | bool`"),
+        "{}",
+        run.text()
+    );
+    Ok(())
+}

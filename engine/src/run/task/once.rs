@@ -281,6 +281,11 @@ impl Walk {
             if attempt >= most || self.shared.interrupted() {
                 settled.interrupted = attempt < most;
                 settled.status = Some(NodeStatus::Failed);
+                // As Ansible counts: where all was in vain, the retries.
+                let counted = attempt.min(most.saturating_sub(1)).max(1);
+                settled
+                    .output
+                    .insert("attempts".to_owned(), Value::Int(i64::from(counted)));
                 settled
                     .message
                     .get_or_insert_with(|| format!("`until` did not hold in {attempt} tries"));

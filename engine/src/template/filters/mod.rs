@@ -66,10 +66,7 @@ pub(super) const FILTERS: &[&str] = &[
     "dirname",
     "e",
     "escape",
-    "expanduser",
-    "expandvars",
     "extract",
-    "fileglob",
     "first",
     "flatten",
     "float",
@@ -180,9 +177,100 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "realpath",
         "a link of the controller is not resolved; use the path that is meant",
     ),
+    (
+        "expanduser",
+        "write the whole path; `ansible_user_dir` is the home of the user on the host",
+    ),
+    (
+        "expandvars",
+        "use `lookup('env', 'NAME')`, or write the path itself",
+    ),
+    (
+        "fileglob",
+        "name the files in a list; `copy` takes a whole folder, too",
+    ),
+    (
+        "exists",
+        "use `stat` on the host and register its result: `found.stat.exists`",
+    ),
+    (
+        "file",
+        "use `stat` on the host and register its result: `found.stat.isreg`",
+    ),
+    (
+        "directory",
+        "use `stat` on the host and register its result: `found.stat.isdir`",
+    ),
+    (
+        "link",
+        "use `stat` on the host and register its result: `found.stat.islnk`",
+    ),
+    (
+        "mount",
+        "use `command: mountpoint -q FOLDER` with `reads_only: true`",
+    ),
     ("ipv4", "use `ipaddr`"),
     ("ipv6", "use `ipaddr`"),
 ];
+
+fn length(value: &Value) -> Result<usize, Error> {
+    match value.kind() {
+        ValueKind::Undefined => items(value).map(|none| none.len()),
+        _ => minijinja::filters::length(value),
+    }
+}
+
+/// The filter that conditions have behind what they ask whether it is true. No template can write it.
+pub(super) const JUDGED: &str = "_judged";
+
+/// A text that says no was asked whether it is true.
+#[derive(Debug)]
+struct TextAsTruth(String);
+
+impl std::fmt::Display for TextAsTruth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+impl std::error::Error for TextAsTruth {}
+
+/// The text that [`JUDGED`] refused.
+pub(super) fn text_as_truth(error: &Error) -> Option<&str> {
+    let source = std::error::Error::source(error)?;
+    source.downcast_ref::<TextAsTruth>().map(|t| &*t.0)
+}
+
+/// What is asked for the result of a task, and is none: `a text`.
+#[derive(Debug)]
+struct NotRegistered(&'static str);
+
+impl std::fmt::Display for NotRegistered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+impl std::error::Error for NotRegistered {}
+
+/// The error of a test that asks for the result of a task.
+pub(super) fn asks_for_a_result(found: &'static str) -> Error {
+    bad("no result of a task").with_source(NotRegistered(found))
+}
+
+/// What [`asks_for_a_result`] found.
+pub(super) fn not_registered(error: &Error) -> Option<&'static str> {
+    let source = std::error::Error::source(error)?;
+    source.downcast_ref::<NotRegistered>().map(|n| n.0)
+}
+
+/// To Jinja every text is true that is not empty, `no` and `false` too: who gives `-e flag=false` means the opposite.
+fn judged(value: Value) -> Result<Value, Error> {
+    match value.as_str() {
+        Some(text) if !text.is_empty() && super::truth(text) == Some(false) => {
+            Err(bad("a text is true").with_source(TextAsTruth(text.to_owned())))
+        }
+        _ => Ok(value),
+    }
+}
 
 pub(super) fn bad(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOperation, message.into())
@@ -196,6 +284,8 @@ pub(super) fn items(value: &Value) -> Result<Vec<Value>, Error> {
         }
         // Its absence is noted by whoever gave it; what is made of it is never seen.
         ValueKind::Plain => Ok(Vec::new()),
+        ValueKind::Undefined if super::convert::is_nothing(value) => Ok(Vec::new()),
+        ValueKind::Undefined => Err(Error::from(ErrorKind::UndefinedError)),
         kind => Err(bad(format!("a list is expected here, not a {kind}"))),
     }
 }
@@ -230,6 +320,10 @@ pub(super) fn add(env: &mut Environment<'static>) {
     times::add(env);
     versions::add(env);
     functions::add(env);
+    env.add_filter(JUDGED, judged);
+    for name in ["length", "count"] {
+        env.add_filter(name, length);
+    }
     // Ansible names its own also by collection.
     for name in FILTERS {
         for prefix in ["ansible.builtin.", "ansible.utils."] {
@@ -265,6 +359,9 @@ type Unknown = (String, Option<String>, Range<usize>);
 pub(super) fn unknown_name(env: &Environment<'_>, found: &Names) -> Option<Unknown> {
     let mut state = env.empty_state();
     for (name, range) in &found.filters {
+        if name == JUDGED {
+            return Some(report("filter", name, FILTERS, range));
+        }
         let missing = state
             .apply_filter(name, &[])
             .is_err_and(|e| e.kind() == ErrorKind::UnknownFilter);
@@ -279,6 +376,10 @@ pub(super) fn unknown_name(env: &Environment<'_>, found: &Names) -> Option<Unkno
         if missing {
             return Some(report("test", name, super::tests_of::TESTS, range));
         }
+    }
+    if let Some(range) = found.formats.first() {
+        let (message, help) = no_formatting();
+        return Some((message, Some(help), range.clone()));
     }
     for (name, range) in &found.lookups {
         if let Some((message, help)) = unknown_lookup(name) {
@@ -298,8 +399,18 @@ pub(super) fn unknown_name(env: &Environment<'_>, found: &Names) -> Option<Unkno
         .map(|(name, range)| report("function", name, FUNCTIONS, range))
 }
 
+/// What to say of `%` behind a text.
+pub(super) fn no_formatting() -> (String, String) {
+    let message = "`%` is the remainder of numbers, and does not format a text";
+    (
+        message.to_owned(),
+        "use `format`: `'%s' | format(x)`".to_owned(),
+    )
+}
+
 fn report(what: &str, name: &str, known: &[&str], range: &Range<usize>) -> Unknown {
-    let help = match ELSEWHERE.iter().find(|(known, _)| *known == name) {
+    let short = name.rsplit('.').next().unwrap_or(name);
+    let help = match ELSEWHERE.iter().find(|(known, _)| *known == short) {
         Some((_, instead)) => Some((*instead).to_owned()),
         None => crate::diag::nearest(name, known.iter().copied())
             .map(|near| format!("did you mean `{near}`?")),

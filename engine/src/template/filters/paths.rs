@@ -264,13 +264,6 @@ pub(super) fn add(env: &mut Environment<'static>) {
         };
         Value::from(vec![Value::from(&p[..at]), Value::from(&p[at..])])
     });
-    for name in ["expanduser", "expandvars", "fileglob"] {
-        filter(env, name, move |_, _| {
-            Err(bad(format!(
-                "`{name}` would look at the controller's account and files; give the path itself"
-            )))
-        });
-    }
     filter(env, "relpath", |value, given| {
         let start = given
             .text(0, "start")?
