@@ -101,7 +101,7 @@ impl Lookup for Machine {
                 let there = !key.id.contains("nobody-knows");
                 let name = key.id.split(' ').next_back().unwrap_or_default().to_owned();
                 state(serde_json::to_value(
-                    there.then(|| super::account::Named { name, id: 1234 }),
+                    there.then_some(super::account::Named { name, id: 1234 }),
                 ))
             }
             PathKind::NAME => {
