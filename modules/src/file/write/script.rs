@@ -48,6 +48,7 @@ back() { clean; for u in $undo; do "$u" || left="$left $u"; done; undo=; }
 moved() { back; say moved "$1" "$found"; [ -z "$left" ] || say left "$1" "$left"; exit 0; }
 failed() { back; say failed "$1" "$2"; [ -z "$left" ] || say left "$1" "$left"; exit 0; }
 try() { i=$1; shift; e=$("$@" 2>&1) || failed "$i" "$e"; }
+make() { e=$(mkdir -- "$2" 2>&1) || { [ ! -d "$2" ] || { found='found: directory'; moved "$1"; }; failed "$1" "$e"; }; }
 fresh() { ( set -C; : >"$2" ) 2>/dev/null || { e=$( ( set -C; : >"$2" ) 2>&1 ); failed "$1" "no temporary file could be made: $e"; }; }
 stale() { for f in "$1"*."$2"; do case $f in *"$3"*) ;; *) [ ! -f "$f" ] && [ ! -L "$f" ] || rm -f -- "$f" 2>/dev/null ;; esac; done; }
 over() {
@@ -459,7 +460,9 @@ impl Script {
                 }
             }
         }
-        if !in_the_way {
+        // A new directory is taken back only once it is known for ours.
+        let makes = from.is == FileType::Absent && to.is == FileType::Directory;
+        if !in_the_way && !makes {
             self.line(format!("undo=\"undo{i} $undo\""));
         }
         self.make(i, path, keyed);
@@ -486,9 +489,12 @@ impl Script {
                     .map(|_| word(&aside(path, to)));
                 match back {
                     Some(back) => self.line(format!(
-                        "if [ -d {back} ] && [ ! -L {back} ]; then try {i} mv -f -- {back} {p}; else try {i} mkdir -- {p}; fi"
+                        "if [ -d {back} ] && [ ! -L {back} ]; then try {i} mv -f -- {back} {p}; else make {i} {p}; fi"
                     )),
-                    None => self.line(format!("try {i} mkdir -- {p}")),
+                    None => self.line(format!("make {i} {p}")),
+                }
+                if from.is == FileType::Absent {
+                    self.line(format!("undo=\"undo{i} $undo\""));
                 }
                 self.text
                     .push_str(&attributes(i, &p, "", &FileState::absent(path), to, want));
