@@ -9,6 +9,7 @@ use anstyle::{AnsiColor, Style};
 use runbook_engine::journal::NodeStatus;
 use runbook_engine::run::event::{Event, Sink, TaskReport};
 use runbook_engine::run::exit;
+use runbook_engine::value::MASK;
 
 use super::skipped::Skipped;
 
@@ -138,7 +139,11 @@ impl Terminal {
         line.push('\n');
         match &report.message {
             Some(message) if quiet => {
-                line.push_str(&indented(message, 4));
+                let hidden = format!(
+                    "{MASK} (why is not shown: the task has `no_log`, or what it says is a secret)"
+                );
+                let shown = if message == MASK { &hidden } else { message };
+                line.push_str(&indented(shown, 4));
                 if !report.place.file.is_empty() {
                     line.push_str(&format!(
                         "    at {}:{}:{}\n",

@@ -122,6 +122,14 @@ pub fn compile(call: &Call<'_>, tools: &Arc<Tools>) -> Result<Compiled, Vec<Diag
     // What stands in a file that cannot be read may be what seems to be undefined.
     let unread = errors.iter().any(|e| UNREAD.contains(&e.id));
     errors.extend(select::select(&mut program, call));
+    let is_empty = |play: &Arc<program::Play>| play.groups.iter().all(|g| g.hosts.is_empty());
+    if errors.is_empty() && !program.plays.is_empty() && program.plays.iter().all(is_empty) {
+        let none = "no host is left for any play, so nothing will be done";
+        errors.push(
+            Diagnostic::warning("no-hosts", none)
+                .help("`--list-hosts` shows whom each play is for; `hosts` and `--limit` choose"),
+        );
+    }
     // References between tasks and the meaning of arguments can only be judged where the structure is sound.
     let found = check::check(&program, &hosts, tools, &lost);
     errors.extend(

@@ -102,6 +102,10 @@ pub const IDS: &[(&str, &str)] = &[
         "A task calls one module; this one calls none.",
     ),
     (
+        "no-hosts",
+        "Of the hosts that the plays are for, none is in the inventory, or none is left by `--limit`.",
+    ),
+    (
         "no-sites",
         "The play is for sites, and the inventory has no `sites`.",
     ),

@@ -170,3 +170,58 @@ fn where_a_variable_is_asked_for_it_may_be_undefined() -> Result<()> {
     assert_eq!(wrong.code, 1, "{}{}", wrong.out, wrong.err);
     Ok(())
 }
+
+/// A secret that stands in the name of a resource, or in the line of a shell.
+#[test]
+fn a_secret_in_a_name_or_a_line_is_shown_nowhere() -> Result<()> {
+    let token = "Tok-Zeta-4711x";
+    let scene = Scene::new()?;
+    let root = scene.path("host").display().to_string();
+    fs::create_dir(&root)?;
+    let tasks = format!(
+        r#"- hosts: all
+  gather_facts: false
+  vars: {{api_token: {token}}}
+  tasks:
+    - file: {{path: "{root}/{{{{ api_token }}}}", state: directory}}
+    - template: {{src: t.j2, dest: "{root}/{{{{ api_token }}}}/f"}}
+    - name: The arguments of the shell itself
+      shell: ": {{{{ api_token }}}}; tr '\\0' ' ' < /proc/$$/cmdline > {root}/arguments"
+"#
+    );
+    scene.write(
+        "t.j2",
+        "{{ api_token | upper }} {{ api_token | reverse }} {{ api_token | hash('sha256') }} {{ api_token[:9] }}\n",
+    )?;
+    let run = play(&scene, &tasks, &["--diff"])?;
+    assert_eq!(run.code, 0, "{}", run.text());
+    let arguments = fs::read_to_string(format!("{root}/arguments"))?;
+    assert!(!arguments.contains(token), "{arguments}");
+    // A plan that is refused names what has changed.
+    let plan = ["plan", "play.yaml", "-i", "localhost,", "-o", "plan.json"];
+    let mut said = vec![run.text(), scene.runbook(&plan)?.text()];
+    let file = format!("{root}/{token}/f");
+    let written = fs::read_to_string(&file)?;
+    fs::write(&file, "other\n")?;
+    for call in [
+        &["apply", "plan.json", "--diff"][..],
+        &["show"],
+        &["show", "--output", "json"],
+        &["log"],
+        &["log", "--output", "json"],
+        &["drift", "--run", "-i", "localhost,", "--diff"],
+        &["rollback", "--check", "--diff", "-i", "localhost,"],
+        &["runs"],
+    ] {
+        said.push(scene.runbook(call)?.text());
+    }
+    let mut made: Vec<String> = written.split_whitespace().map(str::to_owned).collect();
+    made.push(token.to_owned());
+    assert_eq!(made.len(), 5);
+    for text in said {
+        for secret in &made {
+            assert!(!text.contains(secret.as_str()), "{secret} in\n{text}");
+        }
+    }
+    Ok(())
+}
