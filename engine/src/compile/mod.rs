@@ -407,6 +407,8 @@ impl Compiler<'_> {
         self.errors.append(&mut compiler.errors);
         self.lost.append(&mut compiler.lost);
         let facts = play.gather_facts.as_ref().map(untyped);
+        let mut gives = BTreeSet::new();
+        program::given(sections.iter().flatten(), &mut gives);
         self.program.plays.push(Arc::new(Play {
             name,
             path,
@@ -427,6 +429,7 @@ impl Compiler<'_> {
             uses_facts: facts != Some(Value::Bool(false)),
             sections,
             handlers,
+            gives,
         }));
     }
 

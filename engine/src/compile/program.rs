@@ -73,6 +73,48 @@ pub struct Play {
     pub sections: Vec<Vec<Item>>,
     /// Handlers, in order of definition.
     pub handlers: Vec<Arc<Task>>,
+    /// Names that its tasks give to hosts (`register`, `set_fact`), but for those of files that are included in the run.
+    pub gives: BTreeSet<String>,
+}
+
+impl Play {
+    /// Does a host go its own way, beside this one: of another group, or in a play where each does?
+    #[must_use]
+    pub fn is_apart(&self, host: &str, other: &str) -> bool {
+        let is_of = |name: &str| {
+            self.groups
+                .iter()
+                .position(|g| g.hosts.iter().any(|h| h == name))
+        };
+        let (one, two) = (is_of(host), is_of(other));
+        host != other && two.is_some() && (self.free || one != two)
+    }
+}
+
+/// Names that these items give to hosts.
+pub fn given<'a>(items: impl IntoIterator<Item = &'a Item>, names: &mut BTreeSet<String>) {
+    for item in items {
+        match item {
+            Item::Task(task) => {
+                names.extend(task.register.clone());
+                if let ("set_fact", crate::source::Kind::Map(entries)) =
+                    (task.module.name(), &task.args.kind)
+                {
+                    names.extend(
+                        entries
+                            .iter()
+                            .filter_map(|(n, _)| n.text().map(str::to_owned)),
+                    );
+                }
+            }
+            Item::Block(block) => {
+                given(&block.items, names);
+                given(&block.rescue, names);
+                given(&block.always, names);
+            }
+            Item::Include(_) | Item::Meta(_) => {}
+        }
+    }
 }
 
 /// Hosts that go together.

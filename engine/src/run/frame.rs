@@ -46,10 +46,19 @@ pub struct Frame {
 struct Registers {
     states: States,
     host: String,
+    /// It goes its own way, beside the host that asks: a prediction does not know how far it will have come.
+    apart: Option<Arc<Play>>,
 }
 
 impl DynamicNames for Registers {
     fn get(&self, name: &str) -> Option<Value> {
+        let apart = self.apart.as_ref();
+        if apart.is_some_and(|play| play.gives.contains(name)) {
+            return Some(Value::Unknown(format!(
+                "how far {} has come by then",
+                self.host
+            )));
+        }
         self.states.var(&self.host, name)
     }
     fn names(&self) -> Vec<String> {
@@ -62,6 +71,15 @@ struct HostVars {
     shared: Arc<Shared>,
     states: States,
     play: Option<Arc<Play>>,
+    asks: Asks,
+}
+
+/// Who looks at variables.
+#[derive(Clone)]
+struct Asks {
+    host: String,
+    /// Before the run.
+    predicts: bool,
 }
 
 impl DynamicNames for HostVars {
@@ -72,11 +90,10 @@ impl DynamicNames for HostVars {
         self.shared.hosts.vars.keys().cloned().collect()
     }
     fn child(&self, name: &str) -> Option<Scope> {
-        self.shared
-            .hosts
-            .vars
-            .contains_key(name)
-            .then(|| scope_of(&self.shared, &self.states, self.play.as_ref(), name, &[]))
+        self.shared.hosts.vars.contains_key(name).then(|| {
+            let play = self.play.as_ref();
+            scope_of(&self.shared, &self.states, play, name, &[], &self.asks)
+        })
     }
 }
 
@@ -136,6 +153,7 @@ fn scope_of(
     play: Option<&Arc<Play>>,
     host: &str,
     over: &[Layer],
+    asks: &Asks,
 ) -> Scope {
     let mut scope = Scope::default();
     scope.push_values(Arc::new(magic(shared, states, play, host)));
@@ -153,11 +171,15 @@ fn scope_of(
         shared: shared.clone(),
         states: states.clone(),
         play: play.cloned(),
+        asks: asks.clone(),
     };
     scope.push_dynamic(Arc::new(HostVarsName(Arc::new(host_vars))));
     scope.push_dynamic(Arc::new(Registers {
         states: states.clone(),
         host: host.to_owned(),
+        apart: play
+            .filter(|play| asks.predicts && play.is_apart(&asks.host, host))
+            .cloned(),
     }));
     scope.push_nodes(vars.extra);
     scope
@@ -287,7 +309,12 @@ impl Walk {
     ) -> Frame {
         // As in Ansible: block and task variables stay below registers, facts and `-e`.
         let over: Vec<Layer> = here.layers.iter().chain(layers).cloned().collect();
-        let mut scope = scope_of(&self.shared, &self.states, self.play.as_ref(), host, &over);
+        let asks = Asks {
+            host: host.to_owned(),
+            predicts: self.predicts(),
+        };
+        let play = self.play.as_ref();
+        let mut scope = scope_of(&self.shared, &self.states, play, host, &over, &asks);
         scope.push_values(Arc::new(item.iter().cloned().collect()));
         let folder = self
             .play

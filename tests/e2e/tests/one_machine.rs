@@ -77,3 +77,48 @@ sites:
     ensure!(!scene.path("host/written").exists(), "{}", run.out);
     Ok(())
 }
+
+/// Sites do not wait for each other: how far another one has come is not known before the run.
+#[test]
+fn what_another_site_has_come_to_is_unknown() -> Result<()> {
+    let scene = Scene::new()?;
+    scene.write(
+        "sites.yaml",
+        r"
+sites:
+  one: {vars: {ansible_connection: local, place: north}, hosts: {a: {}}}
+  two: {vars: {ansible_connection: local}, hosts: {b: {}, c: {}}}
+",
+    )?;
+    scene.write(
+        "play.yaml",
+        r#"- hosts: sites
+  gather_facts: false
+  tasks:
+    - {stat: {path: /}, register: s}
+    - {name: Own, debug: {msg: "{{ hostvars['c'].s.stat.exists }} {{ hostvars['a'].place }}"}, hosts: b}
+    - {name: Other, debug: {msg: "{{ hostvars['a'].s.stat.exists | default('?') }}"}, hosts: b}
+"#,
+    )?;
+    let check = [
+        "play",
+        "play.yaml",
+        "-i",
+        "sites.yaml",
+        "--check",
+        "--output",
+        "json",
+    ];
+    let check = call(&scene, &check, 0)?;
+    let status = |name: &str| -> Result<String> {
+        let tasks = check.tasks("b")?;
+        let task = tasks.iter().find(|t| t["task"] == name);
+        Ok(task.map(|t| t["status"].to_string()).unwrap_or_default())
+    };
+    ensure!(
+        status("Own")? == "\"ok\"" && status("Other")? == "\"unknown\"",
+        "{}",
+        check.out
+    );
+    Ok(())
+}
