@@ -30,6 +30,8 @@ struct Announced {
     rescue: bool,
     module: String,
     bound: Option<Arc<Bound>>,
+    /// It rests on an assumption: what it looked at stands for what will be there then (a server that is replaced).
+    assumed: bool,
 }
 
 /// What a task wants now.
@@ -64,6 +66,7 @@ impl Approved {
                 rescue,
                 module: task.module.clone(),
                 bound: task.bound.clone(),
+                assumed: !task.assumptions.is_empty(),
             });
         }
         Self {
@@ -215,7 +218,7 @@ impl Announced {
                 lines.push(format!("{}: is already as it was to be", planned.asked));
             }
         }
-        if bound.changes() {
+        if bound.changes() && !self.assumed {
             lines.extend(moved(bound, registry, intent));
         }
         let acts = |a: &&ActionCall| a.effects != Effects::Nothing;
