@@ -16,12 +16,19 @@ const WORDS: [&str; 3] = [
     "{\"stands\": [\"in\"]}",
 ];
 
+/// The same where a path on the host is wanted, which begins with a slash.
+const PATHS: [&str; 3] = ["/stands-in", "/stands/in", "/{\"stands\": [\"in\"]}"];
+
 /// The bound of what the task may touch, where that does not hang on what is unknown.
 #[must_use]
 pub fn footprint(module: &dyn AnyModule, args: &Node) -> Option<Footprint> {
     let touched = |word: &str| Some(module.prepare(&with(args, word)).ok()?.touches());
-    let first = touched(WORDS[0])?;
-    let same = WORDS[1..]
+    let words = match touched(WORDS[0]) {
+        Some(_) => WORDS,
+        None => PATHS,
+    };
+    let first = touched(words[0])?;
+    let same = words[1..]
         .iter()
         .all(|word| touched(word).as_ref() == Some(&first));
     (same && !first.everything).then_some(first)

@@ -806,3 +806,18 @@ fn what_somebody_who_is_not_root_may_not_do() -> Result<()> {
     assert_eq!(known, 9);
     Ok(())
 }
+
+#[test]
+fn what_a_command_changes_is_known_though_its_condition_is_not() -> Result<()> {
+    let known = tried(
+        "a path that only the run knows",
+        &["touch other"],
+        json!([
+            {"command": {"cmd": "echo @AT@/mark", "changes": []}, "register": "r"},
+            {"command": {"cmd": "touch @AT@/made", "creates": "{{ r.stdout }}", "changes": ["@AT@/made"]}},
+            {"lineinfile": {"path": "@AT@/other", "line": "a"}},
+        ]),
+    )?;
+    assert_eq!(known, 2, "only the command itself is open");
+    Ok(())
+}
