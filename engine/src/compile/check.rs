@@ -64,29 +64,8 @@ pub(super) fn check(
 
 /// Names that tasks register or set, in any play: variables outlive their play.
 fn names_set_in_run(program: &Program) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for play in &program.plays {
-        let mut see = |item: &Item| {
-            if let Item::Task(task) = item {
-                found.extend(task.register.clone());
-                if let ("set_fact", Kind::Map(entries)) = (task.module.name(), &task.args.kind) {
-                    found.extend(
-                        entries
-                            .iter()
-                            .filter_map(|(k, _)| k.text().map(str::to_owned)),
-                    );
-                }
-            }
-        };
-        play.sections
-            .iter()
-            .flatten()
-            .for_each(|item| item.each(&mut see));
-        play.handlers
-            .iter()
-            .for_each(|h| see(&Item::Task(h.clone())));
-    }
-    found
+    let plays = program.plays.iter();
+    plays.flat_map(|play| play.gives.iter().cloned()).collect()
 }
 
 struct Check<'a> {

@@ -408,7 +408,9 @@ impl Compiler<'_> {
         self.lost.append(&mut compiler.lost);
         let facts = play.gather_facts.as_ref().map(untyped);
         let mut gives = BTreeSet::new();
-        program::given(sections.iter().flatten(), &mut gives);
+        let items = sections.iter().flatten();
+        items.for_each(|item| item.gives(&mut gives));
+        gives.extend(handlers.iter().flat_map(|handler| handler.gives()));
         self.program.plays.push(Arc::new(Play {
             name,
             path,

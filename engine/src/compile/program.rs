@@ -91,32 +91,6 @@ impl Play {
     }
 }
 
-/// Names that these items give to hosts.
-pub fn given<'a>(items: impl IntoIterator<Item = &'a Item>, names: &mut BTreeSet<String>) {
-    for item in items {
-        match item {
-            Item::Task(task) => {
-                names.extend(task.register.clone());
-                if let ("set_fact", crate::source::Kind::Map(entries)) =
-                    (task.module.name(), &task.args.kind)
-                {
-                    names.extend(
-                        entries
-                            .iter()
-                            .filter_map(|(n, _)| n.text().map(str::to_owned)),
-                    );
-                }
-            }
-            Item::Block(block) => {
-                given(&block.items, names);
-                given(&block.rescue, names);
-                given(&block.always, names);
-            }
-            Item::Include(_) | Item::Meta(_) => {}
-        }
-    }
-}
-
 /// Hosts that go together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
@@ -218,6 +192,18 @@ pub struct Task {
     pub takes_environment: bool,
     /// Another host does it.
     pub delegate_to: Option<Node>,
+}
+
+impl Task {
+    /// The names that it gives to its host: by `register`, or by being a `set_fact`.
+    pub fn gives(&self) -> impl Iterator<Item = String> {
+        let facts = match (self.module.name(), &self.args.kind) {
+            ("set_fact", crate::source::Kind::Map(entries)) => entries.as_slice(),
+            _ => &[],
+        };
+        let facts = facts.iter().filter_map(|(name, _)| name.text());
+        facts.map(str::to_owned).chain(self.register.clone())
+    }
 }
 
 /// A loop.
@@ -327,6 +313,15 @@ impl Item {
             Self::Include(include) => &include.common,
             Self::Meta(meta) => &meta.common,
         }
+    }
+
+    /// The names that its tasks give to their hosts, but for those of files that are included in the run.
+    pub fn gives(&self, names: &mut BTreeSet<String>) {
+        self.each(&mut |item| {
+            if let Self::Task(task) = item {
+                names.extend(task.gives());
+            }
+        });
     }
 
     /// Calls `found` for this item and everything within it.

@@ -250,10 +250,7 @@ impl Settle<'_> {
     }
 
     fn holds_secrets(&self, call: &Json) -> bool {
-        let mut texts = Vec::new();
-        texts_of(call, &mut texts);
-        let redactor = &self.shared.redactor;
-        texts.iter().any(|text| !redactor.within(text).is_empty())
+        self.shared.redactor.clean_json(call.clone()) != *call
     }
 
     fn decided(&self, call: &ActionCall, why: &str) -> Decision {
@@ -306,16 +303,6 @@ impl Settle<'_> {
             failed,
         };
         self.journal(journal, &record)
-    }
-}
-
-/// Every text in a JSON value.
-fn texts_of<'j>(value: &'j Json, texts: &mut Vec<&'j str>) {
-    match value {
-        Json::String(text) => texts.push(text),
-        Json::Array(items) => items.iter().for_each(|item| texts_of(item, texts)),
-        Json::Object(map) => map.values().for_each(|item| texts_of(item, texts)),
-        _ => {}
     }
 }
 

@@ -10,7 +10,7 @@ use super::parallel::{mentions_name, texts};
 use super::walk::{Here, Walk};
 use crate::compile::program::{Block, Item, Layer, Task};
 use crate::module::Footprint;
-use crate::source::{Kind, Node};
+use crate::source::Node;
 use crate::value::Value;
 
 /// The variables that tasks of a block set.
@@ -30,14 +30,7 @@ impl Set {
             item.each(&mut |item| match item {
                 // Handlers that are called here set variables, too.
                 Item::Include(_) | Item::Meta(_) => open = true,
-                Item::Task(task) => {
-                    set.extend(task.register.clone());
-                    if let ("set_fact", Kind::Map(entries)) = (task.module.name(), &task.args.kind)
-                    {
-                        let names = entries.iter().filter_map(|(key, _)| key.text());
-                        set.extend(names.map(str::to_owned));
-                    }
-                }
+                Item::Task(task) => set.extend(task.gives()),
                 Item::Block(_) => {}
             });
         }

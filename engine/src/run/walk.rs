@@ -21,6 +21,7 @@ use super::past::Cursor;
 use super::settle::Stopped;
 use super::shared::Shared;
 use super::state::States;
+use super::touched::Set;
 use crate::compile::program::{
     Block, Common, Group, Include, Item, Layer, Meta, MetaAction, Play, Program, Task,
 };
@@ -273,7 +274,7 @@ impl Walk {
     }
 
     /// A task on its hosts: on different machines side by side; on one machine, also where several hosts delegate to it, one
-    /// after the other, as a check walks them.
+    /// after the other, as a check walks them, unless it writes nothing.
     async fn task(&self, task: &Arc<Task>, hosts: &[String], here: &Here) -> Result<(), Stopped> {
         if task.common.run_once {
             let Some(first) = hosts.first() else {
@@ -314,7 +315,17 @@ impl Walk {
             let machine = machine.unwrap_or_else(|| acting.clone());
             machines.entry(machine).or_default().push(host);
         }
-        machines.into_values()
+        // Who only looks, or waits, is in nobody's way.
+        let writes = |host: &&String| {
+            let footprint = self.touched(task, host, here, &Set::Names(BTreeSet::new()));
+            footprint.everything || !footprint.writes.is_empty()
+        };
+        let in_order = |hosts: Vec<&'h String>| match hosts.len() > 1 && !hosts.iter().any(writes) {
+            true => hosts.into_iter().map(|host| vec![host]).collect(),
+            false => vec![hosts],
+        };
+        let groups: Vec<Vec<&String>> = machines.into_values().flat_map(in_order).collect();
+        groups.into_iter()
     }
 
     /// What `run_once` registered on one host holds for all.

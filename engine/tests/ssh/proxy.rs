@@ -137,7 +137,7 @@ async fn one_way(
         while let Some((due, mut part)) = waiting.recv().await {
             tokio::time::sleep_until(due).await;
             if !up && line.server != 0 {
-                while due.elapsed() < PATIENCE && !at_rest(line.server) {
+                while due.elapsed() < PATIENCE && !at_rest(line.server, true) {
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
                 while let Ok((_, more)) = waiting.try_recv() {

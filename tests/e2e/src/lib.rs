@@ -22,7 +22,7 @@ pub use counter::Counter;
 pub use program::{choose, program};
 pub use proxy::{Proxy, Side, Traffic};
 pub use realdata::realdata;
-pub use rest::{at_rest, at_rest_below};
+pub use rest::at_rest;
 pub use scene::{Run, Scene, Started, appears, call};
 pub use skip::skip;
 pub use terminal::Terminal;

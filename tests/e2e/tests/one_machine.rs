@@ -44,6 +44,44 @@ fn names_of_one_machine_do_not_race() -> Result<()> {
     Ok(())
 }
 
+/// Who only waits is in nobody's way: the second has ended before the first has.
+#[test]
+fn hosts_that_only_wait_on_one_machine_go_side_by_side() -> Result<()> {
+    let scene = Scene::new()?;
+    let (there, nowhere) = (scene.write("there", "x\n")?, scene.path("nowhere"));
+    scene.write(
+        "hosts.yaml",
+        &format!(
+            "all:\n  vars: {{ansible_connection: local}}\n  hosts:\n    a: {{path: {}}}\n    b: {{path: {}}}\n    c: {{}}\n",
+            nowhere.display(),
+            there.display()
+        ),
+    )?;
+    scene.write(
+        "play.yaml",
+        r#"- hosts: "a,b"
+  gather_facts: false
+  tasks:
+    - {wait_for: {path: "{{ path }}", timeout: 2}, delegate_to: c, ignore_errors: true}
+"#,
+    )?;
+    let run = [
+        "play",
+        "play.yaml",
+        "-i",
+        "hosts.yaml",
+        "-y",
+        "--output",
+        "json",
+    ];
+    let run = call(&scene, &run, 0)?;
+    let events = run.events()?;
+    let ended = events.iter().filter(|e| e["event"] == "task-finished");
+    let hosts: Vec<&str> = ended.filter_map(|e| e["host"].as_str()).collect();
+    ensure!(hosts == ["b", "a"], "{hosts:?}");
+    Ok(())
+}
+
 /// A host of a site that has failed stops the others of it, in later plays, too.
 #[test]
 fn a_site_that_has_failed_is_left_alone() -> Result<()> {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use runbook_e2e::{Proxy, Scene, Side, at_rest, at_rest_below, skip};
+use runbook_e2e::{Proxy, Scene, Side, at_rest, skip};
 use runbook_lab::{Lab, Site};
 
 const HOSTS: usize = 10;
@@ -159,8 +159,8 @@ fn measure(lab: &Lab, site: &Site) -> Result<()> {
             }),
             Arc::new(move |side| match side {
                 // The program is one of the processes that this one has started.
-                Side::Client => at_rest_below(std::process::id()),
-                Side::Server => at_rest(init),
+                Side::Client => at_rest(std::process::id(), false),
+                Side::Server => at_rest(init, true),
             }),
         )?;
         inventory.push_str(&format!("{} ansible_port={}\n", host.name, proxy.port()));

@@ -32,7 +32,7 @@ pub struct Report {
     pub rivals: Vec<(String, Rivals)>,
     /// What was wrong.
     pub wrong: Vec<String>,
-    /// What was told under an assumption and came otherwise, for a person to judge whether that is what it said.
+    /// What was told under an assumption and came otherwise.
     pub otherwise: Vec<String>,
     /// What was not measured, and why.
     pub skipped: Vec<(String, String)>,
@@ -201,7 +201,8 @@ impl Report {
         text
     }
 
-    /// No wrong prediction, and in no part more than [`OPEN`] that were not made.
+    /// No wrong prediction, none that came otherwise under an assumption, in no part more than [`OPEN`] that were not made,
+    /// and of all no more than [`BEYOND`] that were not compared.
     ///
     /// # Errors
     /// What is not so.

@@ -22,6 +22,17 @@ fn tried(what: &str, before: &[&str], tasks: Value) -> Result<usize> {
     Ok(compared.figures.known)
 }
 
+/// Lets everybody through to the folder of the tasks.
+const OPEN: &str = r#"d=$PWD; while [ "$d" != /dev/shm ] && [ "$d" != /tmp ] && [ "$d" != / ]; do chmod o+x "$d"; d=${d%/*}; done"#;
+
+/// The same task, done by nobody.
+fn nobody(mut task: Value) -> Value {
+    task["become"] = json!(true);
+    task["become_user"] = json!("nobody");
+    task["ignore_errors"] = json!(true);
+    task
+}
+
 #[test]
 fn links_and_directories_that_will_be_there() -> Result<()> {
     tried(
@@ -664,17 +675,10 @@ fn what_is_registered_of_a_file_that_was_changed_under_another_name() -> Result<
 /// As root, who may become anybody.
 #[test]
 fn what_another_user_sees() -> Result<()> {
-    let open = "d=$PWD; while [ \"$d\" != /dev/shm ] && [ \"$d\" != /tmp ] && [ \"$d\" != / ]; do chmod o+x \"$d\"; d=${d%/*}; done";
-    let nobody = |mut task: Value| {
-        task["become"] = json!(true);
-        task["become_user"] = json!("nobody");
-        task["ignore_errors"] = json!(true);
-        task
-    };
     let known = tried(
         "behind a directory that is shut, and behind one that is opened",
         &[
-            open,
+            OPEN,
             "mkdir open shut; echo a > open/f; echo b > shut/f; chmod 755 open; chmod 700 shut",
         ],
         json!([
@@ -689,7 +693,7 @@ fn what_another_user_sees() -> Result<()> {
     assert_eq!(known, 5, "only what is behind the opened one is not known");
     let known = tried(
         "what is made for some",
-        &[open],
+        &[OPEN],
         json!([
             {"file": {"path": "@AT@/new", "state": "directory", "mode": "0700"}},
             {"copy": {"dest": "@AT@/new/f", "content": "x"}},
@@ -778,17 +782,10 @@ fn what_a_validator_refuses() -> Result<()> {
 /// Somebody who is not root, and becomes nobody else: what he may not do fails in the check, too.
 #[test]
 fn what_somebody_who_is_not_root_may_not_do() -> Result<()> {
-    let open = "d=$PWD; while [ \"$d\" != /dev/shm ] && [ \"$d\" != /tmp ] && [ \"$d\" != / ]; do chmod o+x \"$d\"; d=${d%/*}; done";
-    let nobody = |mut task: Value| {
-        task["become"] = json!(true);
-        task["become_user"] = json!("nobody");
-        task["ignore_errors"] = json!(true);
-        task
-    };
     let known = tried(
         "as nobody",
         &[
-            open,
+            OPEN,
             "mkdir own; echo a > own/f; chown -R nobody:nogroup own; echo b > own/theirs",
         ],
         json!([

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value as Json;
 
-use super::bound::BoundState;
 use super::{Bound, Plan};
 use crate::action::{ActionCall, Effects};
 use crate::journal::NodeStatus;
@@ -247,9 +246,7 @@ fn moved(bound: &Bound, registry: &Registry, intent: &Intent<'_>) -> Vec<String>
         let (Some((_, is)), Some(kind)) = (is, kind) else {
             continue;
         };
-        // The same under another name: the file behind a link.
-        let same = |w: &BoundState| w.asked == *key || (w.asked.kind == key.kind && w.from == *was);
-        if !bound.wanted.iter().any(same) {
+        if bound.wanted_of_seen(key, was).is_none() {
             let drifted = kind.drifted(key, None, was, is);
             lines.extend(drifted.into_iter().map(|line| format!("{key}: {line}")));
         }

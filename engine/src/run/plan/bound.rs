@@ -83,6 +83,15 @@ impl Bound {
         self.wanted.iter().any(|w| w.to.is_some())
     }
 
+    /// What is wanted of something that was seen as this, also where it is the same under another name: the file behind a
+    /// link.
+    #[must_use]
+    pub fn wanted_of_seen(&self, key: &Ref, state: &Json) -> Option<&BoundState> {
+        let same =
+            |w: &&BoundState| w.asked == *key || (w.asked.kind == key.kind && w.from == *state);
+        self.wanted.iter().find(same)
+    }
+
     /// The resource of this key, as asked for.
     #[must_use]
     pub fn wanted(&self, asked: &Ref) -> Option<&BoundState> {

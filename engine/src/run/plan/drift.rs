@@ -126,12 +126,9 @@ impl Comparison<'_> {
             ) else {
                 continue;
             };
-            // The same under another name: the file behind a link.
-            let same = |w: &&super::BoundState| {
-                w.asked == *key || (w.asked.kind == key.kind && w.from == *state)
-            };
             let told = |w: &super::BoundState| new.wanted(&w.asked).is_some();
-            if old.wanted.iter().find(same).is_some_and(told) || !(other || changes && kind.binds())
+            if old.wanted_of_seen(key, state).is_some_and(told)
+                || !(other || changes && kind.binds())
             {
                 continue;
             }
