@@ -42,8 +42,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Break {
     /// When so many bytes have gone over the proxy, in both directions and over all connections together.
     pub after: u64,
-    /// How long everyone who connects then is sent away.
-    pub gone: Duration,
+    /// How long everyone who connects then is sent away; without it, until it is mended.
+    pub gone: Option<Duration>,
 }
 
 /// The bytes that have gone over a proxy, and where it is to break.
@@ -73,8 +73,10 @@ impl Gauge {
 
     /// Nobody may connect at the moment.
     fn is_gone(&self) -> bool {
-        let gone = self.broken.map(|b| b.gone).unwrap_or_default();
-        self.since.is_some_and(|since| since.elapsed() < gone)
+        let gone = |since: Instant, gone: Option<Duration>| gone.is_none_or(|g| since.elapsed() < g);
+        self.broken
+            .zip(self.since)
+            .is_some_and(|(broken, since)| gone(since, broken.gone))
     }
 }
 
@@ -175,6 +177,17 @@ impl Proxy {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         locked(&self.gauge).bytes
+    }
+
+    /// Whether the connection has broken.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        locked(&self.gauge).since.is_some()
+    }
+
+    /// From now on everyone may connect, and nothing breaks.
+    pub fn mend(&self) {
+        locked(&self.gauge).broken = None;
     }
 
     /// Where it listens, on 127.0.0.1.

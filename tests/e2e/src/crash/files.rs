@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 
@@ -11,6 +12,9 @@ use super::place::Place;
 use super::trial::{Stage, State};
 use crate::Scene;
 use crate::proxy::{Break, Proxy};
+
+/// How often it is looked whether a line has broken by now.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A generated playbook at a place.
 pub struct Files {
@@ -75,7 +79,20 @@ impl Files {
         scene.write("inventory.yaml", &self.place.inventory(Some(proxy.port()))?)?;
         let args = self.play();
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let ended = Going::start(scene, &[], &args)?.end()?;
+        let mut going = Going::start(scene, &[], &args)?;
+        if broken.is_some_and(|b| b.gone.is_none()) {
+            while going.wait(LOOK)?.is_none() {
+                if proxy.is_broken() {
+                    // It is waiting for the line by then, or has only begun to.
+                    if going.wait(LOOK * u32::try_from(proxy.bytes() % 64)?)?.is_none() {
+                        going.kill()?;
+                    }
+                    break;
+                }
+            }
+            proxy.mend();
+        }
+        let ended = going.end()?;
         // What is resumed goes the same way: the proxy works on, and breaks nothing more.
         Ok((ended, proxy.bytes()))
     }

@@ -23,8 +23,8 @@ pub enum Harm {
     /// The program gets SIGKILL after this time.
     Instant(Duration),
     /// The connection breaks when this many bytes have gone over it, in both directions together; for a while nobody can
-    /// connect.
-    Byte(u64, Duration),
+    /// connect, or, without a while, until somebody has killed the run.
+    Byte(u64, Option<Duration>),
     /// What only the stage knows how to do.
     Own(String),
 }
@@ -35,7 +35,8 @@ impl fmt::Display for Harm {
             Self::Flush(n) => write!(f, "flush:{n}"),
             Self::Every(n, m) => write!(f, "flush:{n}-every-{m}"),
             Self::Instant(after) => write!(f, "instant:{}us", after.as_micros()),
-            Self::Byte(n, gone) => write!(f, "byte:{n}:gone-{}ms", gone.as_millis()),
+            Self::Byte(n, Some(gone)) => write!(f, "byte:{n}:gone-{}ms", gone.as_millis()),
+            Self::Byte(n, None) => write!(f, "byte:{n}:gone"),
             Self::Own(what) => f.write_str(what),
         }
     }
@@ -55,8 +56,13 @@ impl Harm {
                 rest.strip_suffix("us")?.parse().ok()?,
             )),
             "byte" => {
-                let (n, gone) = rest.split_once(":gone-")?;
-                let gone = Duration::from_millis(gone.strip_suffix("ms")?.parse().ok()?);
+                let (n, gone) = rest.split_once(":gone")?;
+                let gone = match gone.strip_prefix('-') {
+                    Some(gone) => Some(Duration::from_millis(
+                        gone.strip_suffix("ms")?.parse().ok()?,
+                    )),
+                    None => None,
+                };
                 Self::Byte(n.parse().ok()?, gone)
             }
             _ => return None,
@@ -265,7 +271,8 @@ mod tests {
             Harm::Flush(7),
             Harm::Every(9, 10),
             Harm::Instant(Duration::from_micros(1_234_567)),
-            Harm::Byte(311_223, Duration::from_millis(703)),
+            Harm::Byte(311_223, Some(Duration::from_millis(703))),
+            Harm::Byte(311_223, None),
         ] {
             assert_eq!(Harm::named(&harm.to_string()), Some(harm));
         }
