@@ -209,7 +209,7 @@ impl ActionKind for Export {
         } else {
             Style::Unwrapped
         };
-        let text = write(&entries, style);
+        let text = format!("{}{}", counted(entries.len()), write(&entries, style));
         // Read back by the parser that will read it when it is loaded again.
         let parsed = entries_in(text.as_bytes());
         if parsed != entries.len() {
@@ -223,6 +223,21 @@ impl ActionKind for Export {
         place(host, call, run, Bytes::from(text)).await?;
         Ok(made)
     }
+}
+
+/// The line that an export begins with, so that one that was cut off is recognised. Comments are no part of what a file of
+/// LDIF says (RFC 2849).
+fn counted(entries: usize) -> String {
+    format!("{COUNTED}{entries}\n")
+}
+
+const COUNTED: &str = "# entries: ";
+
+/// How many entries an export says that it has; none where it does not say so.
+pub(super) fn said_to_have(text: &[u8]) -> Option<usize> {
+    let line = text.strip_prefix(COUNTED.as_bytes())?;
+    let line = line.split(|byte| *byte == b'\n').next()?;
+    std::str::from_utf8(line).ok()?.trim().parse().ok()
 }
 
 /// Writes the file beside its place, and gives it its name when it is whole. A file of that name is never written over.

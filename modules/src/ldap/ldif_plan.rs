@@ -12,7 +12,7 @@ use super::ldif::{Problem, Record};
 use super::listing::{LdapListing, ListingKey};
 use super::names::WRITTEN_BASE;
 use super::planning::{Planned, ask, directory, known_schema, link, refuse};
-use super::replacing;
+use super::replacing::{self, Passwords};
 use super::schema_names::{self, SchemaNames};
 use super::server::Server;
 use super::session::Depth;
@@ -142,7 +142,7 @@ fn planned(
         return Err(refuse(&problems));
     }
     let (links, directory) = match args.replaced_branch().map_err(Stop::Refuse)? {
-        Some(branch) => replacing::exactly(links, &branch, server, &known, world)?,
+        Some(branch) => replacing::exactly(links, &branch, Passwords::Keep, server, &known, world)?,
         None => {
             let directory = directory(server, &links, &known, world)?;
             (links, directory)

@@ -24,6 +24,7 @@ pub mod names;
 pub mod octets;
 mod planning;
 mod replacing;
+pub mod restore;
 pub mod schema;
 pub mod schema_kind;
 mod schema_names;

@@ -14,10 +14,26 @@ use super::planning;
 use super::schema::Schema;
 use super::server::Server;
 
+/// What becomes of the passwords of entries that are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Passwords {
+    /// They stay.
+    Keep,
+    /// They are set to what the records have.
+    Set,
+}
+
+impl Passwords {
+    fn stay(self, attribute: &str) -> bool {
+        self == Self::Keep && is_secret(attribute)
+    }
+}
+
 /// Records by which a branch becomes exactly what the records `links` add to it, with the directory that they are judged by.
 pub(super) fn exactly(
     mut links: Vec<Link>,
     branch: &Dn,
+    passwords: Passwords,
     server: &Server,
     schema: &Schema,
     world: &View<'_>,
@@ -33,7 +49,7 @@ pub(super) fn exactly(
         .collect();
     if !added.contains(&place) {
         return Err(Stop::refuse(format!(
-            "replace_below: none of the files has the entry {branch}, so that nothing would be left of it; mend the name"
+            "none of the files has the entry {branch}, so that nothing would be left of it; mend the name"
         )));
     }
     // Whoever removes an entry reads all that lies below it.
@@ -45,7 +61,7 @@ pub(super) fn exactly(
         if let (true, Some(entry)) = (is_added(link), there)
             && let RecordChange::Add(attributes) = &link.change
         {
-            let operations = set_all(entry, attributes, &link.dn, link.line, schema);
+            let operations = set_all(entry, attributes, &link.dn, (link.line, passwords), schema);
             link.change = RecordChange::Modify(operations);
         }
     }
@@ -55,12 +71,12 @@ pub(super) fn exactly(
     Ok((links, directory))
 }
 
-/// Operations after which the entry holds these attributes. Its passwords stay, and so do the values of its name.
+/// Operations after which the entry holds these attributes. Its passwords may stay, and the values of its name do.
 fn set_all(
     entry: &Entry,
     attributes: &[(String, Vec<Value>)],
     dn: &Dn,
-    line: usize,
+    (line, passwords): (usize, Passwords),
     schema: &Schema,
 ) -> Vec<Operation> {
     let replace = |attribute: &str, values: Vec<Value>| Operation {
@@ -77,12 +93,14 @@ fn set_all(
         .map(|(name, _)| schema.attribute_key(name))
         .collect();
     let mut operations = Vec::new();
-    for (name, values) in attributes.iter().filter(|(name, _)| !is_secret(name)) {
+    for (name, values) in attributes.iter().filter(|(name, _)| !passwords.stay(name)) {
         named.insert(schema.attribute_key(name));
         operations.push(replace(name, values.clone()));
     }
     for attribute in &entry.attributes {
-        if !is_secret(&attribute.name) && !named.contains(&schema.attribute_key(&attribute.name)) {
+        if !passwords.stay(&attribute.name)
+            && !named.contains(&schema.attribute_key(&attribute.name))
+        {
             operations.push(replace(&attribute.name, Vec::new()));
         }
     }

@@ -80,7 +80,7 @@ impl ReadKind for PgFacts {
     }
 
     fn touched_by(&self, key: &FactsKey, written: &Ref) -> bool {
-        key.server.is_container(written)
+        key.server.is_touched_by(written)
     }
 
     fn predicted(&self, key: &FactsKey, world: &Predicted<'_>) -> Shadow<FactsKey, Facts> {

@@ -13,8 +13,9 @@ use runbook_engine::world::View;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::client::{self, FUNCTIONS, missing, password_line, rows};
 use super::facts_kind::{FactsKey, PgFacts};
-use super::server::{Place, Server};
+use super::server::Server;
 use crate::command::exec::folder;
 use crate::docker::Container;
 
@@ -93,27 +94,10 @@ impl Module for PgDump {
     const DOC: &'static str = include_str!("pg_dump.md");
 
     fn validate(args: &Self::Args) -> Result<(), String> {
-        args.server()?;
         if !args.dest.starts_with('/') || args.dest.split('/').any(|part| part == "..") {
             return Err(format!("dest: `{}` is no absolute path", args.dest));
         }
-        // They go through a line of text and a connection string.
-        if args
-            .password
-            .as_ref()
-            .is_some_and(|p| p.expose().contains(['\n', '\0']))
-        {
-            return Err("password: it holds a line break".to_owned());
-        }
-        if args.user.starts_with('-')
-            || args.database.contains(['=', ' '])
-            || args.database.contains("://")
-        {
-            return Err(
-                "`user` or `database` would be taken for something else by pg_dump".to_owned(),
-            );
-        }
-        Ok(())
+        client::validate(&args.server()?)
     }
 
     fn touches(args: &Self::Args) -> Footprint {
@@ -160,7 +144,9 @@ impl Module for PgDump {
     }
 }
 
-fn megabytes(bytes: u64) -> String {
+/// A size for people.
+#[must_use]
+pub fn megabytes(bytes: u64) -> String {
     match bytes / 1_000_000 {
         0 => "less than 1 MB".to_owned(),
         mega if mega < 10_000 => format!("{mega} MB"),
@@ -184,40 +170,36 @@ pub struct DumpCall {
     pub timeout: u64,
 }
 
-/// Runs on the host. Words: file, format, bytes needed, container (or nothing), user, database, host, port. Standard
+/// Runs on the host. Words: file, format, bytes needed, container (or nothing), host, port, user, database. Standard
 /// input: a line for a password file. The statuses say what failed; what is left behind never has the final name.
 const SCRIPT: &str = r#"
 umask 077
-final=$1 format=$2 need=$3 name=$4 user=$5 database=$6 host=$7 port=$8
+final=$1 format=$2 need=$3 name=$4 host=$5 port=$6 user=$7 database=$8
 folder=${final%/*}
 part="$folder/.${final##*/}.part.$$"
+pass="$part.pass"
 mkdir -p "${folder:-/}" || exit 91
 if [ -e "$final" ] || [ -L "$final" ]; then exit 93; fi
 free=$(df -Pk "${folder:-/}" | awk 'NR == 2 { print $4 }')
 if [ -n "$free" ] && [ "$free" -lt $((need / 1024)) ]; then echo "$free" >&2; exit 92; fi
-trap 'rm -f "$part" "$part.pass"' EXIT
+trap 'rm -f "$part" "$part.rows" "$part.bad" "$pass"' EXIT
 trap 'exit 99' HUP INT TERM
-cat > "$part.pass" || exit 91
-inside='umask 077; f=$(mktemp) || exit 1; trap '\''rm -f "$f"'\'' EXIT; cat > "$f"; PGPASSFILE="$f" pg_dump -w -U "$1" -F "$2" -d "$3"'
-if [ -n "$name" ]; then
-  command -v docker >/dev/null 2>&1 || exit 90
-  docker exec -i "$name" sh -c "$inside" sh "$user" "$format" "$database" < "$part.pass" > "$part" || exit 94
-else
-  command -v pg_dump >/dev/null 2>&1 || exit 89
-  PGPASSFILE="$part.pass" pg_dump -w -h "$host" -p "$port" -U "$user" -F "$format" -d "$database" > "$part" || exit 94
-fi
+cat > "$pass" || exit 91
+pg pg_dump -w -U "$user" -F "$format" -d "$database" < /dev/null > "$part" || { s=$?; case $s in 89|90) exit $s ;; esac; exit 94; }
 if [ "$format" = plain ]; then
   tail -n 8 "$part" | grep -q 'PostgreSQL database dump complete' || exit 95
-elif [ -n "$name" ]; then
-  docker exec -i "$name" pg_restore -f /dev/null < "$part" || exit 95
+  count_rows < "$part" > "$part.rows"
 else
-  pg_restore -f /dev/null "$part" || exit 95
+  { pg pg_restore --data-only -f - < "$part" || : > "$part.bad"; } | count_rows > "$part.rows"
+  [ ! -e "$part.bad" ] || exit 95
 fi
 sync "$part" 2>/dev/null || sync
 ln "$part" "$final" 2>/dev/null || { [ ! -e "$final" ] && mv -n "$part" "$final"; }
 [ ! -e "$part" ] || [ "$part" -ef "$final" ] || exit 93
+mv -f "$part.rows" "$final.rows" || exit 91
 sha256sum < "$final" | cut -c1-64
 wc -c < "$final"
+cat "$final.rows"
 "#;
 
 #[async_trait]
@@ -255,31 +237,21 @@ impl ActionKind for Dump {
             Format::Custom => facts.size / 2,
         };
         let path = path(call, run);
-        let (name, at, port) = match &call.server.at {
-            Place::Container { name, port } => (name.clone(), String::new(), port.to_string()),
-            Place::Tcp { host, port } => (String::new(), host.clone(), port.to_string()),
-            Place::Socket { path } => {
-                let (folder, socket) = path.rsplit_once('/').unwrap_or(("", path));
-                (
-                    String::new(),
-                    folder.to_owned(),
-                    socket.rsplit('.').next().unwrap_or("5432").to_owned(),
-                )
-            }
-        };
+        let [name, at, port] = client::place(&call.server);
+        let script = format!("{FUNCTIONS}{SCRIPT}");
         let words = [
             "sh",
             "-c",
-            SCRIPT,
+            &script,
             "pg_dump",
             &path,
             call.format.word(),
             &need.to_string(),
             &name,
-            &call.server.user,
-            &call.server.database,
             &at,
             &port,
+            &call.server.user,
+            &call.server.database,
         ];
         let command = Command {
             argv: words.iter().map(|w| (*w).to_owned()).collect(),
@@ -303,6 +275,10 @@ impl ActionKind for Dump {
             lines.next().unwrap_or_default(),
             lines.next().unwrap_or_default(),
         );
+        let rows = rows(&lines.collect::<Vec<_>>().join("\n"));
+        let rows = rows
+            .into_iter()
+            .map(|(table, count)| (table, Value::Int(i64::try_from(count).unwrap_or(i64::MAX))));
         let bytes: i64 = bytes.parse().map_err(|_| {
             ActionError::Failed(format!(
                 "{path} was written, but the host did not say its size"
@@ -313,6 +289,7 @@ impl ActionKind for Dump {
             ("bytes".to_owned(), Value::Int(bytes)),
             ("sha256".to_owned(), Value::from(sha256)),
             ("format".to_owned(), Value::from(call.format.word())),
+            ("rows".to_owned(), Value::Map(rows.collect())),
         ]);
         Ok(Outcome {
             changed: true,
@@ -346,27 +323,9 @@ fn path(call: &DumpCall, run: &ActionRun) -> String {
     format!("{}{}/{name}.{ending}", call.dest, run.run)
 }
 
-/// A line of a password file for any server (libpq, "The Password File"); nothing without a password.
-fn password_line(password: Option<&Secret>) -> String {
-    password.map_or_else(String::new, |p| {
-        format!(
-            "*:*:*:*:{}\n",
-            p.expose().replace('\\', "\\\\").replace(':', "\\:")
-        )
-    })
-}
-
 fn failure(shown: &str, path: &str, need: u64, finished: &Finished) -> String {
-    let stderr = String::from_utf8_lossy(&finished.stderr);
-    let lines: Vec<&str> = stderr.lines().filter(|l| !l.trim().is_empty()).collect();
-    let said = lines[lines.len().saturating_sub(5)..].join("; ");
+    let said = client::said(&finished.stderr);
     match finished.status {
-        89 => format!(
-            "there is no pg_dump on the host to dump {shown} with; install the client of PostgreSQL"
-        ),
-        90 => format!(
-            "there is no docker command on the host to dump {shown} with; install the Docker command"
-        ),
         91 => format!("{path} cannot be written: {said}"),
         92 => format!(
             "{path}: not enough space: {said} KiB are free, {} KiB may be needed to dump {shown}",
@@ -374,7 +333,8 @@ fn failure(shown: &str, path: &str, need: u64, finished: &Finished) -> String {
         ),
         93 => format!("{path} exists already; a dump is never written over an older one"),
         95 => format!("the dump of {shown} is not complete and was removed: {said}"),
-        status => format!("{shown} could not be dumped ({status}): {said}"),
+        status => missing(status, shown)
+            .unwrap_or_else(|| format!("{shown} could not be dumped ({status}): {said}")),
     }
 }
 
@@ -405,15 +365,6 @@ mod tests {
         assert_eq!(path(&call, &run), "/backup/r1/pacs_db.sql");
         call.dest = "/backup/x".into();
         assert_eq!(path(&call, &run), "/backup/x");
-    }
-
-    #[test]
-    fn passwords_are_escaped() {
-        assert_eq!(
-            password_line(Some(&Secret::new(r"a:b\c"))),
-            "*:*:*:*:a\\:b\\\\c\n"
-        );
-        assert_eq!(password_line(None), "");
     }
 
     #[test]
@@ -458,9 +409,9 @@ mod tests {
             use std::io::Write as _;
             let file = self.0.path().join("out/db.dump");
             let mut child = std::process::Command::new("sh")
-                .args(["-c", SCRIPT, "pg_dump"])
+                .args(["-c", &format!("{FUNCTIONS}{SCRIPT}"), "pg_dump"])
                 .arg(&file)
-                .args([format, need, container, "pacs", "pacsdb", "", "5432"])
+                .args([format, need, container, "", "5432", "pacs", "pacsdb"])
                 .env("PATH", format!("{}:/usr/bin:/bin", self.0.path().display()))
                 .env("TMPDIR", self.0.path())
                 .stdin(std::process::Stdio::piped())
@@ -475,14 +426,15 @@ mod tests {
                 .write_all(b"*:*:*:*:geheim\n")
                 .unwrap();
             let out = child.wait_with_output().unwrap();
-            let kept: Vec<String> = std::fs::read_dir(self.0.path().join("out"))
+            let mut kept: Vec<String> = std::fs::read_dir(self.0.path().join("out"))
                 .map(|d| {
                     d.map(|e| e.unwrap().file_name().to_string_lossy().into_owned())
                         .collect()
                 })
                 .unwrap_or_default();
+            kept.sort();
             let expected: &[&str] = if out.status.success() {
-                &["db.dump"]
+                &["db.dump", "db.dump.rows"]
             } else {
                 &[]
             };

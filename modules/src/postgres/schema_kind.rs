@@ -232,7 +232,7 @@ impl Kind for PgSchema {
         let id = key.server.id();
         (written.kind == Self::NAME
             && (written.id == id || written.id.starts_with(&format!("{id}/"))))
-            || key.server.is_container(written)
+            || key.server.is_touched_by(written)
     }
 
     fn predicted(&self, key: &SchemaKey, world: &Predicted<'_>) -> Shadow<SchemaKey, SchemaState> {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::container;
 use super::container::Through;
+use super::database_kind::PgDatabase;
 use crate::docker::{Container, address_of};
 
 /// A database of a server, and the user one logs in as.
@@ -119,6 +120,15 @@ impl Server {
         format!("{place}/{}", self.database.replace('/', "%2f"))
     }
 
+    /// Another database of the same server.
+    #[must_use]
+    pub fn other(&self, database: &str) -> Self {
+        Self {
+            database: database.to_owned(),
+            ..self.clone()
+        }
+    }
+
     /// The database for messages.
     #[must_use]
     pub fn shown(&self) -> String {
@@ -142,16 +152,27 @@ impl Server {
         })
     }
 
-    /// What predicted changes of its container mean for a reading of now.
+    /// What predicted changes mean for a reading of now: of its container, and of which database has its name.
     #[must_use]
     pub fn predicted(&self, world: &Predicted<'_>) -> Through {
+        let id = self.id();
+        let mut renamed = world.of_those::<PgDatabase>(|other| other == id);
+        if let Some((.., task)) = renamed.next() {
+            return Through::Unknown(format!("until \"{task}\""));
+        }
         match &self.at {
             Place::Container { name, .. } => container::through(name, world),
             Place::Tcp { .. } | Place::Socket { .. } => Through::Same,
         }
     }
 
-    /// Does a change of this resource end the validity of what was read from the server?
+    /// Does a change of this resource end the validity of what was read from the database?
+    #[must_use]
+    pub fn is_touched_by(&self, written: &Ref) -> bool {
+        self.is_container(written) || (written.kind == PgDatabase::NAME && written.id == self.id())
+    }
+
+    /// Is this the container of the server?
     #[must_use]
     pub fn is_container(&self, written: &Ref) -> bool {
         self.container()

@@ -659,6 +659,16 @@ fn directory() -> Vec<Case> {
             secrets: &["geheimes-wort"],
             ..base
         },
+        Case {
+            module: "ldap_restore",
+            args: leak(format!("{{{LDAP}, src: $DIR/users.ldif}}")),
+            before: "ldapsearch -x -LLL -H ldap://127.0.0.1:$PORT -D cn=admin,dc=dcm4che,dc=org -w secret -b ou=users,dc=dcm4che,dc=org > $DIR/users.ldif; \
+                     printf 'dn: cn=b,ou=users,dc=dcm4che,dc=org\\nobjectClass: person\\ncn: b\\nsn: b\\n' | ldapadd -x -H ldap://127.0.0.1:$PORT -D cn=admin,dc=dcm4che,dc=org -w secret >/dev/null; \
+                     printf 'dn: ou=users,dc=dcm4che,dc=org\\nchangetype: modify\\nreplace: userPassword\\nuserPassword: fremdes-wort\\n' | ldapmodify -x -H ldap://127.0.0.1:$PORT -D cn=admin,dc=dcm4che,dc=org -w secret >/dev/null",
+            foreign: modify,
+            secrets: &["geheimes-wort", "fremdes-wort"],
+            ..base
+        },
     ]
 }
 
@@ -722,6 +732,22 @@ fn database() -> Vec<Case> {
         Case {
             module: "pg_dump",
             args: leak(format!("{{{server}, dest: $DIR/all.dump}}")),
+            ..base
+        },
+        Case {
+            module: "pg_restore",
+            args: "{server: 127.0.0.1:$PORT, user: pacs, password: \"pacs'secret\\\\1\", src: $DIR/all.dump, \
+                   database: $DB-restored, instead_of: $DB}",
+            before: "psql -qX -v ON_ERROR_STOP=1 -c \"create table study as select n from generate_series(1, 50) n\"; \
+                     pg_dump -Fc -f $DIR/all.dump; printf 'public.study\\t51\\n' > $DIR/all.dump.rows",
+            ..base
+        },
+        Case {
+            module: "pg_database",
+            args: "{server: 127.0.0.1:$PORT, user: pacs, password: \"pacs'secret\\\\1\", name: $DB-a, from: $DB-b, \
+                   keep_as: $DB-c}",
+            before: "for n in a b; do psql -qX -c \"create database \\\"$DB-$n\\\"\"; done",
+            foreign: "psql -qX -c \"alter database \\\"$DB-b\\\" rename to \\\"$DB-x\\\"\"",
             ..base
         },
     ]

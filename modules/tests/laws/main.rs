@@ -101,6 +101,7 @@ async fn every_module_and_kind_keeps_the_laws() {
         "image",
         "ldap-entry",
         "network",
+        "pg-database",
         "pg-schema",
         "volume",
     ];

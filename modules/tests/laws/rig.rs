@@ -188,8 +188,8 @@ impl Outside {
             let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
             for entry in entries {
                 let path = entry.path().to_string_lossy().into_owned();
-                // Folders of other tests, which run at the same time.
-                if path.contains("/.tmp") {
+                // Folders of other tests, which run at the same time, and of what Docker starts for them.
+                if path.contains("/.tmp") || path.starts_with("/tmp/runc-") {
                     continue;
                 }
                 let Ok(meta) = entry.metadata() else {

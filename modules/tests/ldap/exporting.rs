@@ -19,7 +19,7 @@ use crate::model::Model;
 use crate::realdata;
 use crate::slapd::{self, ADMIN, BASE, PASSWORD, Slapd};
 
-fn call(slapd: &Slapd, base: &str, dest: &std::path::Path, wrap: bool) -> ExportCall {
+pub fn call(slapd: &Slapd, base: &str, dest: &std::path::Path, wrap: bool) -> ExportCall {
     let server = format!("127.0.0.1:{}", slapd.port);
     let password = runbook_engine::value::Secret::new(PASSWORD);
     ExportCall {
@@ -30,7 +30,7 @@ fn call(slapd: &Slapd, base: &str, dest: &std::path::Path, wrap: bool) -> Export
     }
 }
 
-async fn export(host: &Host, call: &ExportCall) -> Result<Outcome, ActionError> {
+pub async fn export(host: &Host, call: &ExportCall) -> Result<Outcome, ActionError> {
     let run = ActionRun {
         run: "test".to_owned(),
         node: "export".to_owned(),

@@ -8,6 +8,8 @@ use runbook_engine::host::{Probe, Target, User};
 use runbook_engine::module::{LocalFile, LocalFiles, Module, Stop, Wanted, reference};
 use runbook_engine::resource::{Change, KeyedChange, Kind, Ref, WriteError};
 use runbook_engine::world::{Known, Lookup, View};
+use runbook_modules::file::FileKind;
+use runbook_modules::file::contents::ContentKind;
 use runbook_modules::ldap::entry_kind::{EntryKey, LdapEntry};
 use runbook_modules::ldap::listing::LdapListing;
 use runbook_modules::ldap::schema_kind::LdapSchema;
@@ -114,6 +116,8 @@ impl Host {
                     self.read(&LdapEntry, &refs, &mut world).await;
                     self.read(&LdapSchema, &refs, &mut world).await;
                     self.read(&LdapListing, &refs, &mut world).await;
+                    self.read(&FileKind, &refs, &mut world).await;
+                    self.read(&ContentKind, &refs, &mut world).await;
                     for one in &refs {
                         assert!(world.lookup(one).is_some(), "no kind reads {one}");
                     }

@@ -13,6 +13,7 @@ mod model;
 mod parsing;
 mod predicting;
 mod realdata;
+mod restoring;
 mod shipped;
 #[path = "../../../tests/skip.rs"]
 mod skip;

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::cluster::{Cluster, PASSWORD, USER, cluster, realdata};
 use super::host::Host;
 
-async fn dump(
+pub async fn dump(
     cluster: &Cluster,
     database: &str,
     dest: &str,
@@ -82,6 +82,12 @@ async fn a_dump_in_the_folder_of_its_run() {
             &std::fs::metadata(&path).unwrap().permissions(),
         );
         assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(
+            outcome.output["rows"].get("public.t"),
+            Some(&Value::Int(20000))
+        );
+        let rows = std::fs::read_to_string(format!("{path}.rows")).unwrap();
+        assert_eq!(rows, "public.t\t20000\n");
 
         let error = dump(cluster, &database, &dest, format, "run1")
             .await
@@ -93,7 +99,11 @@ async fn a_dump_in_the_folder_of_its_run() {
         .await
         .unwrap();
     let left: Vec<_> = std::fs::read_dir(format!("{dest}run1")).unwrap().collect();
-    assert_eq!(left.len(), 2, "nothing but the two dumps: {left:?}");
+    assert_eq!(
+        left.len(),
+        4,
+        "nothing but two dumps and their rows: {left:?}"
+    );
     let error = dump(cluster, &database, "/proc/nowhere/x", "custom", "run1")
         .await
         .unwrap_err();

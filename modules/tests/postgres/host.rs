@@ -8,10 +8,12 @@ use runbook_engine::host::{Probe, Target, User};
 use runbook_engine::module::{LocalFile, LocalFiles, Module, Stop, Wanted};
 use runbook_engine::resource::{Change, KeyedChange, Kind, Ref, WriteError};
 use runbook_engine::world::{Known, Lookup, View};
+use runbook_modules::postgres::database_kind::PgDatabase;
+use runbook_modules::postgres::dump_file::PgDumpFile;
 use runbook_modules::postgres::facts_kind::PgFacts;
-use runbook_modules::postgres::ledger::SchemaState;
 use runbook_modules::postgres::pg_schema::PgSchemaModule;
-use runbook_modules::postgres::schema_kind::{PgSchema, SchemaKey, SchemaWant};
+use runbook_modules::postgres::rows_kind::PgRows;
+use runbook_modules::postgres::schema_kind::PgSchema;
 use serde_json::json;
 
 use super::cluster::{Cluster, PASSWORD, USER};
@@ -74,6 +76,9 @@ impl Host {
                 Err(Stop::Need(refs)) => {
                     self.read(&PgSchema, &refs, &mut world).await;
                     self.read(&PgFacts, &refs, &mut world).await;
+                    self.read(&PgDatabase, &refs, &mut world).await;
+                    self.read(&PgDumpFile, &refs, &mut world).await;
+                    self.read(&PgRows, &refs, &mut world).await;
                     for one in &refs {
                         assert!(world.lookup(one).is_some(), "no kind reads {one}");
                     }
@@ -87,22 +92,28 @@ impl Host {
 
     /// The change of a wanted schema; none where it agrees.
     pub fn change(wanted: &Wanted, world: &World) -> Option<KeyedChange<PgSchema>> {
-        let one = wanted.resources.first()?;
-        let key: SchemaKey = serde_json::from_value(one.key.data.clone()).unwrap();
-        let want: SchemaWant = serde_json::from_value(one.want.clone()).unwrap();
-        let Some(Known::State(from)) = world.lookup(&one.key) else {
-            panic!("{key} was not read")
-        };
-        let from: SchemaState = serde_json::from_value(from).unwrap();
-        if PgSchema.differences(&want, &from).is_empty() {
-            return None;
+        Self::changes(&PgSchema, wanted, world).pop()
+    }
+
+    /// The changes that are wanted of a kind.
+    pub fn changes<K: Kind>(kind: &K, wanted: &Wanted, world: &World) -> Vec<KeyedChange<K>> {
+        let mut changes = Vec::new();
+        for one in &wanted.resources {
+            let key: K::Key = serde_json::from_value(one.key.data.clone()).unwrap();
+            let want: K::Want = serde_json::from_value(one.want.clone()).unwrap();
+            let Some(Known::State(from)) = world.lookup(&one.key) else {
+                panic!("{key} was not read")
+            };
+            let from: K::State = serde_json::from_value(from).unwrap();
+            if kind.differences(&want, &from).is_empty() {
+                continue;
+            }
+            let to = kind.predict(&want, &from);
+            assert!(kind.differences(&want, &to).is_empty());
+            let change = Change { from, to, want };
+            changes.push(KeyedChange { key, change });
         }
-        let to = PgSchema.predict(&want, &from);
-        assert!(PgSchema.differences(&want, &to).is_empty());
-        Some(KeyedChange {
-            key,
-            change: Change { from, to, want },
-        })
+        changes
     }
 
     pub async fn write(&self, change: KeyedChange<PgSchema>) -> Result<(), WriteError> {

@@ -13,6 +13,7 @@ mod dumping;
 mod failing;
 mod host;
 mod latency;
+mod restoring;
 #[path = "../../../tests/skip.rs"]
 mod skip;
 mod upgrading;

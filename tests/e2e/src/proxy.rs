@@ -73,7 +73,8 @@ impl Gauge {
 
     /// Nobody may connect at the moment.
     fn is_gone(&self) -> bool {
-        let gone = |since: Instant, gone: Option<Duration>| gone.is_none_or(|g| since.elapsed() < g);
+        let gone =
+            |since: Instant, gone: Option<Duration>| gone.is_none_or(|g| since.elapsed() < g);
         self.broken
             .zip(self.since)
             .is_some_and(|(broken, since)| gone(since, broken.gone))

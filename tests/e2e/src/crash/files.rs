@@ -84,7 +84,10 @@ impl Files {
             while going.wait(LOOK)?.is_none() {
                 if proxy.is_broken() {
                     // It is waiting for the line by then, or has only begun to.
-                    if going.wait(LOOK * u32::try_from(proxy.bytes() % 64)?)?.is_none() {
+                    if going
+                        .wait(LOOK * u32::try_from(proxy.bytes() % 64)?)?
+                        .is_none()
+                    {
                         going.kill()?;
                     }
                     break;
