@@ -388,10 +388,14 @@ impl Module for DockerContainer {
                 if !kept.is_empty() {
                     summary.push_str(&format!(" (kept: {kept})"));
                 }
+                let goes_on = |source: &str| match &args.volumes {
+                    Some(volumes) => volumes.iter().any(|v| v.starts_with(&format!("{source}:"))),
+                    None => true,
+                };
                 let writes = state
                     .mounts
                     .iter()
-                    .filter(|m| !m.read_only && m.kind == "bind");
+                    .filter(|m| !m.read_only && m.kind == "bind" && goes_on(&m.source));
                 let unsaved: Vec<&str> = writes
                     .map(|m| m.source.as_str())
                     .filter(|s| !args.save.iter().any(|saved| s.starts_with(saved.as_str())))

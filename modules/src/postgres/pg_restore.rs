@@ -55,6 +55,9 @@ pub struct PgRestoreArgs {
     /// dump. Default: false.
     #[serde(default)]
     pub no_owner: bool,
+    /// Though `instead_of` is what was restored from this dump already: what was stored in it since is to go. Default: false.
+    #[serde(default)]
+    pub force: bool,
     /// How long it may take, in seconds. Default: 12 hours.
     #[serde(default)]
     pub timeout: Option<u64>,
@@ -134,10 +137,16 @@ impl Module for PgRestore {
             path: args.src.clone(),
             server: server.clone(),
         };
-        world.need(&[
+        let in_use = args.instead_of.as_ref().map(|name| DatabaseKey {
+            server: server.clone(),
+            name: name.clone(),
+        });
+        let mut needed = vec![
             reference::<PgDumpFile>(&file),
             reference::<PgDatabase>(&key),
-        ])?;
+        ];
+        needed.extend(in_use.iter().map(reference::<PgDatabase>));
+        world.need(&needed)?;
         let dump = world.get::<PgDumpFile>(&file)?;
         let there = world.get::<PgDatabase>(&key)?;
         if !dump.exists {
@@ -152,11 +161,18 @@ impl Module for PgRestore {
             dump.tables,
             super::pg_dump::megabytes(dump.size),
         );
-        if there.comment.as_deref() == Some(&comment) {
-            let mut wanted = Wanted::nothing();
-            wanted.summary = Some(format!("is there already: {comes}"));
-            wanted.facts = facts(args, &dump);
-            return Ok(wanted);
+        let mut there_already = vec![&key];
+        there_already.extend(in_use.as_ref().filter(|_| !args.force));
+        for one in there_already {
+            if world.get::<PgDatabase>(one)?.comment.as_deref() == Some(&comment) {
+                let mut wanted = Wanted::nothing();
+                wanted.notes.push(format!(
+                    "database {} comes from this dump, of {}, already",
+                    one.name, dump.created
+                ));
+                wanted.facts = facts(args, &dump);
+                return Ok(wanted);
+            }
         }
         if there.exists && !there.comment.as_ref().is_some_and(|c| c.starts_with(BEGUN)) {
             return Err(Stop::refuse(format!(
@@ -462,6 +478,10 @@ mod tests {
     }
 
     fn world(there: &DatabaseState, rows: Option<u64>) -> Fixture {
+        world_of(there, &commented("mine"), rows)
+    }
+
+    fn world_of(there: &DatabaseState, in_use_state: &DatabaseState, rows: Option<u64>) -> Fixture {
         let args = args(json!({}));
         let server = args.server().unwrap();
         let file = DumpFileKey {
@@ -480,7 +500,12 @@ mod tests {
             server: server.other("pacsdb"),
             tables: vec!["public.study".to_owned()],
         };
+        let in_use = DatabaseKey {
+            server: server.clone(),
+            name: "pacsdb".to_owned(),
+        };
         Fixture::default()
+            .with::<PgDatabase>(&in_use, in_use_state)
             .with::<PgDumpFile>(&file, &dump)
             .with::<PgDatabase>(&args.key(&server), there)
             .with::<PgRows>(
@@ -532,6 +557,17 @@ mod tests {
                 "{other}"
             );
         }
+    }
+
+    #[test]
+    fn what_has_taken_its_place_already() {
+        let nothing = DatabaseState::default();
+        let want = |force: bool| {
+            let world = world_of(&nothing, &commented(&comment("abc")), None);
+            PgRestore::want(&args(json!({"force": force})), &world.view()).unwrap()
+        };
+        assert!(want(false).action.is_none() && want(false).resources.is_empty());
+        assert!(want(true).action.is_some());
     }
 
     #[test]

@@ -105,3 +105,14 @@ fn a_real_archive_comes_from_5_29() -> Result<()> {
     archive.comes_from_older(long())?;
     archive.site().destroy()
 }
+
+/// On three hosts: what is stopped on one of them is waited for on the others.
+#[test]
+fn an_archive_comes_back_from_its_backups() -> Result<()> {
+    let Some(archive) = site("an_archive_comes_back", "e2e-restore", Hosts::Three)? else {
+        return Ok(());
+    };
+    archive.is_restored_behind_part_3()?;
+    archive.gets_another_major_version()?;
+    archive.site().destroy()
+}

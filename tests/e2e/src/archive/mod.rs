@@ -12,6 +12,7 @@ mod logs;
 mod played;
 mod points;
 mod real;
+mod restored;
 mod snapshot;
 mod story;
 
@@ -189,7 +190,7 @@ impl Archive {
 }
 
 /// What is no change of a resource and has no diff, but says in one line what it will do.
-const WITHOUT_DIFF: [&str; 2] = ["ldap_export", "pg_dump"];
+const WITHOUT_DIFF: [&str; 3] = ["ldap_export", "pg_dump", "pg_restore"];
 
 /// Both have the same tasks with the same outcome, and whatever changes a resource shows how.
 ///
