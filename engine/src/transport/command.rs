@@ -31,6 +31,8 @@ use crate::host::{Command, Connection as _, Finished, HostError, User};
 const WRITTEN_DOWN: Duration = Duration::from_secs(5);
 /// Longest pause between two questions whether a long command has ended.
 const PAUSE: Duration = Duration::from_secs(2);
+/// How often the removal of folders is tried.
+const CLEARING: usize = 2;
 /// How often a command that was started may be found not to have begun; each takes a second.
 const UNBEGUN: u32 = 15;
 /// Input above this size travels on a channel of its own.
@@ -92,7 +94,8 @@ fn removal(folders: &[String]) -> String {
     line
 }
 
-/// Removes all folders whose results were taken, before the connection is closed.
+/// Removes all folders whose results were taken, before the connection is closed. What could not be removed is there for the
+/// next call, and told.
 pub(super) async fn clear(host: &Carried) {
     for user in host.taken.users() {
         let folders = host.taken.due(&user, Duration::ZERO);
@@ -100,10 +103,25 @@ pub(super) async fn clear(host: &Carried) {
             "{BASE}; {} rmdir \"$b\" 2>/dev/null; true",
             removal(&folders)
         );
-        // Removed twice is removed: where the connection breaks just then, it is done once more.
-        let removed = host.shell(&user, &script, None, true);
-        // A host that is gone keeps them; they hold what its own user may see anyway.
-        let _ = tokio::time::timeout(Duration::from_secs(20), removed).await;
+        for tried in 1.. {
+            // Removed twice is removed: where the connection breaks just then, it is done once more.
+            let removed = host.shell(&user, &script, None, true);
+            let why = match tokio::time::timeout(Duration::from_secs(20), removed).await {
+                Ok(Ok(reply)) if reply.status == 0 => break,
+                Ok(Ok(reply)) => String::from_utf8_lossy(&reply.stderr).trim().to_owned(),
+                Ok(Err(error)) => error.to_string(),
+                // A host that is gone keeps them; they hold what its own user may see anyway.
+                Err(_) => break,
+            };
+            if tried == CLEARING {
+                folders.iter().for_each(|f| host.taken.add(&user, f));
+                host.note(format!(
+                    "what {} commands have said is left on the host for now: {why}",
+                    folders.len()
+                ));
+                break;
+            }
+        }
     }
 }
 

@@ -57,7 +57,7 @@ impl Carried {
         self.carrier.name()
     }
 
-    fn note(&self, note: String) {
+    pub(super) fn note(&self, note: String) {
         let mut notes = self
             .notes
             .lock()
