@@ -98,7 +98,7 @@ impl Module for LdapRestore {
             .collect();
         keys.push(reference::<FileKind>(&file));
         world.need(&keys)?;
-        let records = records(&args.src, &file, world)?;
+        let mut records = records(&args.src, &file, world)?;
         let entries = records.len();
         let base = match (&args.base, records.first()) {
             (Some(base), _) => base,
@@ -107,6 +107,13 @@ impl Module for LdapRestore {
         };
         let base = Dn::parse(base).map_err(|e| Stop::refuse(format!("base: {e}")))?;
         let schema = planning::known_schema(&server, world)?;
+        for record in &mut records {
+            if let RecordChange::Add(attributes) = &mut record.change {
+                // What the server lets nobody set (RFC 4512, 4.1.2: NO-USER-MODIFICATION); `slapcat` writes it.
+                let is_its_own = |name: &str| schema.attribute(name).is_some_and(|a| a.read_only);
+                attributes.retain(|(name, _)| !is_its_own(name));
+            }
+        }
         let (mut links, mut problems) = (Vec::new(), Vec::new());
         for record in records {
             match planning::link(&args.src, record, &schema) {

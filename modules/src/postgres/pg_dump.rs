@@ -107,7 +107,8 @@ impl Module for PgDump {
         let mut footprint = Footprint::nothing()
             .reads(PgFacts::NAME, server.id())
             .reads("pg-schema", server.id())
-            .writes("file", args.dest.trim_end_matches('/'));
+            .writes("file", args.dest.trim_end_matches('/'))
+            .writes("file", counted(&args.dest));
         if let Some(name) = server.container() {
             footprint = footprint.reads(Container::NAME, name);
         }
@@ -131,17 +132,24 @@ impl Module for PgDump {
             format: args.format,
             timeout: args.timeout.unwrap_or(TIMEOUT),
         };
-        let mark = Mark {
+        let mark = |id: String| Mark {
             kind: "file".to_owned(),
-            id: args.dest.trim_end_matches('/').to_owned(),
+            id,
         };
+        let file = mark(args.dest.trim_end_matches('/').to_owned());
+        let marks = vec![file, mark(counted(&args.dest))];
         let summary = format!("dump {} to {}{size}", args.database, args.dest);
         Ok(Wanted::action::<Dump>(
             &call,
-            Effects::Changes(vec![mark]),
+            Effects::Changes(marks),
             summary,
         ))
     }
+}
+
+/// The file with the rows of each table, beside the dump.
+fn counted(dest: &str) -> String {
+    format!("{}.rows", dest.trim_end_matches('/'))
 }
 
 /// A size for people.

@@ -84,6 +84,41 @@ async fn an_export_from_before_an_update_comes_back() {
     assert_eq!(again.written, 0, "{:?}", again.wanted.summary);
 }
 
+/// Another program's export, with what the server sets itself.
+#[tokio::test]
+async fn what_slapcat_has_written_comes_back() {
+    let name = "what_slapcat_has_written_comes_back";
+    let Some(data) = realdata::folder(name) else {
+        return;
+    };
+    if !available(name) {
+        return;
+    }
+    let slapd = Slapd::release(&data, "5.31.2");
+    let host = Host::new();
+    let before = Model::read(&slapd.export(BASE));
+    let users = format!("ou=users,{BASE}");
+    let mut text = String::new();
+    for line in slapd.export(&users).lines() {
+        text.push_str(&format!("{line}\n"));
+        if line.starts_with("dn:") {
+            text.push_str("entryUUID: 6f8d5d9a-0000-1041-9000-000000000000\nstructuralobjectclass: top\nentryCSN: 20240101000000.000000Z#000000#000#000000\n");
+        }
+    }
+    let dest = slapd.folder.path().join("users.ldif");
+    std::fs::write(&dest, text).unwrap();
+    slapd.modify(&format!(
+        "dn: cn=auditlog,{users}\nchangetype: delete\n\ndn: {users}\nchangetype: modify\nadd: description\ndescription: x\n"
+    ));
+    let args = restore(&slapd, &dest);
+    let run = host
+        .run::<LdapRestore>(&args, &LocalFiles::new())
+        .await
+        .unwrap();
+    assert_eq!(run.written, 2, "{:?}", run.wanted.summary);
+    assert_eq!(Model::read(&slapd.export(BASE)).difference(&before), None);
+}
+
 #[tokio::test]
 async fn what_is_not_whole_is_refused() {
     let name = "what_is_not_whole_is_refused";

@@ -254,6 +254,20 @@ impl Cluster {
         lines
     }
 
+    /// A dump in custom format whose rows are statements.
+    pub fn dump_with_inserts(&self, database: &str, path: &str) {
+        let out = self
+            .command("pg_dump", database)
+            .args(["-Fc", "--inserts", "-f", path])
+            .output()
+            .unwrap();
+        assert!(
+            out.status.success(),
+            "{}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+    }
+
     /// A database with the full schema of a release.
     pub fn release(&self, sql: &Path, version: &str) -> String {
         let name = self.database();

@@ -116,7 +116,8 @@ async fn a_dump_comes_back_beside_what_is_in_use() {
         "it is there"
     );
     // Whoever has the name otherwise keeps it.
-    let taken = restore_args(cluster, &src, &database, &new);
+    let mut taken = restore_args(cluster, &src, &database, "");
+    taken.as_object_mut().unwrap().remove("instead_of");
     let refused = planned(&taken).await.unwrap_err();
     assert!(
         refused.contains("does not come from this dump"),
@@ -235,6 +236,13 @@ async fn what_is_damaged_never_counts_as_restored() {
         cluster.psql("postgres", &comment),
         "runbook: being restored"
     );
+
+    // Rows that are no blocks of lines cannot be counted.
+    let inserts = format!("{}/inserts.dump", folder.path().display());
+    cluster.dump_with_inserts(&database, &inserts);
+    let uncounted = restore_args(cluster, &inserts, &format!("{database}-i"), &database);
+    let failed = restore(&uncounted).await.unwrap_err();
+    assert!(failed.contains("cannot be counted"), "{failed}");
 
     std::fs::write(&src, &whole).unwrap();
     restore(&args).await.unwrap();

@@ -160,6 +160,15 @@ pub fn on_lab(half_done: bool, seed: u64, place: &Place, tell: fn(&str)) -> Resu
         let path = path.to_str().context("the path is no text")?;
         archive.play(path, more, 0)
     };
+    // Backups that others have made, by other programs.
+    archive.on(
+        "db",
+        "mkdir -p /srv/given && docker exec db pg_dump -U pacs -Fc pacsdb > /srv/given/pacsdb.dump",
+    )?;
+    archive.on(
+        "ldap",
+        r#"docker exec ldap sh -c 'ldapsearch -x -LLL -o ldif-wrap=no -D "cn=admin,$LDAP_BASE_DN" -w "$LDAP_ROOTPASS" -b "ou=users,$LDAP_BASE_DN"' > /srv/given/users.ldif"#,
+    )?;
     if half_done {
         play(&write("begun", "tasks-begun")?, &[])?;
     }

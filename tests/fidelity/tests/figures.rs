@@ -118,6 +118,7 @@ fn without_the_prediction_of_a_kind_the_comparison_on_the_lab_fails() -> Result<
         "ldap-search",
         "pg-schema",
         "pg-facts",
+        "pg-database",
     ];
     wrong_without("lab", if is_long() { &kinds } else { &[] })
 }
