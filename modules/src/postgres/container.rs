@@ -1,5 +1,6 @@
 //! A server inside a container: what predicted changes of the container do to what is read through it.
 
+use runbook_engine::resource::Shadow;
 use runbook_engine::world::Predicted;
 
 use crate::docker::{Container, ContainerState};
@@ -16,6 +17,18 @@ pub enum Through {
     Assuming(String),
     /// Not known, and why.
     Unknown(String),
+}
+
+impl Through {
+    /// What it means for a state that was read.
+    #[must_use]
+    pub fn shadow<K, S>(self) -> Shadow<K, S> {
+        match self {
+            Self::Same => Shadow::AsRead,
+            Self::Assuming(what) => Shadow::Assuming(what),
+            Self::Unknown(why) => Shadow::Unknown(why),
+        }
+    }
 }
 
 /// A container that is started cannot be read yet, one that is stopped no longer. One that is replaced is read as it

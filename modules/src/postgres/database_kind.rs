@@ -12,7 +12,6 @@ use runbook_engine::world::Predicted;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::{Client, Error};
 
-use super::container::Through;
 use super::server::Server;
 use super::session::{Access, connect, literal, reading, told};
 
@@ -237,11 +236,7 @@ impl Kind for PgDatabase {
         key: &DatabaseKey,
         world: &Predicted<'_>,
     ) -> Shadow<DatabaseKey, DatabaseState> {
-        match key.server.predicted(world) {
-            Through::Same => Shadow::AsRead,
-            Through::Assuming(what) => Shadow::Assuming(what),
-            Through::Unknown(why) => Shadow::Unknown(why),
-        }
+        key.server.predicted(world).shadow()
     }
 
     async fn write(

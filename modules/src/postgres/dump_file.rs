@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::client::{self, FUNCTIONS, missing, rows};
-use super::container::Through;
 use super::server::Server;
 use crate::file::FileKind;
 
@@ -103,11 +102,7 @@ impl ReadKind for PgDumpFile {
             return Shadow::Unknown(format!("until \"{}\"", change.task));
         }
         // Any server of this version reads it, whatever database it has by then.
-        match key.server.predicted(world) {
-            Through::Same => Shadow::AsRead,
-            Through::Assuming(what) => Shadow::Assuming(what),
-            Through::Unknown(why) => Shadow::Unknown(why),
-        }
+        key.server.predicted(world).shadow()
     }
 }
 

@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error};
 
-use super::container::Through;
 use super::inverse::quoted;
 use super::server::Server;
 use super::session::reading;
@@ -84,11 +83,7 @@ impl ReadKind for PgFacts {
     }
 
     fn predicted(&self, key: &FactsKey, world: &Predicted<'_>) -> Shadow<FactsKey, Facts> {
-        match key.server.predicted(world) {
-            Through::Same => Shadow::AsRead,
-            Through::Assuming(what) => Shadow::Assuming(what),
-            Through::Unknown(why) => Shadow::Unknown(why),
-        }
+        key.server.predicted(world).shadow()
     }
 }
 

@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio_postgres::Client;
 
-use super::container::Through;
 use super::server::Server;
 use super::session::{reading, texts};
 
@@ -66,11 +65,7 @@ impl ReadKind for PgRows {
     }
 
     fn predicted(&self, key: &RowsKey, world: &Predicted<'_>) -> Shadow<RowsKey, Rows> {
-        match key.server.predicted(world) {
-            Through::Same => Shadow::AsRead,
-            Through::Assuming(what) => Shadow::Assuming(what),
-            Through::Unknown(why) => Shadow::Unknown(why),
-        }
+        key.server.predicted(world).shadow()
     }
 }
 

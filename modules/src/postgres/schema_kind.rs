@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::catalogue;
-use super::container::Through;
 use super::ledger::{Progress, SchemaState};
 use super::object::{Fact, Object};
 use super::plan::{self, Step};
@@ -261,11 +260,7 @@ impl Kind for PgSchema {
                 _ => Shadow::Unknown(format!("until \"{task}\"")),
             };
         }
-        match key.server.predicted(world) {
-            Through::Same => Shadow::AsRead,
-            Through::Assuming(what) => Shadow::Assuming(what),
-            Through::Unknown(why) => Shadow::Unknown(why),
-        }
+        key.server.predicted(world).shadow()
     }
 
     async fn write(
