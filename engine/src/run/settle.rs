@@ -98,6 +98,8 @@ pub struct Settled {
     pub predicted_action: bool,
     /// Its write rests on something that only the run can show, and it may fail without an end to the play.
     pub risky: bool,
+    /// Names that its register has where that write does not fail.
+    pub if_written: Vec<String>,
     /// Of such an action: `failed_when` says, whatever its result, that it does not fail.
     pub cannot_fail: bool,
     /// Of such an action: what comes after it is reached though it fails, so whether it does is not known there, and why.
@@ -514,10 +516,20 @@ impl Settle<'_> {
             }
         }
         if !matches!(way, Way::Gather(..)) && settled.status != Some(NodeStatus::Failed) {
+            let written = settled.risky.then(|| {
+                let mut written = before.clone();
+                let to = |c: &ErasedChange| (c.key.clone(), Known::State(c.change.to.clone()));
+                written.extend(changes.iter().map(to));
+                Seen(written)
+            });
             let seen = Seen(before);
             let (before, after) = (View::new(&seen, self.local), View::new(sight, self.local));
             for (name, value) in prepared.output(&before, &after) {
                 settled.output.insert(name, value);
+            }
+            if let Some(written) = written {
+                let output = prepared.output(&before, &View::new(&written, self.local));
+                settled.if_written = output.into_keys().collect();
             }
         }
         Ok(Done::settled(settled))

@@ -776,6 +776,36 @@ fn what_a_validator_refuses() -> Result<()> {
         ]),
     )?;
     assert!(known <= 1, "{known}: all rests on what the validator says");
+    tried(
+        "where it could be, and is not: what the register has then is not known",
+        &[],
+        json!([
+            {"copy": {"dest": "@AT@/v", "content": "a=1\n", "mode": "0640", "validate": "test -e %s"}, "ignore_errors": true, "register": "v"},
+            {"copy": {"dest": "@AT@/says", "content": "{{ v.mode | default('none') }} {{ v.dest | default('none') }}"}},
+        ]),
+    )?;
+    Ok(())
+}
+
+/// Whether a handler comes after the first flush only the run knows; that it comes after the last one is known.
+#[test]
+fn a_handler_that_may_come_and_one_that_does() -> Result<()> {
+    let script = Script {
+        tasks: json!([
+            {"shell": {"cmd": "exit 1", "changes": []}, "notify": "one", "ignore_errors": true},
+            {"file": {"path": "@AT@/a", "state": "directory"}},
+            {"meta": "flush_handlers"},
+            {"file": {"path": "@AT@/b", "state": "directory"}, "notify": "one"},
+        ])
+        .as_array()
+        .cloned()
+        .unwrap_or_default(),
+        handlers: vec![json!({"name": "one", "command": {"cmd": "echo handled", "changes": []}})],
+        ..Script::default()
+    };
+    let compared = of_script(&script, false, &Place::new(program()?))?;
+    assert!(compared.wrong.is_empty(), "{}", listed(&compared.wrong));
+    assert_eq!(compared.figures.conditional, 1, "{:?}", compared.figures);
     Ok(())
 }
 

@@ -416,6 +416,10 @@ pub(super) fn result_value(settled: &Settled) -> Value {
         map.insert("msg".to_owned(), Value::Str(message.clone()));
     }
     map.extend(settled.output.clone());
+    for name in &settled.if_written {
+        let why = settled.may_fail.as_ref().unwrap_or(&why);
+        map.insert(name.clone(), Value::Unknown(why.clone()));
+    }
     if settled.predicted_action {
         for name in ACTION_RESULT {
             map.entry(name.to_owned())

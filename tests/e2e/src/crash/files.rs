@@ -164,7 +164,11 @@ pub fn other_machine(scene: &Scene) -> Result<(Scene, Vec<String>)> {
         .arg(other.folder())
         .status()?;
     ensure!(copied.success(), "the working copy was not copied");
-    fs::remove_dir_all(other.path("state"))?;
+    match fs::remove_dir_all(other.path("state")) {
+        // It was killed before it had made any.
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        removed => removed?,
+    }
     let more = ["-i", "inventory.yaml", "--from", "target"];
     Ok((other, more.map(str::to_owned).to_vec()))
 }
