@@ -3,6 +3,8 @@
 //! A database is known by its oid (of one that is only predicted, by the mark in its comment), so that what is moved from
 //! one name to another is the same database, whatever is in it. All renamings of a task are one transaction of the server.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use runbook_engine::host::{HostError, Probe, Target};
 use runbook_engine::resource::{
@@ -13,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::{Client, Error};
 
 use super::server::Server;
-use super::session::{Access, connect, literal, reading, told};
+use super::session::{Access, connect, reading, told};
 
 /// The kind.
 pub struct PgDatabase;
@@ -83,26 +85,35 @@ pub enum DatabaseWant {
     },
 }
 
-const STATE: &str = "select d.oid, shobj_description(d.oid, 'pg_database'), \
+const STATES: &str = "select d.datname::text, d.oid, shobj_description(d.oid, 'pg_database'), \
     case when has_database_privilege(d.oid, 'connect') then pg_database_size(d.oid) else 0 end, \
     array(select concat_ws(' ', coalesce(usename::text, '?'), nullif(application_name, ''), \
         coalesce(host(client_addr), 'local')) from pg_stat_activity \
         where datid = d.oid and backend_type = 'client backend' and application_name <> 'runbook' order by 1) \
-    from pg_database d where d.datname = $1::text";
+    from pg_database d where d.datname = any($1::text[])";
 
-async fn state(client: &Client, name: &str) -> Result<DatabaseState, Error> {
+/// The databases of these names, in their order, by one question.
+async fn states(client: &Client, names: &[String]) -> Result<Vec<DatabaseState>, Error> {
     let found = client
-        .query_typed(STATE, &[(&name, tokio_postgres::types::Type::TEXT)])
+        .query_typed(STATES, &[(&names, tokio_postgres::types::Type::TEXT_ARRAY)])
         .await?;
-    Ok(found
-        .first()
-        .map_or_else(DatabaseState::default, |row| DatabaseState {
-            exists: true,
-            oid: Some(row.get(0)),
-            comment: row.get(1),
-            size: u64::try_from(row.get::<_, i64>(2)).unwrap_or(0),
-            clients: row.get(3),
-        }))
+    let there: BTreeMap<String, DatabaseState> = found
+        .iter()
+        .map(|row| {
+            let state = DatabaseState {
+                exists: true,
+                oid: Some(row.get(1)),
+                comment: row.get(2),
+                size: u64::try_from(row.get::<_, i64>(3)).unwrap_or(0),
+                clients: row.get(4),
+            };
+            (row.get(0), state)
+        })
+        .collect();
+    Ok(names
+        .iter()
+        .map(|name| there.get(name).cloned().unwrap_or_default())
+        .collect())
 }
 
 #[async_trait]
@@ -118,18 +129,34 @@ impl Kind for PgDatabase {
         host: &Probe,
         keys: &[DatabaseKey],
     ) -> Vec<Result<DatabaseState, HostError>> {
-        let mut states = Vec::with_capacity(keys.len());
-        for key in keys {
-            let name = std::sync::Arc::new(key.name.clone());
-            states.push(
-                reading(host, &key.server, |client| {
-                    let name = name.clone();
-                    Box::pin(async move { state(client, &name).await })
-                })
-                .await,
-            );
+        let mut found: Vec<Option<Result<DatabaseState, HostError>>> =
+            keys.iter().map(|_| None).collect();
+        while let Some(first) = found.iter().position(Option::is_none) {
+            // All names of one server together.
+            let server = &keys[first].server;
+            let asked: Vec<usize> = (first..keys.len())
+                .filter(|n| keys[*n].server == *server)
+                .collect();
+            let names: Vec<String> = asked.iter().map(|n| keys[*n].name.clone()).collect();
+            let names = std::sync::Arc::new(names);
+            let answer = reading(host, server, |client| {
+                let names = names.clone();
+                Box::pin(async move { states(client, &names).await })
+            });
+            match answer.await {
+                Ok(states) => {
+                    for (n, state) in asked.into_iter().zip(states) {
+                        found[n] = Some(Ok(state));
+                    }
+                }
+                Err(error) => {
+                    for n in asked {
+                        found[n] = Some(Err(error.clone()));
+                    }
+                }
+            }
         }
-        states
+        found.into_iter().flatten().collect()
     }
 
     fn differences(&self, want: &DatabaseWant, read: &DatabaseState) -> Vec<String> {
@@ -263,25 +290,22 @@ async fn write(
 ) -> Result<(), WriteError> {
     let client = connect(host, server, Access::Write).await?;
     let failed = |what: &str, e: &Error| WriteError::failed(format!("{what}: {}", told(e)));
-    let mut found = Vec::with_capacity(changes.len());
-    for change in &changes {
-        let name = &change.key.name;
-        let now = state(&client, name)
-            .await
-            .map_err(|e| failed(&format!("database {name} cannot be looked at"), &e))?;
-        if !change.change.from.is(&now) {
+    let names: Vec<String> = changes.iter().map(|c| c.key.name.clone()).collect();
+    let found = states(&client, &names)
+        .await
+        .map_err(|e| failed(&format!("{} cannot be looked at", names.join(", ")), &e))?;
+    for (change, now) in changes.iter().zip(&found) {
+        if !change.change.from.is(now) {
             return Err(WriteError::Moved {
-                what: format!("database {name}"),
+                what: format!("database {}", change.key.name),
                 found: PgDatabase
-                    .drifted(&change.key, None, &change.change.from, &now)
+                    .drifted(&change.key, None, &change.change.from, now)
                     .join(", "),
             });
         }
-        found.push(now);
     }
     let own_sessions = "select pg_terminate_backend(pid) from pg_stat_activity where datname = any($1::text[]) \
                         and application_name = 'runbook' and usename = current_user and pid <> pg_backend_pid()";
-    let names: Vec<&str> = changes.iter().map(|c| c.key.name.as_str()).collect();
     client
         .query_typed(
             own_sessions,
@@ -299,7 +323,7 @@ async fn write(
     }
     let moves = moves(&changes, &found)?;
     if !moves.is_empty() {
-        // An own session that was ended is gone a moment later.
+        // The server itself waits some seconds for sessions that are about to end.
         let renamed = client.batch_execute(&renamings(&moves)).await;
         renamed.map_err(|e| failed(&format!("{} cannot be renamed", server.shown()), &e))?;
     }
@@ -369,16 +393,6 @@ fn renamings(moves: &[(String, String)]) -> String {
 /// A name as an identifier of SQL, whatever is in it.
 fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('\0', "").replace('"', "\"\""))
-}
-
-/// A statement that says of a database what it is.
-#[must_use]
-pub fn comment(name: &str, text: &str) -> String {
-    format!(
-        "comment on database {} is {}",
-        identifier(name),
-        literal(text)
-    )
 }
 
 #[cfg(test)]
@@ -468,6 +482,5 @@ mod tests {
             sql.contains("alter database \"a\"\"; drop database b; --\" rename to"),
             "{sql}"
         );
-        assert_eq!(comment("a", "it's"), "comment on database \"a\" is 'it''s'");
     }
 }
