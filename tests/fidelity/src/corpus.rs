@@ -158,7 +158,7 @@ pub fn on_lab(half_done: bool, seed: u64, place: &Place, tell: fn(&str)) -> Resu
     };
     let play = |path: &Path, more: &[&str]| -> Result<_> {
         let path = path.to_str().context("the path is no text")?;
-        archive.play(path, more, 0)
+        archive.attempt(&[&["play", path], more].concat())
     };
     // Backups that others have made, by other programs.
     archive.on(
@@ -170,23 +170,35 @@ pub fn on_lab(half_done: bool, seed: u64, place: &Place, tell: fn(&str)) -> Resu
         r#"docker exec ldap sh -c 'ldapsearch -x -LLL -o ldif-wrap=no -D "cn=admin,$LDAP_BASE_DN" -w "$LDAP_ROOTPASS" -b "ou=users,$LDAP_BASE_DN"' > /srv/given/users.ldif"#,
     )?;
     if half_done {
-        play(&write("begun", "tasks-begun")?, &[])?;
+        let begun = play(&write("begun", "tasks-begun")?, &[])?;
+        ensure!(begun.code == 0, "{}", begun.lines().join("\n"));
     }
     let whole = write("play", "archive")?;
     let before = Snapshot::of(archive.site())?;
     let check = play(&whole, &["--check", "--diff"])?;
     let differs = before.differences(&Snapshot::of(archive.site())?);
     let run = play(&whole, &[])?;
+    ensure!(run.code == 0, "{}", run.lines().join("\n"));
     let mut compared = compare(&check.events, &run.events);
-    if let Some(first) = differs.first() {
+    let mut wrong = |task: &str, check: &str, run: &str| {
         compared.figures.wrong += 1;
         compared.wrong.push(Wrong {
             node: String::new(),
-            task: "the check itself".to_owned(),
+            task: task.to_owned(),
             module: String::new(),
-            check: "changes nothing".to_owned(),
-            run: first.clone(),
+            check: check.to_owned(),
+            run: run.to_owned(),
         });
+    };
+    if let Some(first) = differs.first() {
+        wrong("the check itself", "changes nothing", first);
+    }
+    if check.code != run.code {
+        wrong(
+            "the exit code",
+            &check.code.to_string(),
+            &run.code.to_string(),
+        );
     }
     tell(&format!(
         "{name}: {} tasks compared",

@@ -97,6 +97,17 @@ impl Archive {
         Ok(played)
     }
 
+    /// The same, where tasks may fail.
+    ///
+    /// # Errors
+    /// It ends with an exit code other than 0 and 2, or prints what is no event.
+    pub fn attempt(&self, args: &[&str]) -> Result<Played> {
+        let played = self.call(args)?;
+        let (code, said) = (played.code, &played.said);
+        ensure!(matches!(code, 0 | 2), "exit code {code}: {said}");
+        Ok(played)
+    }
+
     /// Takes back a run: its exit code is 5 where something was left, and only there.
     ///
     /// # Errors
