@@ -224,6 +224,7 @@ impl Args {
             save: self.save.clone(),
             remove_volumes: self.remove_volumes,
             earlier: None,
+            compose: None,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 
+use super::compose;
 use super::inspect::without_defaults;
 use super::spec::aliases;
 use super::state::{ContainerState, ContainerWant, Mount, Wanted};
@@ -12,6 +13,14 @@ use super::state::{ContainerState, ContainerWant, Mount, Wanted};
 pub const OURS: &str = "org.runbook.";
 /// The label that remembers which variables were asked for: names only.
 pub const ASKED_ENV: &str = "org.runbook.asked.env";
+
+/// Is it a label by which we or compose know something again? Those are no part of what a container is, but for the names of
+/// its project and service.
+#[must_use]
+pub fn is_mark(label: &str) -> bool {
+    let named = [compose::OF_PROJECT, compose::OF_SERVICE].contains(&label);
+    label.starts_with(OURS) || (label.starts_with(compose::LABEL) && !named)
+}
 
 /// What the container shall be: what it is, with everything set that is asked for.
 #[must_use]
@@ -37,6 +46,10 @@ pub fn desired(want: &ContainerWant, from: &ContainerState) -> ContainerState {
         to.image.clone_from(&image.reference);
         to.image_id.clone_from(&image.id);
         to.defaults.clone_from(&image.config);
+    }
+    let composed = want.compose.as_ref().filter(|c| c.anew);
+    if composed.is_some() {
+        forget_settings(&mut to);
     }
     set_env(want, &mut to);
     let mut own = |key: &str, value: Option<Json>| {
@@ -76,6 +89,36 @@ pub fn desired(want: &ContainerWant, from: &ContainerState) -> ContainerState {
         "created".clone_into(&mut to.status);
     }
     to
+}
+
+/// What compose would make of a container is all that is asked for: settings that it is not told of are gone. Others than those
+/// that can be asked for (limits of the log, a health check) are not told, and stay.
+fn forget_settings(to: &mut ContainerState) {
+    let labels: BTreeMap<String, String> = to
+        .labels()
+        .into_iter()
+        .filter(|(name, _)| name.starts_with(compose::LABEL))
+        .collect();
+    if let Some(own) = to.own.as_object_mut() {
+        for key in [
+            "Env",
+            "Cmd",
+            "Entrypoint",
+            "Hostname",
+            "User",
+            "WorkingDir",
+            "ExposedPorts",
+        ] {
+            own.remove(key);
+        }
+        own.insert("Labels".to_owned(), json!(labels));
+    }
+    if let Some(host) = to.host.as_object_mut() {
+        for key in ["PortBindings", "ExtraHosts"] {
+            host.remove(key);
+        }
+    }
+    to.networks.clear();
 }
 
 fn set_networks(want: &ContainerWant, to: &mut ContainerState) {
@@ -135,10 +178,10 @@ fn set_env(want: &ContainerWant, to: &mut ContainerState) {
     }
     env.extend(asked.clone());
     let mut labels = to.labels();
-    labels.insert(
-        ASKED_ENV.to_owned(),
-        asked.keys().cloned().collect::<Vec<_>>().join(","),
-    );
+    if want.compose.is_none() {
+        let names: Vec<String> = asked.keys().cloned().collect();
+        labels.insert(ASKED_ENV.to_owned(), names.join(","));
+    }
     let list: Vec<String> = env.iter().map(|(k, v)| format!("{k}={v}")).collect();
     if let Some(map) = to.own.as_object_mut() {
         map.insert("Env".to_owned(), json!(list));

@@ -32,7 +32,7 @@ fn fate(change: &Changed) -> Fate {
         } else {
             Fate::Stays
         }
-    } else if goes || (removed && removes_volumes(&change.want, from)) {
+    } else if goes || from.is_composed() || (removed && removes_volumes(&change.want, from)) {
         Fate::Removed
     } else {
         Fate::Aside
@@ -76,6 +76,7 @@ pub(super) fn reversible(change: &Changed) -> Reversible {
         Fate::Removed if removes_volumes(&change.want, &change.from) => {
             Reversible::Loses(format!("what its anonymous volumes hold, and {inside}"))
         }
+        Fate::Removed if change.from.is_composed() => Reversible::Loses(inside.to_owned()),
         Fate::Removed => {
             Reversible::Loses(format!("{inside} (it is made to be removed when it stops)"))
         }

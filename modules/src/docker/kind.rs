@@ -8,6 +8,7 @@ use runbook_engine::resource::{Change, Kept, KeyedChange, Kind, Ref, Reversible,
 use serde_json::Value as Json;
 
 use super::client::{self, Reader, Writer, encode, failed};
+use super::compose::up::{self, Next};
 use super::desired::desired;
 use super::state::{ContainerKey, ContainerState, ContainerWant};
 use super::{aside, earlier, inspect, recover, secret, spec, write};
@@ -200,9 +201,20 @@ impl Kind for Container {
     ) -> Result<Vec<Kept>, WriteError> {
         let daemon = Writer::new(host);
         let mut kept = Vec::new();
+        let mut composed = Vec::new();
         for change in changes {
-            kept.extend(write::one(host, &daemon, &change.key.name, &change.change).await?);
+            let (name, change) = (change.key.name.as_str(), &change.change);
+            match change.want.compose.as_ref().filter(|c| c.anew) {
+                // A task is about one project.
+                Some(by) => composed.push(Next {
+                    name,
+                    change,
+                    composed: by,
+                }),
+                None => kept.extend(write::one(host, &daemon, name, change).await?),
+            }
         }
+        up::anew(host, &daemon, &composed).await?;
         Ok(kept)
     }
 

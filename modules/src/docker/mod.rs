@@ -4,6 +4,7 @@ pub mod archive;
 mod aside;
 pub mod body;
 pub mod client;
+pub mod compose;
 pub mod container;
 pub mod desired;
 mod earlier;

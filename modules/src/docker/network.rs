@@ -1,5 +1,7 @@
 //! The kind `network`.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use runbook_engine::host::{HostError, Probe, Target};
 use runbook_engine::resource::{Change, Kept, KeyedChange, Kind, Ref, Reversible, WriteError};
@@ -35,6 +37,9 @@ pub struct NetworkState {
     pub subnet: Option<String>,
     /// Names of the containers in it.
     pub containers: Vec<String>,
+    /// Its labels.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// What is asked of a network.
@@ -46,6 +51,9 @@ pub struct NetworkWant {
     pub driver: Option<String>,
     /// Its subnet.
     pub subnet: Option<String>,
+    /// Labels of one that is made.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
 }
 
 async fn read(daemon: &Reader, name: &str) -> Result<NetworkState, HostError> {
@@ -61,6 +69,8 @@ async fn read(daemon: &Reader, name: &str) -> Result<NetworkState, HostError> {
         .and_then(Json::as_object)
         .into_iter()
         .flatten();
+    let labels = network.get("Labels").and_then(Json::as_object);
+    let labels = labels.into_iter().flatten();
     Ok(NetworkState {
         exists: true,
         driver: network
@@ -74,6 +84,9 @@ async fn read(daemon: &Reader, name: &str) -> Result<NetworkState, HostError> {
             .map(str::to_owned),
         containers: members
             .filter_map(|(_, c)| c.get("Name").and_then(Json::as_str).map(str::to_owned))
+            .collect(),
+        labels: labels
+            .map(|(k, v)| (k.clone(), v.as_str().unwrap_or_default().to_owned()))
             .collect(),
     })
 }
@@ -135,6 +148,12 @@ impl Kind for Network {
             }),
             subnet: want.subnet.clone().or_else(|| from.subnet.clone()),
             containers: from.containers.clone(),
+            labels: if from.exists {
+                &from.labels
+            } else {
+                &want.labels
+            }
+            .clone(),
         }
     }
 
@@ -152,6 +171,7 @@ impl Kind for Network {
             present: from.exists,
             driver: from.exists.then(|| from.driver.clone()),
             subnet: from.subnet.clone(),
+            labels: from.labels.clone(),
         })
     }
 
@@ -208,10 +228,10 @@ impl Kind for Network {
                     found: found.to_owned(),
                 });
             }
-            if from.exists && !from.containers.is_empty() {
+            if now.exists && !now.containers.is_empty() {
                 return Err(WriteError::failed(format!(
                     "network {name} cannot be changed while containers are in it: {}",
-                    from.containers.join(", ")
+                    now.containers.join(", ")
                 )));
             }
             if from.exists {
@@ -221,7 +241,7 @@ impl Kind for Network {
                 gone.map_err(|r| WriteError::failed(failed(name, &r).to_string()))?;
             }
             if want.present {
-                let mut body = json!({"Name": name, "CheckDuplicate": true, "Driver": change.change.to.driver});
+                let mut body = json!({"Name": name, "CheckDuplicate": true, "Driver": change.change.to.driver, "Labels": change.change.to.labels});
                 if let Some(subnet) = &change.change.to.subnet {
                     body["IPAM"] = json!({"Config": [{"Subnet": subnet}]});
                 }

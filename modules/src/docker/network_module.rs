@@ -68,6 +68,7 @@ A Docker daemon, as for `docker_container`.
                 present,
                 driver: args.driver.clone(),
                 subnet: args.subnet.clone(),
+                ..NetworkWant::default()
             },
         ))
     }

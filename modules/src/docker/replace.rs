@@ -15,6 +15,20 @@ use super::starting::start;
 use super::state::{ContainerState, ContainerWant, Doing};
 use super::write::{Changed, gone, join, stop, told, with_left};
 
+/// Makes a container again that is gone, under its name, and starts it where it ran.
+pub(super) async fn again(
+    daemon: &Writer,
+    name: &str,
+    was: &ContainerState,
+) -> Result<(), WriteError> {
+    let id = make(daemon, &aside::new_name(name), was, "").await?;
+    aside::rename(daemon, &id, name).await?;
+    if was.running {
+        start(daemon, &id).await?;
+    }
+    Ok(())
+}
+
 pub(super) async fn replace(
     host: &Target,
     daemon: &Writer,
@@ -48,6 +62,10 @@ pub(super) async fn replace(
             if let Some(earlier) = new.brought {
                 // What they hold is in its place again, and a later copy goes where they are.
                 saved::drop_earlier(host, want, earlier).await;
+            }
+            if let Some(place) = old.place.filter(|_| from.is_composed()) {
+                aside::remove(daemon, &from.id).await?;
+                old.saved.kept.retain(|kept| kept.place != place);
             }
             Ok(old.saved.kept)
         }

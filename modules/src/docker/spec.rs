@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
-use super::desired::{OURS, desired};
+use super::desired::{desired, is_mark};
 use super::secret::{difference, masked, masked_json, masked_words};
 use super::state::{ContainerState, ContainerWant, Mount, Wanted};
 
@@ -59,7 +59,10 @@ pub fn differences(want: &ContainerWant, read: &ContainerState) -> Differences {
         }),
         _ => {
             let desired = desired(want, read);
-            compare(want, read, &desired, &mut found);
+            match &want.compose {
+                Some(composed) if composed.anew => composed_anew(want, read, &desired, &mut found),
+                _ => compare(want, read, &desired, &mut found),
+            }
             let (now, then) = (read.doing(), desired.doing());
             if now != then {
                 found.doing.push(format!("{now} → {then}"));
@@ -75,6 +78,32 @@ fn named(state: &ContainerState) -> String {
     format!("{} ({id})", state.image)
 }
 
+/// Compose says whether it makes a container anew; what of it will be another is shown, not compared.
+fn composed_anew(
+    want: &ContainerWant,
+    read: &ContainerState,
+    desired: &ContainerState,
+    found: &mut Differences,
+) {
+    let outdated = want.recreate.as_ref() == Some(&read.id);
+    if desired.image_id != read.image_id || (outdated && desired.image != read.image) {
+        found.anew.push(other_image(read, desired));
+    } else if outdated {
+        found
+            .anew
+            .push("made anew: its settings in the files are others".to_owned());
+    }
+}
+
+fn other_image(read: &ContainerState, desired: &ContainerState) -> String {
+    let (old, new) = (short(&read.image), short(&desired.image));
+    if old == new {
+        format!("image {new}: other content under the same tag")
+    } else {
+        format!("image {old} → {new}")
+    }
+}
+
 fn compare(
     want: &ContainerWant,
     read: &ContainerState,
@@ -88,12 +117,7 @@ fn compare(
         found.anew.push(format!("{now} → the one before, {then}"));
     }
     if desired.image_id != read.image_id {
-        let (old, new) = (short(&read.image), short(&desired.image));
-        found.anew.push(if old == new {
-            format!("image {new}: other content under the same tag")
-        } else {
-            format!("image {old} → {new}")
-        });
+        found.anew.push(other_image(read, desired));
     }
     compare_env(read, desired, found);
     if mounts_of(&read.mounts) != mounts_of(&desired.mounts) {
@@ -140,7 +164,7 @@ fn compare(
     }
     let (now, then) = (read.labels(), desired.labels());
     let names: BTreeSet<&String> = now.keys().chain(then.keys()).collect();
-    for name in names.into_iter().filter(|n| !n.starts_with(OURS)) {
+    for name in names.into_iter().filter(|n| !is_mark(n)) {
         if now.get(name) != then.get(name) {
             found.anew.push(difference(
                 &format!("label {name}"),
@@ -432,7 +456,7 @@ fn lines(state: &ContainerState, mask: bool) -> String {
         }
     }
     for (name, value) in state.labels() {
-        if !name.starts_with(OURS) {
+        if !is_mark(&name) {
             lines.push(format!("label: {name}={}", shown(&name, &value)));
         }
     }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::compose::{Composed, OF_PROJECT};
+
 /// Which container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerKey {
@@ -139,6 +141,9 @@ pub struct ContainerWant {
     /// Be again what it was: everything else here but `state`, `healthy` and `save` is then left out.
     #[serde(default)]
     pub earlier: Option<Box<Earlier>>,
+    /// It is compose that makes it.
+    #[serde(default)]
+    pub compose: Option<Composed>,
 }
 
 /// What a container was before a change.
@@ -240,6 +245,13 @@ impl ContainerState {
             (true, _) => Doing::Running,
             (false, _) => Doing::Stopped,
         }
+    }
+
+    /// It belongs to a project of compose, which goes by labels: two containers of one service are too many for it, so none
+    /// of them is ever put aside.
+    #[must_use]
+    pub fn is_composed(&self) -> bool {
+        self.labels().contains_key(OF_PROJECT)
     }
 
     /// Own variables, by name.

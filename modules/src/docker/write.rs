@@ -19,13 +19,7 @@ pub(super) async fn one(
     name: &str,
     change: &Changed,
 ) -> Result<Vec<Kept>, WriteError> {
-    let now = kind::read(daemon, name).await?;
-    if let Some(found) = moved(&now, &change.from) {
-        return Err(WriteError::Moved {
-            what: format!("container {name}"),
-            found,
-        });
-    }
+    still(daemon, name, &change.from).await?;
     aside::settle(daemon, name).await?;
     let (want, from) = (&change.want, &change.from);
     if want.state == Wanted::Absent {
@@ -58,6 +52,22 @@ pub(super) async fn one(
         _ => {}
     }
     Ok(Vec::new())
+}
+
+/// Is the container the one that the change was made for?
+pub(super) async fn still(
+    daemon: &Writer,
+    name: &str,
+    from: &ContainerState,
+) -> Result<(), WriteError> {
+    let now = kind::read(daemon, name).await?;
+    match moved(&now, from) {
+        None => Ok(()),
+        Some(found) => Err(WriteError::Moved {
+            what: format!("container {name}"),
+            found,
+        }),
+    }
 }
 
 /// Has the daemon do something with a container that takes no more words: `pause`, `unpause`.
@@ -122,6 +132,10 @@ async fn remove(
             .delete(&format!("/containers/{}?v=1", from.id))
             .await?;
         gone.map_err(|r| refused(name, &r))?;
+        return Ok(Vec::new());
+    }
+    if from.is_composed() {
+        aside::remove(daemon, &from.id).await?;
         return Ok(Vec::new());
     }
     let place = aside::old_name(name, &from.id);

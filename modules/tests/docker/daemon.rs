@@ -8,15 +8,17 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use runbook_engine::host::{Probe, Target, User};
-use runbook_engine::module::{LocalFiles, Module, Stop, Wanted, reference};
+use runbook_engine::module::{LocalFiles, Module, Stop, Wanted, WantedState, reference};
 use runbook_engine::resource::{Change, Kept, KeyedChange, Kind, Ref, WriteError};
 use runbook_engine::world::{Known, Lookup, View};
 use runbook_modules::docker::archive::ImageArchive;
+use runbook_modules::docker::compose::Project;
 use runbook_modules::docker::container::DockerContainer;
 use runbook_modules::docker::exec::ExecOutput;
 use runbook_modules::docker::image::{Image, ImageFiles};
 use runbook_modules::docker::network::Network;
 use runbook_modules::docker::{Container, ContainerKey, ContainerState, ContainerWant};
+use runbook_modules::file::FileKind;
 use serde_json::{Value as Json, json};
 
 /// Runs a program that is not ours and gives its output.
@@ -247,6 +249,7 @@ impl Host {
                         .filter(|r| world.lookup(r).is_none())
                         .collect();
                     self.read(&Network, &unread, &mut world).await;
+                    self.read(&FileKind, &unread, &mut world).await;
                     return Ok((wanted, world));
                 }
                 Err(Stop::Need(refs)) => {
@@ -256,6 +259,8 @@ impl Host {
                     self.read(&ImageArchive, &refs, &mut world).await;
                     self.read(&Network, &refs, &mut world).await;
                     self.read(&ExecOutput, &refs, &mut world).await;
+                    self.read(&Project, &refs, &mut world).await;
+                    self.read(&FileKind, &refs, &mut world).await;
                     for one in &refs {
                         assert!(world.lookup(one).is_some(), "no kind reads {one}");
                     }
@@ -274,7 +279,16 @@ impl Host {
         wanted: &Wanted,
         world: &World,
     ) -> Option<KeyedChange<K>> {
-        let one = wanted.resources.first()?;
+        self.change_of(kind, wanted.resources.first()?, world)
+    }
+
+    /// The change of this resource, if it is one.
+    fn change_of<K: Kind>(
+        &self,
+        kind: &K,
+        one: &WantedState,
+        world: &World,
+    ) -> Option<KeyedChange<K>> {
         assert_eq!(one.key.kind, K::NAME);
         let key: K::Key = serde_json::from_value(one.key.data.clone()).unwrap();
         let want: K::Want = serde_json::from_value(one.want.clone()).unwrap();
@@ -327,6 +341,31 @@ impl Host {
             changed: true,
             kept,
         })
+    }
+
+    /// Writes what a module wants of one kind, and reads until it agrees. Gives the differences that there were.
+    pub async fn write_all<K: Kind>(
+        &self,
+        kind: &K,
+        wanted: &Wanted,
+        world: &World,
+    ) -> Result<Vec<String>, String> {
+        let own = wanted.resources.iter().filter(|r| r.key.kind == K::NAME);
+        let changes: Vec<KeyedChange<K>> = own
+            .filter_map(|one| self.change_of(kind, one, world))
+            .collect();
+        let mut lines = Vec::new();
+        for change in &changes {
+            lines.extend(kind.differences(&change.change.want, &change.change.from));
+        }
+        let done = kind.write(&self.target, &changes).await;
+        done.map_err(|e| e.to_string())?;
+        let keys: Vec<K::Key> = changes.iter().map(|c| c.key.clone()).collect();
+        for (change, now) in changes.iter().zip(kind.read(&self.probe, &keys).await) {
+            let differs = kind.differences(&change.change.want, &now.unwrap());
+            assert_eq!(differs, Vec::<String>::new(), "law 3 for {}", change.key);
+        }
+        Ok(lines)
     }
 
     /// `docker_container` with these arguments.

@@ -8,6 +8,7 @@
 )]
 
 mod back;
+mod composing;
 mod daemon;
 mod images;
 mod keeping;

@@ -1,0 +1,175 @@
+//! Having compose make a container, and watching over it. The one before is gone then; where the new one does not become
+//! healthy, it is made again as it was.
+
+use runbook_engine::host::{HostError, Target};
+use runbook_engine::resource::WriteError;
+use serde_json::Value as Json;
+
+use super::super::aside;
+use super::super::client::{Writer, encode};
+use super::super::health;
+use super::super::kind;
+use super::super::replace;
+use super::super::state::Mount;
+use super::super::write::{self, Changed, with_left};
+use super::{Composed, OF_PROJECT, OF_SERVICE, call};
+
+/// One that compose makes.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Next<'a> {
+    pub name: &'a str,
+    pub change: &'a Changed,
+    pub composed: &'a Composed,
+}
+
+/// The containers of services of one project, out of its files as they are now.
+pub(in super::super) async fn anew(
+    host: &Target,
+    daemon: &Writer,
+    all: &[Next<'_>],
+) -> Result<(), WriteError> {
+    let Some(first) = all.first() else {
+        return Ok(());
+    };
+    for next in all {
+        write::still(daemon, next.name, &next.change.from).await?;
+    }
+    let Err(error) = made(host, daemon, all, first).await else {
+        return Ok(());
+    };
+    // Those that need others are the last ones.
+    let (mut said, mut left) = (Vec::new(), Vec::new());
+    for next in all {
+        match back(daemon, next).await {
+            Ok(line) => said.extend(line),
+            Err(error) => left.push(error.to_string()),
+        }
+    }
+    let mut message = match error {
+        WriteError::Failed { message, .. } => message,
+        other => other.to_string(),
+    };
+    if !said.is_empty() {
+        said.push("The project's files are not taken back.".to_owned());
+        message = format!("{message}\n{}", said.join("\n"));
+    }
+    let error = WriteError::failed(message);
+    Err(if left.is_empty() {
+        error
+    } else {
+        with_left(&error, left.join("; "))
+    })
+}
+
+/// Compose makes them, and they become healthy.
+async fn made(
+    host: &Target,
+    daemon: &Writer,
+    all: &[Next<'_>],
+    first: &Next<'_>,
+) -> Result<(), WriteError> {
+    let services: Vec<&str> = all.iter().map(|n| n.composed.service.as_str()).collect();
+    let (call, timeout) = (&first.composed.call, first.change.want.stop_timeout);
+    // Its functions are its own, not those of the shell that carries it.
+    let script = format!("(\n{}\n)", call::up(call, &services, timeout));
+    let reply = host.script(&script, None).await?;
+    match reply.status {
+        0 => {}
+        91 => {
+            return Err(WriteError::failed(
+                "compose is not installed there any more",
+            ));
+        }
+        status => {
+            return Err(WriteError::failed(format!(
+                "compose could not bring up {} ({status}): {}",
+                services.join(", "),
+                end_of(&String::from_utf8_lossy(&reply.stdout))
+            )));
+        }
+    }
+    for next in all {
+        if let Some(why) = emptied(daemon, next.name, next.change).await? {
+            return Err(WriteError::failed(why));
+        }
+    }
+    for next in all {
+        health::wait(host, daemon, next.name, &next.change.want)
+            .await
+            .map_err(WriteError::failed)?;
+    }
+    Ok(())
+}
+
+/// Volumes without a name hold what nobody else has. Version 1 knows them only of images that were built in a certain way, and
+/// gives the new container empty ones for the others.
+async fn emptied(
+    daemon: &Writer,
+    name: &str,
+    change: &Changed,
+) -> Result<Option<String>, HostError> {
+    let now = kind::read(daemon, name).await?;
+    let other = |was: &&Mount| {
+        let is = now.mounts.iter().find(|m| m.target == was.target);
+        was.anonymous && is.is_some_and(|is| is.anonymous && is.source != was.source)
+    };
+    Ok(change.from.mounts.iter().find(other).map(|was| {
+        format!(
+            "compose has given {name} a new, empty volume for {}; give it a volume with a name in the project's file, or a \
+             folder, with what is in the volume {}",
+            was.target, was.source
+        )
+    }))
+}
+
+/// The last lines of what a program has said.
+fn end_of(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(6)..].join("\n")
+}
+
+/// The container before is there again as it was; what is said of it. What compose has made or left half way goes.
+async fn back(daemon: &Writer, next: &Next<'_>) -> Result<Option<String>, WriteError> {
+    let (name, composed, from) = (next.name, next.composed, &next.change.from);
+    let mut there = false;
+    for one in of_service(daemon, composed).await? {
+        let text = |path: &str| one.pointer(path).and_then(Json::as_str).unwrap_or_default();
+        let (id, called) = (text("/Id"), text("/Names/0").trim_start_matches('/'));
+        if id == from.id {
+            // Compose names one that it is about to replace after its id.
+            if called != name {
+                aside::rename(daemon, id, name).await?;
+            }
+            there = true;
+        } else if called == name || called.ends_with(&format!("_{name}")) {
+            aside::remove(daemon, id).await?;
+        }
+    }
+    if !from.exists {
+        return Ok(None);
+    }
+    if !there {
+        replace::again(daemon, name, from).await?;
+    } else if from.running {
+        super::super::starting::start(daemon, name).await?;
+    } else {
+        return Ok(None);
+    }
+    let runs = if from.running { " and runs" } else { "" };
+    Ok(Some(format!(
+        "The container {name} is as it was ({}){runs}.",
+        from.image
+    )))
+}
+
+/// The containers of the service, whatever compose calls them at this moment.
+async fn of_service(daemon: &Writer, composed: &Composed) -> Result<Vec<Json>, HostError> {
+    let labels = [
+        format!("{OF_PROJECT}={}", composed.call.project),
+        format!("{OF_SERVICE}={}", composed.service),
+    ];
+    let filter = serde_json::json!({"label": labels}).to_string();
+    let path = format!("/containers/json?all=1&filters={}", encode(&filter));
+    let found = daemon.get(&path).await?;
+    Ok(found.as_array().cloned().unwrap_or_default())
+}
