@@ -200,21 +200,12 @@ impl Kind for Container {
         changes: &[KeyedChange<Self>],
     ) -> Result<Vec<Kept>, WriteError> {
         let daemon = Writer::new(host);
+        let (composed, others) = by_compose(changes);
         let mut kept = Vec::new();
-        let mut composed = Vec::new();
-        for change in changes {
-            let (name, change) = (change.key.name.as_str(), &change.change);
-            match change.want.compose.as_ref().filter(|c| c.anew) {
-                // A task is about one project.
-                Some(by) => composed.push(Next {
-                    name,
-                    change,
-                    composed: by,
-                }),
-                None => kept.extend(write::one(host, &daemon, name, change).await?),
-            }
+        for change in others {
+            kept.extend(write::one(host, &daemon, &change.key.name, &change.change).await?);
         }
-        up::anew(host, &daemon, &composed).await?;
+        kept.extend(up::anew(host, &daemon, &composed).await?);
         Ok(kept)
     }
 
@@ -224,10 +215,12 @@ impl Kind for Container {
         changes: &[KeyedChange<Self>],
     ) -> Result<Vec<Kept>, WriteError> {
         let daemon = Writer::new(host);
+        let (composed, others) = by_compose(changes);
         let mut kept = Vec::new();
-        for change in changes {
+        for change in others {
             kept.extend(recover::one(host, &daemon, &change.key.name, &change.change).await?);
         }
+        kept.extend(up::recover(host, &daemon, &composed).await?);
         Ok(kept)
     }
 
@@ -265,4 +258,21 @@ impl Kind for Container {
                 .map_err(|refused| failed(&kept.place, &refused)),
         }
     }
+}
+
+/// Those that compose makes (a task is about one project), and the others.
+fn by_compose(changes: &[KeyedChange<Container>]) -> (Vec<Next<'_>>, Vec<&KeyedChange<Container>>) {
+    let (mut composed, mut others) = (Vec::new(), Vec::new());
+    for keyed in changes {
+        let (name, change) = (keyed.key.name.as_str(), &keyed.change);
+        match change.want.compose.as_ref().filter(|c| c.anew) {
+            Some(by) => composed.push(Next {
+                name,
+                change,
+                composed: by,
+            }),
+            None => others.push(keyed),
+        }
+    }
+    (composed, others)
 }

@@ -39,7 +39,7 @@ pub(super) async fn replace(
     let brought = want.earlier.as_ref().filter(|e| e.aside);
     if from.exists {
         // What was saved earlier is copied back too.
-        let copies = if brought.is_some() { 2 } else { 1 };
+        let copies = if want.earlier.is_some() { 2 } else { 1 };
         saved::room(host, want, from, copies).await?;
     }
     let new = match brought {
@@ -48,6 +48,7 @@ pub(super) async fn replace(
         None => New {
             id: make(daemon, &aside::new_name(name), to, &from.id).await?,
             brought: None,
+            earlier: want.earlier.as_ref().map(|e| &e.state),
         },
     };
     let mut old = Old {
@@ -59,7 +60,7 @@ pub(super) async fn replace(
     };
     match swap(host, daemon, &new, &mut old, to, want).await {
         Ok(()) => {
-            if let Some(earlier) = new.brought {
+            if let Some(earlier) = new.earlier {
                 // What they hold is in its place again, and a later copy goes where they are.
                 saved::drop_earlier(host, want, earlier).await;
             }
@@ -100,6 +101,7 @@ pub(super) async fn carry_on(
     let new = New {
         id: halfway.id,
         brought: brought.map(|e| &e.state),
+        earlier: want.earlier.as_ref().map(|e| &e.state),
     };
     let place = halfway
         .old_is_aside
@@ -113,7 +115,7 @@ pub(super) async fn carry_on(
     };
     match settle(host, daemon, &new, &mut old, to, want, halfway.running).await {
         Ok(()) => {
-            if let Some(earlier) = new.brought {
+            if let Some(earlier) = new.earlier {
                 saved::drop_earlier(host, want, earlier).await;
             }
             Ok(old.saved.kept)
@@ -130,6 +132,8 @@ struct New<'a> {
     id: String,
     /// It is one that was put aside; its state before that.
     brought: Option<&'a ContainerState>,
+    /// It is one that was there earlier, or is made like it.
+    earlier: Option<&'a ContainerState>,
 }
 
 /// The one that was put aside.
@@ -150,22 +154,25 @@ async fn find<'a>(
     Ok(New {
         id: earlier.id.clone(),
         brought: Some(earlier),
+        earlier: Some(earlier),
     })
 }
 
 impl New<'_> {
-    /// It has the name: now it gets back what was taken from it when it was put aside.
+    /// It has the name: now it gets back what was taken from it when it was put aside, and what was saved of it.
     async fn revive(
         &self,
         host: &Target,
         daemon: &Writer,
         want: &ContainerWant,
     ) -> Result<(), WriteError> {
-        let Some(earlier) = self.brought else {
-            return Ok(());
-        };
-        aside::give_voice(daemon, &self.id, earlier).await?;
-        saved::bring(host, want, earlier).await
+        if let Some(earlier) = self.brought {
+            aside::give_voice(daemon, &self.id, earlier).await?;
+        }
+        match self.earlier {
+            Some(earlier) => saved::bring(host, want, earlier).await,
+            None => Ok(()),
+        }
     }
 
     /// It goes where it came from.

@@ -343,6 +343,47 @@ async fn what_the_file_says_with_the_plugin() {
     what_the_file_says(By::Plugin).await;
 }
 
+/// What a folder was when the container before stopped is there again, both at once and later.
+async fn what_was_saved(by: By) {
+    let Some(scene) = Scene::new("what_was_saved", by) else {
+        return;
+    };
+    scene.by_hand(&["up", "-d"]);
+    let web = scene.web();
+    let kept = scene.path("kept");
+    fs::write(kept.join("file"), "of the old one").unwrap();
+    let with = |image: &str| {
+        json!({"services": ["web"], "images": {"web": image}, "save": {"web": [kept]},
+            "healthy": {"web": {"tcp": 80, "within": "5s"}}})
+    };
+    scene.run(&with(BROKEN)).await.unwrap_err();
+    let of = |name: &str| fs::read_to_string(kept.join(name)).unwrap();
+    assert_eq!(of("file"), "of the old one");
+    assert_eq!(inspect(&web)["State"]["Running"], true);
+    let names = || fs::read_dir(scene.folder.path()).unwrap().count();
+    let before = names();
+
+    scene.write("docker-compose.yml", &scene.file());
+    let changes = scene.changes(&with(NEW)).await;
+    scene.run(&with(NEW)).await.unwrap();
+    assert_eq!(names(), before + 1, "the copy");
+    fs::write(kept.join("file"), "of the new one").unwrap();
+    scene.write("docker-compose.yml", &scene.file());
+    scene.back(&changes[0]).await;
+    assert_eq!(of("file"), "of the old one");
+    assert_eq!(inspect(&web)["Config"]["Image"], OLD);
+}
+
+#[tokio::test]
+async fn what_was_saved_with_the_program() {
+    what_was_saved(By::Program).await;
+}
+
+#[tokio::test]
+async fn what_was_saved_with_the_plugin() {
+    what_was_saved(By::Plugin).await;
+}
+
 async fn one_that_does_not_start(by: By) {
     let Some(scene) = Scene::new("one_that_does_not_start", by) else {
         return;

@@ -74,6 +74,10 @@ pub struct Args {
     /// `{ldap: 389, within: 2m}`. Others: when they have run for two seconds without being restarted.
     #[serde(default)]
     pub healthy: BTreeMap<String, Healthy>,
+    /// Paths on the host that a service's container mounts for writing, of which a copy is kept when it is made anew, made while
+    /// it is stopped: service → list.
+    #[serde(default)]
+    pub save: BTreeMap<String, Vec<String>>,
     /// Seconds that a container may take to stop before it is killed (Docker's default: 10).
     #[serde(default)]
     pub timeout: Option<i64>,
@@ -140,11 +144,22 @@ impl Module for DockerCompose {
                 ));
             }
         }
-        if args.state != State::Present && !(args.images.is_empty() && args.healthy.is_empty()) {
-            return Err("`images` and `healthy` go with `state: present`".to_owned());
+        let only_present =
+            args.images.is_empty() && args.healthy.is_empty() && args.save.is_empty();
+        if args.state != State::Present && !only_present {
+            return Err("`images`, `healthy` and `save` go with `state: present`".to_owned());
+        }
+        if let Some(path) = args.save.values().flatten().find(|p| !p.starts_with('/')) {
+            return Err(format!(
+                "`save`: `{path}` is no absolute path; {}",
+                path_help(path)
+            ));
         }
         let names = args.services.iter().flatten();
-        let mut all = names.chain(args.images.keys()).chain(args.healthy.keys());
+        let mut all = names
+            .chain(args.images.keys())
+            .chain(args.healthy.keys())
+            .chain(args.save.keys());
         match all.find(|n| n.is_empty() || n.starts_with('-')) {
             Some(name) => Err(format!("`{name}` is no name of a service")),
             None => Ok(()),
@@ -447,7 +462,10 @@ impl Meant<'_> {
     fn services(&self) -> Result<Vec<String>, Stop> {
         let all: Vec<String> = self.config.services.keys().cloned().collect();
         let asked = self.args.services.clone().unwrap_or_else(|| all.clone());
-        let named = asked.iter().chain(self.args.healthy.keys());
+        let named = asked
+            .iter()
+            .chain(self.args.healthy.keys())
+            .chain(self.args.save.keys());
         for service in named {
             if !all.contains(service) {
                 return Err(Stop::refuse(format!(
@@ -537,6 +555,7 @@ impl Meant<'_> {
             within: within.and_then(seconds).unwrap_or(60),
             healthy,
             stop_timeout: self.args.timeout,
+            save: self.args.save.get(service).cloned().unwrap_or_default(),
             ..ContainerWant::default()
         };
         let composed = |anew| {
@@ -553,6 +572,7 @@ impl Meant<'_> {
             within: rest.within,
             healthy: rest.healthy.clone(),
             stop_timeout: rest.stop_timeout,
+            save: rest.save.clone(),
             compose: composed(true),
             ..self.config.wanted(&self.call.project, service, own_name)
         };

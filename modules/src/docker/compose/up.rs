@@ -2,7 +2,7 @@
 //! healthy, it is made again as it was.
 
 use runbook_engine::host::{HostError, Target};
-use runbook_engine::resource::WriteError;
+use runbook_engine::resource::{Kept, WriteError};
 use serde_json::Value as Json;
 
 use super::super::aside;
@@ -10,6 +10,7 @@ use super::super::client::{Writer, encode};
 use super::super::health;
 use super::super::kind;
 use super::super::replace;
+use super::super::saved::{self, Saved};
 use super::super::state::Mount;
 use super::super::write::{self, Changed, with_left};
 use super::{Composed, OF_PROJECT, OF_SERVICE, call};
@@ -27,20 +28,61 @@ pub(in super::super) async fn anew(
     host: &Target,
     daemon: &Writer,
     all: &[Next<'_>],
-) -> Result<(), WriteError> {
+) -> Result<Vec<Kept>, WriteError> {
     let Some(first) = all.first() else {
-        return Ok(());
+        return Ok(Vec::new());
     };
     for next in all {
         write::still(daemon, next.name, &next.change.from).await?;
+        saved::room(host, &next.change.want, &next.change.from, 1).await?;
     }
-    let Err(error) = made(host, daemon, all, first).await else {
-        return Ok(());
-    };
-    // Those that need others are the last ones.
-    let (mut said, mut left) = (Vec::new(), Vec::new());
+    let mut copies: Vec<Saved> = all.iter().map(|_| Saved::default()).collect();
+    match made(host, daemon, all, first, &mut copies).await {
+        Ok(()) => Ok(copies.into_iter().flat_map(|s| s.kept).collect()),
+        Err(error) => Err(undone(host, daemon, all, &copies, error).await),
+    }
+}
+
+/// Goes on with what was cut off, as far as compose had come: what is there already is watched, what is not is made when it is
+/// asked for again. Gives what was put aside.
+pub(in super::super) async fn recover(
+    host: &Target,
+    daemon: &Writer,
+    all: &[Next<'_>],
+) -> Result<Vec<Kept>, WriteError> {
+    let mut copies: Vec<Saved> = Vec::new();
+    let mut new = Vec::new();
     for next in all {
-        match back(daemon, next).await {
+        let (want, from) = (&next.change.want, &next.change.from);
+        let now = kind::read(daemon, next.name).await?;
+        if from.exists && now.id == from.id {
+            // No new one has ever run: what was saved is what still stands there.
+            saved::forget(host, want, from).await?;
+            copies.push(Saved::default());
+            continue;
+        }
+        copies.push(saved::found(host, next.name, want, from).await?);
+        if now.exists {
+            new.push(*next);
+        }
+    }
+    match watched(host, daemon, &new).await {
+        Ok(()) => Ok(copies.into_iter().flat_map(|s| s.kept).collect()),
+        Err(error) => Err(undone(host, daemon, all, &copies, error).await),
+    }
+}
+
+/// All of them are what they were; what is said of it beside the error.
+async fn undone(
+    host: &Target,
+    daemon: &Writer,
+    all: &[Next<'_>],
+    copies: &[Saved],
+    error: WriteError,
+) -> WriteError {
+    let (mut said, mut left) = (Vec::new(), Vec::new());
+    for (next, copies) in all.iter().zip(copies) {
+        match back(host, daemon, next, copies).await {
             Ok(line) => said.extend(line),
             Err(error) => left.push(error.to_string()),
         }
@@ -54,11 +96,11 @@ pub(in super::super) async fn anew(
         message = format!("{message}\n{}", said.join("\n"));
     }
     let error = WriteError::failed(message);
-    Err(if left.is_empty() {
+    if left.is_empty() {
         error
     } else {
         with_left(&error, left.join("; "))
-    })
+    }
 }
 
 /// Compose makes them, and they become healthy.
@@ -67,7 +109,17 @@ async fn made(
     daemon: &Writer,
     all: &[Next<'_>],
     first: &Next<'_>,
+    copies: &mut [Saved],
 ) -> Result<(), WriteError> {
+    for (next, copies) in all.iter().zip(copies) {
+        let (want, from) = (&next.change.want, &next.change.from);
+        if from.exists && !want.save.is_empty() {
+            if from.running {
+                write::stop(daemon, next.name, want).await?;
+            }
+            *copies = saved::save(host, next.name, want, from).await?;
+        }
+    }
     let services: Vec<&str> = all.iter().map(|n| n.composed.service.as_str()).collect();
     let (call, timeout) = (&first.composed.call, first.change.want.stop_timeout);
     // Its functions are its own, not those of the shell that carries it.
@@ -88,6 +140,11 @@ async fn made(
             )));
         }
     }
+    watched(host, daemon, all).await
+}
+
+/// They hold what the ones before held, and become healthy.
+async fn watched(host: &Target, daemon: &Writer, all: &[Next<'_>]) -> Result<(), WriteError> {
     for next in all {
         if let Some(why) = emptied(daemon, next.name, next.change).await? {
             return Err(WriteError::failed(why));
@@ -129,7 +186,12 @@ fn end_of(text: &str) -> String {
 }
 
 /// The container before is there again as it was; what is said of it. What compose has made or left half way goes.
-async fn back(daemon: &Writer, next: &Next<'_>) -> Result<Option<String>, WriteError> {
+async fn back(
+    host: &Target,
+    daemon: &Writer,
+    next: &Next<'_>,
+    copies: &Saved,
+) -> Result<Option<String>, WriteError> {
     let (name, composed, from) = (next.name, next.composed, &next.change.from);
     let mut there = false;
     for one in of_service(daemon, composed).await? {
@@ -144,6 +206,9 @@ async fn back(daemon: &Writer, next: &Next<'_>) -> Result<Option<String>, WriteE
         } else if called == name || called.ends_with(&format!("_{name}")) {
             aside::remove(daemon, id).await?;
         }
+    }
+    if let Some(left) = saved::restore(host, copies).await {
+        return Err(WriteError::failed(left));
     }
     if !from.exists {
         return Ok(None);
