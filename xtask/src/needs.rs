@@ -19,6 +19,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("fish", "fish"),
     ("tcsh", "tcsh"),
     ("dockerd", "docker.io"),
+    ("docker-compose", "docker-compose"),
     ("debootstrap", "debootstrap"),
     ("iptables", "iptables"),
     ("strace", "strace"),

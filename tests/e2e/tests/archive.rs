@@ -1,7 +1,7 @@
 //! The upgrade of an archive on real servers: one host, and directory, database and archive on three.
 
 use anyhow::Result;
-use runbook_e2e::archive::{Archive, POINTS};
+use runbook_e2e::archive::{Archive, Compose, POINTS};
 use runbook_e2e::{program, realdata, skip, tell};
 use runbook_lab::{Hosts, Lab};
 
@@ -115,4 +115,24 @@ fn an_archive_comes_back_from_its_backups() -> Result<()> {
     archive.is_restored_behind_part_3()?;
     archive.gets_another_major_version()?;
     archive.site().destroy()
+}
+
+/// A site whose containers a later compose makes; with `RUNBOOK_LONG=1` one of version 1, too.
+#[test]
+fn a_project_of_compose_is_upgraded() -> Result<()> {
+    for (compose, name) in [
+        (Compose::Plugin, "e2e-composed"),
+        (Compose::Program, "e2e-composed-1"),
+    ] {
+        if compose == Compose::Program && !long() {
+            continue;
+        }
+        let Some(archive) = site("a_project_of_compose_is_upgraded", name, Hosts::One)? else {
+            return Ok(());
+        };
+        archive.becomes_a_project(compose)?;
+        archive.is_upgraded_as_a_project(compose)?;
+        archive.site().destroy()?;
+    }
+    Ok(())
 }

@@ -42,7 +42,7 @@ image dcm4che/postgres-dcm4chee:17.2-32 postgres 13 17 32
 image dcm4che/dcm4chee-arc-psql:5.31.2 archive 12 5.31.2
 image dcm4che/dcm4chee-arc-psql:5.32.0 archive 12 5.32.0
 image runbook-lab/host:12 host 12 ''
-image runbook-lab/site:12 host 12 'docker.io iptables'
+image runbook-lab/site:12 host 12 'docker.io iptables docker-compose'
 for tag in slapd-dcm4chee:2.6.5-31.2 slapd-dcm4chee:2.6.6-32.0 postgres-dcm4chee:15.4-31 postgres-dcm4chee:15.6-32 \
     postgres-dcm4chee:17.2-32 dcm4chee-arc-psql:5.31.2 dcm4chee-arc-psql:5.32.0; do
     save "dcm4che/$tag"

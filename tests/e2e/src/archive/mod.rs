@@ -5,6 +5,7 @@
 
 mod back;
 mod by_hand;
+mod composed;
 mod damage;
 mod day;
 mod likeness;
@@ -25,6 +26,7 @@ use runbook_lab::{Lab, Site};
 
 pub use back::Before;
 pub use by_hand::Settings;
+pub use composed::Compose;
 pub use damage::lasting;
 pub use likeness::Likeness;
 pub use played::{Finished, Played};
