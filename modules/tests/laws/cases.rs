@@ -333,6 +333,15 @@ macro_rules! own_image {
     };
 }
 
+/// A project of one service in $DIR/p.
+macro_rules! project {
+    () => {
+        "mkdir $DIR/p; printf '%s\\n' 'services:' '  web:' '    image: runbook-test/server:1 # by hand' \
+         \"    container_name: $NAME\" '    environment: {API_TOKEN: geheimes-wort}' '    network_mode: bridge' \
+         '    stop_grace_period: 1s' > $DIR/p/compose.yaml; "
+    };
+}
+
 fn docker() -> Vec<Case> {
     let run = "docker run -d --name $NAME -e BY_HAND=1 -e API_TOKEN=geheimes-wort runbook-test/server:1 >/dev/null";
     let base = Case {
@@ -397,6 +406,47 @@ fn docker() -> Vec<Case> {
             args: "{name: $NAME, memory: 64M}",
             before: run,
             foreign: "docker rm -f $NAME >/dev/null",
+            ..base
+        },
+        Case {
+            module: "docker_compose",
+            args: "{project_src: $DIR/p, project_name: $NAME, images: {web: runbook-test/server:2}, timeout: 1}",
+            before: concat!(
+                project!(),
+                "sed -i s/API_TOKEN/MODE/ $DIR/p/compose.yaml; ",
+                "docker compose -p $NAME --project-directory $DIR/p -f $DIR/p/compose.yaml up -d 2>/dev/null"
+            ),
+            foreign: "docker stop -t 1 $NAME >/dev/null; echo '# mine' >> $DIR/p/compose.yaml",
+            ..base
+        },
+        Case {
+            module: "docker_compose",
+            args: "{project_src: $DIR/p, project_name: $NAME, timeout: 1}",
+            before: project!(),
+            foreign: "docker run -d --name $NAME runbook-test/server:1 >/dev/null",
+            secrets: &["geheimes-wort"],
+            ..base
+        },
+        Case {
+            module: "docker_compose",
+            args: "{project_src: $DIR/p, project_name: $NAME, state: stopped, timeout: 1}",
+            before: concat!(
+                project!(),
+                "docker compose -p $NAME --project-directory $DIR/p -f $DIR/p/compose.yaml up -d 2>/dev/null"
+            ),
+            foreign: "docker rm -f $NAME >/dev/null",
+            secrets: &["geheimes-wort"],
+            ..base
+        },
+        Case {
+            module: "docker_compose",
+            args: "{project_src: $DIR/p, project_name: $NAME, state: absent, timeout: 1}",
+            before: concat!(
+                project!(),
+                "docker compose -p $NAME --project-directory $DIR/p -f $DIR/p/compose.yaml up -d 2>/dev/null"
+            ),
+            foreign: "docker stop -t 1 $NAME >/dev/null",
+            secrets: &["geheimes-wort"],
             ..base
         },
         // Every argument that decides how a container is made is idempotent by itself.

@@ -42,11 +42,11 @@ compose() {
 }
 "#;
 
-/// The functions, in the folder of the project.
-fn begin(call: &Call) -> String {
+/// The functions, in the folder of the project; `otherwise`: what becomes of it where there is none.
+fn begin(call: &Call, otherwise: &str) -> String {
     let old = u8::from(call.by_old);
     let directory = quote::word(&call.directory);
-    format!("old={old}\n{FUNCTIONS}\ncd {directory} || exit 90\n")
+    format!("old={old}\n{FUNCTIONS}\ncd {directory} {otherwise}\n")
 }
 
 /// The words that say which project, but for its files.
@@ -93,7 +93,7 @@ pub(super) fn up(call: &Call, services: &[&str], stop_timeout: Option<i64>) -> S
     } else {
         up(services, call.alone)
     };
-    format!("{}{calls}", begin(call))
+    format!("{}{calls}", begin(call, "|| exit 90"))
 }
 
 /// A script that asks compose what it makes of files with these contents, of which each that is not on the host as it is
@@ -103,7 +103,8 @@ pub(super) fn up(call: &Call, services: &[&str], stop_timeout: Option<i64>) -> S
 ///
 /// Without its images version 2 would ask their registries, so it is told not to.
 pub(super) fn asked(call: &Call, sizes: &[usize], services: &[String]) -> String {
-    let mut script = begin(call);
+    // An earlier task may make the folder.
+    let mut script = begin(call, "2>/dev/null");
     script.push_str(
         "t=$(mktemp -d /dev/shm/runbook.XXXXXX 2>/dev/null || mktemp -d) || exit 92\n\
          trap 'rm -rf \"$t\"' EXIT\n\

@@ -9,6 +9,7 @@ use runbook_engine::source::{self, Sources};
 use serde_json::{Map, Value as Json};
 
 use super::super::state::{ContainerWant, WantedNetwork};
+use super::order::Needs;
 use super::{LABEL, OF_PROJECT, OF_SERVICE};
 
 /// A project as compose understands its files.
@@ -234,28 +235,13 @@ impl Config {
         }
     }
 
-    /// These services, each behind those that it needs; the needed ones themselves only where that is asked.
+    /// What each service needs.
     #[must_use]
-    pub fn in_order(&self, asked: &[String], with_needed: bool) -> Vec<String> {
-        let mut order = Vec::new();
-        for service in asked {
-            self.behind_needed(service, &mut Vec::new(), &mut order);
-        }
-        order.retain(|s| with_needed || asked.contains(s));
-        order
-    }
-
-    fn behind_needed(&self, service: &str, above: &mut Vec<String>, order: &mut Vec<String>) {
-        if order.iter().chain(above.iter()).any(|s| s == service) {
-            return;
-        }
-        above.push(service.to_owned());
-        let needs = self.services.get(service).and_then(|s| s.get("depends_on"));
-        for need in pairs(needs, &[]).into_keys() {
-            self.behind_needed(&need, above, order);
-        }
-        above.pop();
-        order.push(service.to_owned());
+    pub fn needs(&self) -> Needs {
+        let needed = |settings: &Json| pairs(settings.get("depends_on"), &[]).into_keys().collect();
+        let each = self.services.iter();
+        each.map(|(name, settings)| (name.clone(), needed(settings)))
+            .collect()
     }
 }
 
@@ -293,14 +279,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_needed_comes_first() {
-        let config = read("cx", TWO).unwrap();
-        let asked = |names: &[&str], needed| {
-            let names: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
-            config.in_order(&names, needed)
-        };
-        assert_eq!(asked(&["arc"], true), ["db", "ldap", "arc"]);
-        assert_eq!(asked(&["arc", "ldap"], false), ["ldap", "arc"]);
-        assert_eq!(asked(&["ldap"], true), ["ldap"]);
+    fn both_say_what_is_needed() {
+        for text in [ONE, TWO] {
+            let needs = read("cx", text).unwrap().needs();
+            assert_eq!(needs["arc"], ["db", "ldap"]);
+            assert_eq!(needs["ldap"], Vec::<String>::new());
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::order::Needs;
 use runbook_engine::source::{self, Kind, Node, Sources, Span};
 
 /// The names under which compose looks for its file, where none is named.
@@ -66,6 +67,29 @@ pub fn name_of_folder(directory: &str) -> String {
         .collect::<String>()
         .trim_start_matches(['-', '_'])
         .to_owned()
+}
+
+/// What each service needs, as far as it stands in these files (not in others that they extend).
+#[must_use]
+pub fn needs(files: &[File]) -> Needs {
+    let mut needs = Needs::new();
+    for root in files.iter().filter_map(|f| tree(f).ok()?) {
+        let Some(Kind::Map(services)) = root.get("services").map(|s| &s.kind) else {
+            continue;
+        };
+        for (name, settings) in services {
+            let needed = match settings.get("depends_on").map(|n| &n.kind) {
+                Some(Kind::Seq(items)) => items.iter().filter_map(Node::text).collect(),
+                Some(Kind::Map(entries)) => entries.iter().filter_map(|(k, _)| k.text()).collect(),
+                _ => Vec::new(),
+            };
+            let own: &mut Vec<String> = needs
+                .entry(name.text().unwrap_or_default().to_owned())
+                .or_default();
+            own.extend(needed.into_iter().map(str::to_owned));
+        }
+    }
+    needs
 }
 
 /// A variable of a file of variables (`.env`): the last line that sets it, quotes taken away.
@@ -225,6 +249,20 @@ mod tests {
         let merged = "a: &a {image: \"r:1\"}\nservices:\n  x: {<<: *a}\n";
         assert!(refused(merged).contains("anchor"));
         assert!(refused("services:\n  x:\n    image: r\n   bad").contains("line "));
+    }
+
+    #[test]
+    fn what_services_need_is_read() {
+        let files = [
+            file(
+                "a",
+                "services: {x: {depends_on: [y]}, y: {}, z: {depends_on: {x: {condition: service_started}}}}\n",
+            ),
+            file("b", "services: {y: {depends_on: [w]}}\n"),
+        ];
+        let needs = needs(&files);
+        let of = |name: &str| needs[name].join(" ");
+        assert_eq!([of("x"), of("y"), of("z")], ["y", "w", "x"]);
     }
 
     #[test]

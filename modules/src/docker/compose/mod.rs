@@ -9,7 +9,9 @@
 mod call;
 mod config;
 pub mod file;
+mod less;
 pub mod module;
+pub mod order;
 pub mod project;
 pub(super) mod up;
 

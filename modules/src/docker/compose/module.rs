@@ -14,13 +14,15 @@ use serde::Deserialize;
 use super::super::container::seconds;
 use super::super::image::{Image, ImageKey, ImageState};
 use super::super::kind::Container;
-use super::super::network::{Network, NetworkKey, NetworkWant};
+use super::super::network::Network;
 use super::super::spec;
 use super::super::state::{
     ContainerKey, ContainerState, ContainerWant, Healthy, Wanted as Doing, WantedImage,
 };
 use super::config::Config;
 use super::file::{self, File};
+use super::less::less;
+use super::order::in_order;
 use super::project::{Project, ProjectKey, ProjectState};
 use super::{Call, Composed};
 use crate::file::contents::{ContentKind, bytes_of};
@@ -205,7 +207,7 @@ impl Module for DockerCompose {
             ..Call::default()
         };
         if args.state != State::Present {
-            return less(args, world, call);
+            return less(args, world, call, &file::needs(&files));
         }
         let changed = file::with_images(&files, &args.images).map_err(Stop::Refuse)?;
         call.files = changed.iter().map(|f| f.name.clone()).collect();
@@ -277,7 +279,7 @@ fn summary(old: &[File], new: &[File], lines: &[String]) -> String {
 }
 
 /// What `register` gets: the project's name, and the containers' by service.
-fn told<'a>(
+pub(super) fn told<'a>(
     call: &Call,
     containers: impl Iterator<Item = (&'a String, &'a String)>,
 ) -> IndexMap<String, Value> {
@@ -288,7 +290,7 @@ fn told<'a>(
     ])
 }
 
-fn key_of(name: &str) -> ContainerKey {
+pub(super) fn key_of(name: &str) -> ContainerKey {
     ContainerKey {
         name: name.to_owned(),
     }
@@ -389,66 +391,6 @@ fn written(args: &Args, world: &View<'_>, old: &File, new: &File) -> Result<Want
     })
 }
 
-/// `stopped` and `absent`: what there is, whatever the files say.
-fn less(args: &Args, world: &View<'_>, call: Call) -> Result<Wanted, Stop> {
-    let key = ProjectKey {
-        call: call.clone(),
-        contents: Vec::new(),
-        services: Vec::new(),
-    };
-    let state = world.get::<Project>(&key)?;
-    let mut wanted = Wanted::nothing();
-    let meant = state
-        .containers
-        .iter()
-        .filter(|member| match &args.services {
-            Some(services) => services.contains(&member.service),
-            None => true,
-        });
-    let absent = args.state == State::Absent;
-    let mut keys: Vec<ContainerKey> = Vec::new();
-    let mut composed: Vec<Composed> = Vec::new();
-    for member in meant {
-        // What ran a command once has ended by itself or is somebody's at this moment.
-        if member.once && !absent {
-            continue;
-        }
-        keys.push(key_of(&member.name));
-        composed.push(Composed {
-            call: call.clone(),
-            service: member.service.clone(),
-            anew: false,
-        });
-    }
-    let names = composed.iter().zip(&keys);
-    wanted.facts = told(&call, names.map(|(c, k)| (&c.service, &k.name)));
-    let states = world.all::<Container>(&keys)?;
-    let mut order: Vec<usize> = (0..keys.len()).collect();
-    // Those that need others stop before these: as they were started, backwards.
-    order.sort_by(|a, b| states[*b].started_at.cmp(&states[*a].started_at));
-    for at in order {
-        let want = ContainerWant {
-            state: if absent {
-                Doing::Absent
-            } else {
-                Doing::Stopped
-            },
-            stop_timeout: args.timeout,
-            within: 60,
-            compose: Some(composed[at].clone()),
-            ..ContainerWant::default()
-        };
-        wanted.set::<Container>(&keys[at], &want);
-    }
-    if absent && args.services.is_none() {
-        for name in state.networks.keys() {
-            let key = NetworkKey { name: name.clone() };
-            wanted.set::<Network>(&key, &NetworkWant::default());
-        }
-    }
-    Ok(wanted)
-}
-
 /// What the task is about, once compose has been asked.
 struct Meant<'a> {
     args: &'a Args,
@@ -475,7 +417,9 @@ impl Meant<'_> {
                 )));
             }
         }
-        Ok(self.config.in_order(&asked, self.args.dependencies))
+        let mut order = in_order(&asked, &self.config.needs());
+        order.retain(|s| self.args.dependencies || asked.contains(s));
+        Ok(order)
     }
 
     /// The names of their containers.

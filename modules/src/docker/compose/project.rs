@@ -238,12 +238,6 @@ async fn read(host: &Probe, key: &ProjectKey) -> Result<ProjectState, HostError>
     let reply = host.command(&command).await?;
     match reply.status {
         0 => {}
-        90 => {
-            return Err(HostError::failed(format!(
-                "there is no folder {}, or this user may not enter it",
-                call.directory
-            )));
-        }
         91 => {
             return Err(HostError::failed(
                 "compose is not installed there: neither `docker compose` nor `docker-compose` answers",

@@ -86,6 +86,7 @@ VERSIONservices:
     env_file: [docker-compose.env, arc.env]
     environment:
       WILDFLY_WAIT_FOR: ldap:389 db:5432
+      KEYSTORE_PASSWORD: hidden-heron-willow
     depends_on: [ldap, db]
     volumes:
       - /etc/localtime:/etc/localtime:ro
@@ -140,6 +141,11 @@ impl Archive {
             let found = check.named(status);
             ensure!(found.is_empty(), "{status} in the check: {found:?}");
         }
+        let told = format!("{:?}{:?}", check.events, check.said);
+        ensure!(
+            !told.contains("hidden-heron-willow") && told.contains("KEYSTORE_PASSWORD"),
+            "a password in the project's file is shown, or the file is not"
+        );
         let run = play(UPGRADE, &["--diff"])?;
         equal(&check, &run)?;
         self.confirm("arc", VERSION, r#"{"version":"5.32.0"}"#)?;
