@@ -102,6 +102,28 @@ pub fn install() -> Result<()> {
     outcome
 }
 
+/// A later compose than Debian 12 has: the plugin that the lab's hosts have, out of their image.
+pub fn compose_plugin() -> Result<()> {
+    let answers = Command::new("docker").args(["compose", "version"]).output();
+    if answers.is_ok_and(|o| o.status.success()) {
+        return Ok(());
+    }
+    let plugin = "/usr/libexec/docker/cli-plugins/docker-compose";
+    if !is_root() {
+        say(&format!(
+            "missing for some tests, which will be skipped by name: {plugin}"
+        ));
+        return Ok(());
+    }
+    let name = "runbook-lab-compose-plugin";
+    run("docker", &["create", "--name", name, "runbook-lab/host:12"])?;
+    let copied = std::fs::create_dir_all("/usr/libexec/docker/cli-plugins")
+        .map_err(anyhow::Error::from)
+        .and_then(|()| run("docker", &["cp", &format!("{name}:{plugin}"), plugin]));
+    run("docker", &["rm", name])?;
+    copied
+}
+
 /// Asks on the terminal; without an answer it is no.
 pub fn agreed() -> bool {
     say("Go on? [y/N]");

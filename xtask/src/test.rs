@@ -19,7 +19,8 @@ pub fn run(args: &Args) -> Result<()> {
     needs::install()?;
     let skipped = Skipped::new()?;
     // The tests that need the lab say by name that they are skipped where it is not up.
-    if let Err(why) = Lab::up(true) {
+    let lab = Lab::up(true).map(drop);
+    if let Err(why) = lab.and_then(|()| needs::compose_plugin()) {
         say(&format!("the lab cannot be had here: {why:#}"));
         skipped.add("the lab", &format!("{why:#}"))?;
     }

@@ -138,11 +138,7 @@ fn missing(ansible: &str) -> Option<(&'static str, &'static str)> {
             "reboots",
             "use `command: systemctl reboot`, and `wait_for` on the controller with `delegate_to: localhost`",
         ),
-        "docker_compose" | "docker_compose_v2" => (
-            "compose files",
-            "use `docker_container`, or `command: docker compose up -d`",
-        ),
-        "docker_login" | "docker_prune" | "docker_volume" | "docker_swarm" => {
+        "docker_login" | "docker_prune" | "docker_swarm" => {
             ("this", "use `command: docker …` with `unless`")
         }
         name if name.starts_with("mysql_") => ("MySQL", "use `command: mysql …` with `unless`"),
