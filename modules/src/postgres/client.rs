@@ -97,12 +97,23 @@ pub fn missing(status: i32, shown: &str) -> Option<String> {
     }
 }
 
-/// The last lines that a program said, on one line.
+/// What a program said, on one line: its errors, or else its last lines.
 #[must_use]
 pub fn said(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
     let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
-    lines[lines.len().saturating_sub(5)..].join("; ")
+    // `pg_restore: error: could not execute query: ERROR:  …`, after which the whole statement follows.
+    let is_error = |line: &&&str| {
+        ["error:", "ERROR:", "FATAL:"]
+            .iter()
+            .any(|e| line.contains(e))
+    };
+    let errors: Vec<&str> = lines.iter().filter(is_error).take(3).copied().collect();
+    if errors.is_empty() {
+        lines[lines.len().saturating_sub(5)..].join("; ")
+    } else {
+        errors.join("; ")
+    }
 }
 
 /// Rows of tables as [`FUNCTIONS`] counts them.
@@ -118,6 +129,17 @@ pub fn rows(text: &str) -> Vec<(String, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_error_is_told_and_not_the_statement_behind_it() {
+        let text = "pg_restore: while PROCESSING TOC:\npg_restore: error: could not execute query: ERROR:  no x\nCommand was: CREATE (\n a,\n b,\n c,\n d\n);\n";
+        let told = said(text.as_bytes());
+        assert_eq!(
+            told,
+            "pg_restore: error: could not execute query: ERROR:  no x"
+        );
+        assert_eq!(said(b"one\n\ntwo\n"), "one; two");
+    }
 
     fn counted(text: &str) -> Vec<(String, u64)> {
         use std::io::Write as _;

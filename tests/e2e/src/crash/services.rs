@@ -1,5 +1,5 @@
-//! Containers, entries of a directory and a database's schema on a site of the lab: the program killed, and each server
-//! killed during its own change.
+//! Containers, a project of compose, entries and a restored branch of a directory, a database's schema and a restored
+//! database on a site of the lab: the program killed, and each server killed during its own change.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -41,7 +41,10 @@ rm -rf /srv/crash /var/tmp/.runbook-* /tmp/.runbook-*
 mkdir -p /srv/crash/app /srv/crash/counts; echo index > /srv/crash/app/index.html
 docker run -d --name crash-app --restart always -e BY_HAND=1 -v /srv/crash/app:/data -p 8088:80 crash:1 >/dev/null
 docker run -d --name crash-gone -e BY_HAND=1 crash:1 >/dev/null
-docker exec -i ldap sh -c 'ldapdelete -x -r -c -D "cn=admin,$LDAP_BASE_DN" -w "$LDAP_ROOTPASS" "ou=crash,$LDAP_BASE_DN" 2>/dev/null; true'
+mkdir -p /srv/crash/project/data
+printf '%s\n' 'services:' '  one:' '    image: crash:1 # by hand' '    container_name: crash-one' '    network_mode: bridge' '    volumes: ["./data:/data"]' '    stop_grace_period: 2s' > /srv/crash/project/compose.yaml
+docker compose -p crash-project --project-directory /srv/crash/project -f /srv/crash/project/compose.yaml up -d >/dev/null 2>&1
+docker exec -i ldap sh -c 'ldapdelete -x -r -c -D "cn=admin,$LDAP_BASE_DN" -w "$LDAP_ROOTPASS" "ou=crash,$LDAP_BASE_DN" "ou=given,$LDAP_BASE_DN" 2>/dev/null; true'
 docker exec -i ldap sh -c 'sed "s/BASE/$LDAP_BASE_DN/" | ldapadd -x -D "cn=admin,$LDAP_BASE_DN" -w "$LDAP_ROOTPASS"' >/dev/null <<'L'
 dn: ou=crash,BASE
 objectClass: organizationalUnit
@@ -56,8 +59,20 @@ description: stays
 dn: cn=removed,ou=crash,BASE
 objectClass: organizationalRole
 cn: removed
+
+dn: ou=given,BASE
+objectClass: organizationalUnit
+ou: given
+
+dn: cn=goes,ou=given,BASE
+objectClass: organizationalRole
+cn: goes
 L
 docker exec db sh -c 'dropdb -U pacs --if-exists --force crashdb && createdb -U pacs -T crash_template crashdb'
+docker exec db psql -U pacs -d postgres -tAc "select datname from pg_database where datname like 'crash@_%' escape '@' and datname <> 'crash_template'" |
+    while read -r name; do docker exec db dropdb -U pacs --force "$name" </dev/null; done
+[ -e /srv/given.dump ] || docker exec db pg_dump -U pacs -Fc crash_template > /srv/given.dump
+printf 'dn: ou=given,%s\nobjectClass: organizationalUnit\nou: given\n\ndn: cn=restored,ou=given,%s\nobjectClass: organizationalRole\ncn: restored\n' dc=dcm4che,dc=org dc=dcm4che,dc=org > /srv/given.ldif
 [ -e /run/crash-sshd.pid ] && kill -0 $(cat /run/crash-sshd.pid) 2>/dev/null || /usr/sbin/sshd -p 2022 -o PidFile=/run/crash-sshd.pid
 "#;
 
@@ -280,6 +295,18 @@ const FILES: [(&str, &str); 2] = [
     - name: Part 2
       pg_schema: {container: db, database: crashdb, user: pacs, password: "{{ pg_password }}", files: {image: "dcm4che/postgres-dcm4chee:15.6-32"}, to: "5.32", parts: [2]}
 
+    - name: Another image in a project
+      docker_compose: {project_src: /srv/crash/project, project_name: crash-project, images: {one: "crash:2"}, save: {one: [/srv/crash/project/data]}}
+
+    - name: A dump
+      pg_restore: {container: db, user: pacs, password: "{{ pg_password }}", src: /srv/given.dump, database: crash_given}
+
+    - name: Under another name
+      pg_database: {container: db, user: pacs, password: "{{ pg_password }}", name: crash_other, from: crash_given}
+
+    - name: A branch as an export has it
+      ldap_restore: {container: ldap, bind_dn: "cn=admin,{{ base_dn }}", password: "{{ ldap_password }}", src: /srv/given.ldif}
+
     - name: A command after
       shell: echo ran >> /srv/crash/counts/after
   handlers:
@@ -370,11 +397,14 @@ impl Stage for Services<'_> {
         let mut state = State::default();
         let listed = self.on("docker ps -a --format '{{.Names}} {{.Image}} {{.State}}' | grep ^crash- | grep -v runbook- | LC_ALL=C sort; docker network ls --format '{{.Name}}' | LC_ALL=C sort; docker volume ls -q | LC_ALL=C sort")?;
         state.lines.extend(listed.lines().map(str::to_owned));
-        for name in ["crash-app", "crash-more"] {
+        for name in ["crash-app", "crash-more", "crash-one"] {
             let inspected = self.on(&format!("docker inspect {name} 2>/dev/null || echo '[]'"))?;
             if inspected.trim() != "[]" {
                 let lines = Likeness::described(name, &inspected)?;
-                let lines = lines.into_iter().filter(|l| !is_of_network(l));
+                // Compose notes which container it has replaced.
+                let lines = lines
+                    .into_iter()
+                    .filter(|l| !is_of_network(l) && !l.contains("com.docker.compose.replace"));
                 state.lines.extend(lines.map(|l| format!("{name}{l}")));
             }
         }
@@ -387,6 +417,13 @@ impl Stage for Services<'_> {
         }
         let database = self.on(&database("crashdb"))?;
         state.lines.extend(database.lines().map(str::to_owned));
+        let restored = "docker exec db psql -U pacs -d postgres -tAc 'select datname from pg_database order by 1'; \
+             docker exec db psql -U pacs -d crash_other -tAc 'select count(*) from study' 2>&1 || true";
+        state.lines.extend(
+            self.on(restored)?
+                .lines()
+                .map(|l| format!("databases: {l}")),
+        );
         let files = self.on(r"cd /srv/crash && find . \( -name '*.runbook-*' -o -path ./counts \) -prune -o -printf '%P %y %m %U:%G %l\n'; find . \( -name '*.runbook-*' -o -path ./counts \) -prune -o -type f -print0 | xargs -0r sha256sum")?;
         state.lines.extend(files.lines().map(str::to_owned));
         let counts = self.on("cd /srv/crash/counts && { grep -c '^ran$' -r . || [ $? = 1 ]; }")?;
