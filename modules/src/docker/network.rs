@@ -40,7 +40,13 @@ pub struct NetworkState {
     /// Its labels.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// What else it was made with, as the daemon says it (`Internal`, `Options`, `IPAM`, …).
+    #[serde(default)]
+    pub settings: BTreeMap<String, Json>,
 }
+
+/// Settings that are kept for one that is made again (Docker Engine API, `NetworkCreate`).
+const SETTINGS: [&str; 5] = ["Internal", "EnableIPv6", "Attachable", "Options", "IPAM"];
 
 /// What is asked of a network.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -54,6 +60,9 @@ pub struct NetworkWant {
     /// Labels of one that is made.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// Other settings of one that is made again.
+    #[serde(default)]
+    pub settings: BTreeMap<String, Json>,
 }
 
 async fn read(daemon: &Reader, name: &str) -> Result<NetworkState, HostError> {
@@ -71,7 +80,11 @@ async fn read(daemon: &Reader, name: &str) -> Result<NetworkState, HostError> {
         .flatten();
     let labels = network.get("Labels").and_then(Json::as_object);
     let labels = labels.into_iter().flatten();
+    let settings = SETTINGS
+        .iter()
+        .filter_map(|key| Some(((*key).to_owned(), network.get(*key)?.clone())));
     Ok(NetworkState {
+        settings: settings.collect(),
         exists: true,
         driver: network
             .get("Driver")
@@ -154,6 +167,11 @@ impl Kind for Network {
                 &want.labels
             }
             .clone(),
+            settings: if from.exists && want.settings.is_empty() {
+                from.settings.clone()
+            } else {
+                want.settings.clone()
+            },
         }
     }
 
@@ -172,6 +190,7 @@ impl Kind for Network {
             driver: from.exists.then(|| from.driver.clone()),
             subnet: from.subnet.clone(),
             labels: from.labels.clone(),
+            settings: from.settings.clone(),
         })
     }
 
@@ -242,7 +261,12 @@ impl Kind for Network {
             }
             if want.present {
                 let mut body = json!({"Name": name, "CheckDuplicate": true, "Driver": change.change.to.driver, "Labels": change.change.to.labels});
-                if let Some(subnet) = &change.change.to.subnet {
+                for (key, value) in &want.settings {
+                    body[key] = value.clone();
+                }
+                if let Some(subnet) = &change.change.to.subnet
+                    && !want.settings.contains_key("IPAM")
+                {
                     body["IPAM"] = json!({"Config": [{"Subnet": subnet}]});
                 }
                 let made = daemon.post("/networks/create", Some(&body)).await?;

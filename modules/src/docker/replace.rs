@@ -64,11 +64,7 @@ pub(super) async fn replace(
                 // What they hold is in its place again, and a later copy goes where they are.
                 saved::drop_earlier(host, want, earlier).await;
             }
-            if let Some(place) = old.place.filter(|_| from.is_composed()) {
-                aside::remove(daemon, &from.id).await?;
-                old.saved.kept.retain(|kept| kept.place != place);
-            }
-            Ok(old.saved.kept)
+            not_beside(daemon, old).await
         }
         Err(error) => {
             let left = back(host, daemon, &new, &old).await;
@@ -118,13 +114,23 @@ pub(super) async fn carry_on(
             if let Some(earlier) = new.earlier {
                 saved::drop_earlier(host, want, earlier).await;
             }
-            Ok(old.saved.kept)
+            not_beside(daemon, old).await
         }
         Err(error) => {
             let left = back(host, daemon, &new, &old).await;
             Err(explained(error, &old, left))
         }
     }
+}
+
+/// What is kept of the old one; where it is compose's it does not stay beside the new one.
+async fn not_beside(daemon: &Writer, old: Old<'_>) -> Result<Vec<Kept>, WriteError> {
+    let mut kept = old.saved.kept;
+    if let Some(place) = old.place.filter(|_| old.state.is_composed()) {
+        aside::remove(daemon, &old.state.id).await?;
+        kept.retain(|kept| kept.place != place);
+    }
+    Ok(kept)
 }
 
 /// The container that comes.

@@ -529,6 +529,70 @@ async fn volumes_without_a_name_with_the_plugin() {
     volumes_without_a_name(By::Plugin).await;
 }
 
+/// Cut off at any point, a container is the one before or the new one as a whole, and runs.
+#[tokio::test]
+async fn what_was_cut_off_is_whole_again() {
+    let Some(scene) = Scene::new("what_was_cut_off_is_whole_again", By::Plugin) else {
+        return;
+    };
+    scene.by_hand(&["up", "-d"]);
+    let web = scene.web();
+    let kept = scene.path("kept");
+    fs::write(kept.join("file"), "of the old one").unwrap();
+    let to_new = json!({"services": ["web"], "images": {"web": NEW}, "save": {"web": [kept]}});
+    for (cut, is_new) in [
+        // It was only stopped.
+        ("docker stop -t 1 WEB", false),
+        // It is gone, and nothing is in its place.
+        ("docker rm -f WEB", false),
+        // The next one is made under another name, as version 2 does, and has written already.
+        (
+            "docker stop -t 1 WEB; docker create --name 0123456789ab_WEB LABELS NEW; echo new > KEPT/file",
+            false,
+        ),
+        // The one before has another name, as version 1 does.
+        (
+            "docker stop -t 1 WEB; docker rename WEB 0123456789ab_WEB; docker create --name WEB LABELS NEW",
+            false,
+        ),
+        // Only the next one is there, not under its name, and does not run.
+        (
+            "docker rm -f WEB; docker create --name 0123456789ab_WEB LABELS NEW",
+            true,
+        ),
+    ] {
+        let changes = scene.changes(&to_new).await;
+        let labels = format!(
+            "--label com.docker.compose.project={} --label com.docker.compose.service=web",
+            scene.project
+        );
+        let copy = format!(
+            "cp -a {0} {0}.runbook-{1}",
+            kept.display(),
+            &changes[0].change.from.id[..8]
+        );
+        let cut = cut
+            .replace("LABELS", &labels)
+            .replace("WEB", &web)
+            .replace("NEW", NEW);
+        let cut = cut.replace("KEPT", &kept.display().to_string());
+        outside("sh", &["-ec", &format!("{copy}; {cut}")]).unwrap();
+        let put_aside = Container
+            .recover(&scene.host.target, &changes)
+            .await
+            .unwrap();
+        let now = scene.host.state(&web).await;
+        assert!(now.running, "{cut}");
+        assert_eq!(now.image == NEW, is_new, "{cut}: {}", now.image);
+        assert_eq!(put_aside.len(), usize::from(is_new), "{cut}");
+        let file = fs::read_to_string(kept.join("file")).unwrap();
+        assert_eq!(file, "of the old one", "{cut}");
+        let filter = format!("label=com.docker.compose.project={}", scene.project);
+        let left = docker(&["ps", "-a", "--format", "{{.Names}}", "--filter", &filter]);
+        assert_eq!(left.lines().count(), 2, "{cut}: {left}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_wrong_is_said_before_anything_changes() {
     let Some(scene) = Scene::new("what_is_wrong_is_said", By::Plugin) else {
@@ -548,12 +612,20 @@ async fn what_is_wrong_is_said_before_anything_changes() {
             json!({"images": {"web": "no/such:1"}}),
             "image no/such:1 of service web is not on the host",
         ),
+        (
+            json!({"services": ["web"], "images": {"job": NEW}}),
+            "job is none of the services that this task is about: web",
+        ),
         (json!({"files": ["other.yml"]}), "other.yml does not exist"),
         (json!({"env_files": ["none.env"]}), "none.env"),
     ] {
         let error = scene.run(&more).await.unwrap_err();
         assert!(error.contains(said), "{more}: {error}");
     }
+    scene.write(".env", "COMPOSE_FILE=a.yml:b.yml\n");
+    let error = scene.run(&json!({})).await.unwrap_err();
+    assert!(error.contains("COMPOSE_FILE"), "{error}");
+    fs::remove_file(scene.path(".env")).unwrap();
     scene.write("compose.yaml", "services: {}\n");
     let error = scene.run(&json!({})).await.unwrap_err();
     assert!(error.contains("say with `files` which is meant"), "{error}");

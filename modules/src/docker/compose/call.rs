@@ -82,18 +82,38 @@ pub(super) fn up(call: &Call, services: &[&str], stop_timeout: Option<i64>) -> S
         .collect();
     let limit = stop_timeout.map(|t| format!("-t {t} ")).unwrap_or_default();
     let (words, files) = (words(call), files.join(" "));
+    // Version 1 has no such option; it asks a registry only for an image that is not there.
+    let pull = if call.one_by_one { "" } else { "--pull never " };
     let up = |services: &[&str], alone: bool| {
         let alone = if alone { "--no-deps " } else { "" };
         let services: Vec<String> = services.iter().map(|s| quote::word(s)).collect();
         let services = services.join(" ");
-        format!("compose {words} {files} up -d {alone}{limit}{services} 2>&1 </dev/null || exit\n")
+        format!(
+            "compose {words} {files} up -d --no-build {pull}{alone}{limit}{services} >\"$o\" 2>&1 </dev/null; s=$?; tail -n 20 \"$o\"; \
+             [ $s = 0 ] || exit $s\n"
+        )
     };
     let calls: String = if call.one_by_one {
         services.iter().map(|s| up(&[s], true)).collect()
     } else {
         up(services, call.alone)
     };
-    format!("{}{calls}", begin(call, "|| exit 90"))
+    // Into a file: compose ends what it has begun though nobody hears it any more.
+    let begin = begin(call, "|| exit 90");
+    format!("{begin}o=$(mktemp) || exit 92\ntrap 'rm -f \"$o\"' EXIT\n{calls}")
+}
+
+/// A script that waits until no compose of another call brings up the project, five minutes at most; 93: it still does.
+pub(super) fn at_rest(call: &Call) -> String {
+    let words = quote::word(&format!(
+        " -p {} --project-directory {} ",
+        call.project, call.directory
+    ));
+    format!(
+        "w={words}\nn=0\nwhile :; do\n  busy=\n  for p in /proc/[0-9]*/cmdline; do\n    \
+         case \" $(tr '\\000' ' ' <\"$p\" 2>/dev/null)\" in *\"$w\"*' up -d '*) busy=1 ;; esac\n  done\n  \
+         [ -n \"$busy\" ] || exit 0\n  n=$((n + 1)); [ $n -lt 300 ] || exit 93\n  sleep 1\ndone"
+    )
 }
 
 /// A script that asks compose what it makes of files with these contents, of which each that is not on the host as it is
@@ -108,7 +128,7 @@ pub(super) fn asked(call: &Call, sizes: &[usize], services: &[String]) -> String
     script.push_str(
         "t=$(mktemp -d /dev/shm/runbook.XXXXXX 2>/dev/null || mktemp -d) || exit 92\n\
          trap 'rm -rf \"$t\"' EXIT\n\
-         trap 'exit 99' HUP INT TERM\n\
+         trap 'exit 99' HUP INT TERM PIPE\n\
          umask 077\n\
          set --\n",
     );
@@ -120,7 +140,7 @@ pub(super) fn asked(call: &Call, sizes: &[usize], services: &[String]) -> String
         ));
     }
     let words = words(call);
-    let mut up = vec!["up -d --pull never".to_owned()];
+    let mut up = vec!["up -d --no-build --pull never".to_owned()];
     up.extend(call.alone.then(|| "--no-deps".to_owned()));
     up.extend(services.iter().map(|s| quote::word(s)));
     let up = up.join(" ");

@@ -235,6 +235,24 @@ impl Config {
         }
     }
 
+    /// Services that others wait for to have ended with success: they run once.
+    #[must_use]
+    pub fn ending(&self) -> Vec<String> {
+        let mut ending = Vec::new();
+        for settings in self.services.values() {
+            let Some(Json::Object(needs)) = settings.get("depends_on") else {
+                continue;
+            };
+            for (service, need) in needs {
+                let condition = need.get("condition").and_then(Json::as_str);
+                if condition == Some("service_completed_successfully") {
+                    ending.push(service.clone());
+                }
+            }
+        }
+        ending
+    }
+
     /// What each service needs.
     #[must_use]
     pub fn needs(&self) -> Needs {

@@ -25,8 +25,11 @@ pub(super) fn less(
     };
     let state = world.get::<Project>(&key)?;
     let absent = args.state == State::Absent;
+    // Other files may belong to the project, too.
+    let of_files: Option<Vec<String>> =
+        args.files.as_ref().map(|_| needs.keys().cloned().collect());
+    let named = args.services.as_ref().or(of_files.as_ref());
     let meant = |member: &&Member| {
-        let named = args.services.as_ref();
         // What runs a command once is somebody's at this moment, or has ended by itself.
         named.is_none_or(|s| s.contains(&member.service)) && (absent || !member.once)
     };
@@ -57,7 +60,7 @@ pub(super) fn less(
         };
         wanted.set::<Container>(key, &want);
     }
-    if absent && args.services.is_none() {
+    if absent && args.services.is_none() && members.len() == state.containers.len() {
         for name in state.networks.keys() {
             let key = NetworkKey { name: name.clone() };
             wanted.set::<Network>(&key, &NetworkWant::default());

@@ -223,12 +223,13 @@ impl Module for DockerCompose {
         call.one_by_one = state.is_old();
         let config = state.understood(&call.project).map_err(Stop::Refuse)?;
         let meant = Meant {
+            env: &env,
             args,
             call: &call,
             state: &state,
             config: &config,
         };
-        let services = meant.services()?;
+        let (services, ending) = meant.services()?;
         let containers = meant.containers(&services)?;
         let keys: Vec<ContainerKey> = containers.iter().map(|name| key_of(name)).collect();
         let images: Vec<ImageKey> = services
@@ -256,6 +257,12 @@ impl Module for DockerCompose {
                 lines.push(format!("{service} {}", differs.join("; ")));
             }
             wanted.set::<Container>(key, &want);
+        }
+        if !ending.is_empty() {
+            wanted.notes.push(format!(
+                "{}: compose runs it when one that waits for its end is made anew",
+                ending.join(", ")
+            ));
         }
         wanted.facts = told(&call, services.iter().zip(&containers));
         if !lines.is_empty() || files != changed {
@@ -309,29 +316,45 @@ fn candidates(args: &Args) -> Vec<String> {
     }
 }
 
-/// The project's files with their contents, and that of `.env`. Of a project that is to stop or to go they may be missing.
+/// The project's files with their contents, and its variables (`.env`). Of a project that is to stop or to go they may be missing.
 fn files(args: &Args, world: &View<'_>) -> Result<(Vec<File>, String), Stop> {
     let mut names = candidates(args);
-    names.push(".env".to_owned());
+    let of_variables = match args.env_files.as_slice() {
+        [] => vec![".env".to_owned()],
+        named => named.to_vec(),
+    };
+    let count = names.len();
+    names.extend(of_variables);
     let keys: Vec<FileKey> = names
         .iter()
         .map(|n| FileKey::following(&join(&args.project_src, n)))
         .collect();
     let states = world.all::<FileKind>(&keys)?;
     let mut found = Vec::new();
-    for (name, state) in names.into_iter().zip(&states) {
+    let mut env = String::new();
+    for (at, (name, state)) in names.into_iter().zip(&states).enumerate() {
         match state.is {
             FileType::File => {
                 let text = String::from_utf8(bytes_of(state, world)?)
                     .map_err(|_| Stop::refuse(format!("{} is no text", state.path)))?;
-                found.push(File { name, text });
+                if at < count {
+                    found.push(File { name, text });
+                } else {
+                    env.push_str(&text);
+                    env.push('\n');
+                }
             }
             FileType::Absent => {}
             _ => return Err(Stop::refuse(format!("{} is no file", state.path))),
         }
     }
-    let env = found.pop_if(|f| f.name == ".env");
-    let env = env.map(|f| f.text).unwrap_or_default();
+    if args.files.is_none()
+        && let Some(named) = file::variable(&env, "COMPOSE_FILE")
+    {
+        return Err(Stop::refuse(format!(
+            "the project's variables say that its files are {named} (COMPOSE_FILE); name them with `files`"
+        )));
+    }
     let directory = &args.project_src;
     if let Some(files) = &args.files {
         let missing = files
@@ -394,32 +417,64 @@ fn written(args: &Args, world: &View<'_>, old: &File, new: &File) -> Result<Want
 /// What the task is about, once compose has been asked.
 struct Meant<'a> {
     args: &'a Args,
+    env: &'a str,
     call: &'a Call,
     state: &'a ProjectState,
     config: &'a Config,
 }
 
 impl Meant<'_> {
-    /// The services, each behind those that it needs.
-    fn services(&self) -> Result<Vec<String>, Stop> {
+    /// The services, each behind those that it needs, and of these those that only have to have ended.
+    fn services(&self) -> Result<(Vec<String>, Vec<String>), Stop> {
         let all: Vec<String> = self.config.services.keys().cloned().collect();
-        let asked = self.args.services.clone().unwrap_or_else(|| all.clone());
-        let named = asked
-            .iter()
-            .chain(self.args.healthy.keys())
-            .chain(self.args.save.keys());
-        for service in named {
-            if !all.contains(service) {
-                return Err(Stop::refuse(format!(
-                    "project {} has no service {service}; it has {}",
-                    self.call.project,
-                    all.join(", ")
-                )));
-            }
+        let asked = match &self.args.services {
+            Some(asked) => asked.clone(),
+            None => all.iter().filter(|s| self.is_enabled(s)).cloned().collect(),
+        };
+        if let Some(service) = asked.iter().find(|s| !all.contains(s)) {
+            return Err(Stop::refuse(format!(
+                "project {} has no service {service}; it has {}",
+                self.call.project,
+                all.join(", ")
+            )));
         }
         let mut order = in_order(&asked, &self.config.needs());
         order.retain(|s| self.args.dependencies || asked.contains(s));
-        Ok(order)
+        let args = self.args;
+        let mut named = args
+            .images
+            .keys()
+            .chain(args.healthy.keys())
+            .chain(args.save.keys());
+        if let Some(service) = named.find(|s| !order.contains(s)) {
+            return Err(Stop::refuse(format!(
+                "{service} is none of the services that this task is about: {}",
+                order.join(", ")
+            )));
+        }
+        let ending = self.config.ending();
+        Ok(order.into_iter().partition(|s| !ending.contains(s)))
+    }
+
+    /// Belongs it to no profile, or to one that counts?
+    fn is_enabled(&self, service: &str) -> bool {
+        let profiles = self.config.services[service].get("profiles");
+        let mut own = profiles
+            .and_then(|p| p.as_array())
+            .into_iter()
+            .flatten()
+            .peekable();
+        let more = file::variable(self.env, "COMPOSE_PROFILES").unwrap_or_default();
+        let counts = |profile: &str| {
+            let mut named = self
+                .args
+                .profiles
+                .iter()
+                .map(String::as_str)
+                .chain(more.split(','));
+            named.any(|p| p.trim() == profile)
+        };
+        own.peek().is_none() || own.filter_map(|p| p.as_str()).any(counts)
     }
 
     /// The names of their containers.

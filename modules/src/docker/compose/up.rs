@@ -11,6 +11,7 @@ use super::super::health;
 use super::super::kind;
 use super::super::replace;
 use super::super::saved::{self, Saved};
+use super::super::starting;
 use super::super::state::Mount;
 use super::super::write::{self, Changed, with_left};
 use super::{Composed, OF_PROJECT, OF_SERVICE, call};
@@ -43,27 +44,52 @@ pub(in super::super) async fn anew(
     }
 }
 
-/// Goes on with what was cut off, as far as compose had come: what is there already is watched, what is not is made when it is
-/// asked for again. Gives what was put aside.
+/// Goes on with what was cut off: a container that is half there is the new one or the one before as a whole again. The new
+/// ones are watched then; for the ones before the task begins anew. Gives what was put aside.
 pub(in super::super) async fn recover(
     host: &Target,
     daemon: &Writer,
     all: &[Next<'_>],
 ) -> Result<Vec<Kept>, WriteError> {
+    let Some(first) = all.first() else {
+        return Ok(Vec::new());
+    };
+    let script = format!("(\n{}\n)", call::at_rest(&first.composed.call));
+    if host.script(&script, None).await?.status != 0 {
+        return Err(WriteError::failed(format!(
+            "compose still brings up the project {}, five minutes after it was last seen; look what it waits for",
+            first.composed.call.project
+        )));
+    }
     let mut copies: Vec<Saved> = Vec::new();
     let mut new = Vec::new();
     for next in all {
         let (want, from) = (&next.change.want, &next.change.from);
-        let now = kind::read(daemon, next.name).await?;
-        if from.exists && now.id == from.id {
-            // No new one has ever run: what was saved is what still stands there.
-            saved::forget(host, want, from).await?;
-            copies.push(Saved::default());
-            continue;
-        }
-        copies.push(saved::found(host, next.name, want, from).await?);
-        if now.exists {
-            new.push(*next);
+        let found = saved::found(host, next.name, want, from).await?;
+        let there = of_service(daemon, next.composed).await?;
+        let before = there.iter().any(|one| id_of(one) == from.id);
+        let other = there
+            .iter()
+            .find(|one| id_of(one) != from.id && is_called(one, next.name));
+        match other {
+            Some(other) if !before => {
+                if name_of(other) != next.name {
+                    aside::rename(daemon, id_of(other), next.name).await?;
+                }
+                starting::start(daemon, next.name).await?;
+                copies.push(found);
+                new.push(*next);
+            }
+            None if before => {
+                // No new one has ever run: what was saved is what still stands there.
+                saved::forget(host, want, from).await?;
+                back(host, daemon, next, &Saved::default()).await?;
+                copies.push(Saved::default());
+            }
+            _ => {
+                back(host, daemon, next, &found).await?;
+                copies.push(Saved::default());
+            }
         }
     }
     match watched(host, daemon, &new).await {
@@ -192,39 +218,55 @@ async fn back(
     next: &Next<'_>,
     copies: &Saved,
 ) -> Result<Option<String>, WriteError> {
-    let (name, composed, from) = (next.name, next.composed, &next.change.from);
+    let (name, from) = (next.name, &next.change.from);
+    // Whatever fails here, the one before has to run again.
+    let mut left = Vec::new();
     let mut there = false;
-    for one in of_service(daemon, composed).await? {
-        let text = |path: &str| one.pointer(path).and_then(Json::as_str).unwrap_or_default();
-        let (id, called) = (text("/Id"), text("/Names/0").trim_start_matches('/'));
-        if id == from.id {
-            // Compose names one that it is about to replace after its id.
-            if called != name {
-                aside::rename(daemon, id, name).await?;
-            }
+    for one in of_service(daemon, next.composed).await? {
+        let done = if id_of(&one) == from.id {
             there = true;
-        } else if called == name || called.ends_with(&format!("_{name}")) {
-            aside::remove(daemon, id).await?;
-        }
+            // Compose names one that it is about to replace after its id.
+            match name_of(&one) == name {
+                true => Ok(()),
+                false => aside::rename(daemon, id_of(&one), name).await,
+            }
+        } else if is_called(&one, name) {
+            aside::remove(daemon, id_of(&one)).await
+        } else {
+            Ok(())
+        };
+        left.extend(done.err().map(|error| error.to_string()));
     }
-    if let Some(left) = saved::restore(host, copies).await {
-        return Err(WriteError::failed(left));
+    left.extend(saved::restore(host, copies).await);
+    let again = match (from.exists, there) {
+        (false, _) => Ok(()),
+        (true, false) => replace::again(daemon, name, from).await,
+        (true, true) if from.running => starting::start(daemon, &from.id).await,
+        (true, true) => Ok(()),
+    };
+    left.extend(again.err().map(|error| error.to_string()));
+    if !left.is_empty() {
+        return Err(WriteError::failed(left.join("; ")));
     }
-    if !from.exists {
-        return Ok(None);
-    }
-    if !there {
-        replace::again(daemon, name, from).await?;
-    } else if from.running {
-        super::super::starting::start(daemon, name).await?;
-    } else {
-        return Ok(None);
-    }
-    let runs = if from.running { " and runs" } else { "" };
-    Ok(Some(format!(
-        "The container {name} is as it was ({}){runs}.",
-        from.image
-    )))
+    Ok((from.exists && (!there || from.running)).then(|| {
+        let runs = if from.running { " and runs" } else { "" };
+        format!("The container {name} is as it was ({}){runs}.", from.image)
+    }))
+}
+
+fn id_of(one: &Json) -> &str {
+    one.get("Id").and_then(Json::as_str).unwrap_or_default()
+}
+
+fn name_of(one: &Json) -> &str {
+    let name = one.pointer("/Names/0").and_then(Json::as_str);
+    name.unwrap_or_default().trim_start_matches('/')
+}
+
+/// Has it this name, or one that is given to it for the time of a replacement: by compose `ID_NAME`, by us `NAME.runbook-new`?
+fn is_called(one: &Json, name: &str) -> bool {
+    let called = name_of(one);
+    called == name || called.ends_with(&format!("_{name}")) || called == aside::new_name(name)
 }
 
 /// The containers of the service, whatever compose calls them at this moment.
