@@ -63,7 +63,8 @@ pub struct Args {
     #[serde(default = "yes")]
     pub dependencies: bool,
     /// `present` (the default): containers are as the files say, and run. `stopped`: what there is of them does not run.
-    /// `absent`: there are no containers, and without `services` no networks of the project either (`down`); volumes stay.
+    /// `absent`: there are no containers, and once the project has none no networks of it either (`down`); volumes stay. Both
+    /// are about the services that are named, else about those in `files`, else about all that the project has.
     #[serde(default)]
     pub state: State,
     /// Images to be written into the files first: service → `repository:tag`. Nothing else in them changes.
