@@ -347,8 +347,12 @@ impl ReadKind for Project {
         let mut over = false;
         for change in world.changes.iter().rev() {
             if change.key.kind == "file" {
+                let path = &change.key.id;
+                // Were its folder gone, so were its files, whose contents stand in the key.
+                let around = *path == call.directory || contains(path, &call.directory);
                 if !call.files.is_empty()
-                    && !own.contains(&change.key.id)
+                    && !around
+                    && !own.contains(path)
                     && ReadKind::touched_by(self, key, &change.key)
                 {
                     return Shadow::Unknown(format!("until \"{}\"", change.task));
