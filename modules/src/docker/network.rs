@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use runbook_engine::host::{HostError, Probe, Target};
-use runbook_engine::resource::{Change, Kept, KeyedChange, Kind, Ref, Reversible, WriteError};
+use runbook_engine::resource::{
+    Change, Kept, KeyedChange, Kind, Ref, Reversible, Shadow, WriteError,
+};
+use runbook_engine::world::Predicted;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::client::{Reader, Writer, encode, failed};
+use super::kind::Container;
 
 /// Networks of the host's Docker daemon.
 pub struct Network;
@@ -63,6 +67,13 @@ pub struct NetworkWant {
     /// Other settings of one that is made again.
     #[serde(default)]
     pub settings: BTreeMap<String, Json>,
+}
+
+/// Is a container of a project predicted to be in it?
+fn of_project(key: &NetworkKey, world: &Predicted<'_>) -> bool {
+    world.of::<Container>().any(|(_, _, to, _)| {
+        to.is_some_and(|to| to.exists && to.is_composed() && to.networks.contains_key(&key.name))
+    })
 }
 
 async fn read(daemon: &Reader, name: &str) -> Result<NetworkState, HostError> {
@@ -225,6 +236,36 @@ impl Kind for Network {
 
     fn touched_by(&self, key: &NetworkKey, written: &Ref) -> bool {
         (written.kind == Self::NAME && written.id == key.name) || written.kind == "container"
+    }
+
+    /// Compose makes the networks of a project together with the first container in them.
+    fn predicted(
+        &self,
+        key: &NetworkKey,
+        world: &Predicted<'_>,
+    ) -> Shadow<NetworkKey, NetworkState> {
+        if of_project(key, world) {
+            Shadow::Over(None)
+        } else {
+            Shadow::AsRead
+        }
+    }
+
+    fn over(
+        &self,
+        _: &NetworkKey,
+        read: NetworkState,
+        _: &Predicted<'_>,
+    ) -> Result<NetworkState, String> {
+        Ok(if read.exists {
+            read
+        } else {
+            NetworkState {
+                exists: true,
+                driver: "bridge".to_owned(),
+                ..NetworkState::default()
+            }
+        })
     }
 
     async fn write(

@@ -121,7 +121,7 @@ pub(super) fn at_rest(call: &Call) -> String {
 /// output, each ended by a zero byte: version; exit status and text of `config`; hashes of the services (version 1); what
 /// `up` of these services (or all) would do (version 2 from 2.15 on, `--dry-run`).
 ///
-/// Without its images version 2 would ask their registries, so it is told not to.
+/// The plugin would leave files of the builder in the user's home, so that has a folder there, too. Without its images version 2 would ask their registries, so it is told not to.
 pub(super) fn asked(call: &Call, sizes: &[usize], services: &[String]) -> String {
     // An earlier task may make the folder.
     let mut script = begin(call, "2>/dev/null");
@@ -130,6 +130,7 @@ pub(super) fn asked(call: &Call, sizes: &[usize], services: &[String]) -> String
          trap 'rm -rf \"$t\"' EXIT\n\
          trap 'exit 99' HUP INT TERM PIPE\n\
          umask 077\n\
+         export BUILDX_CONFIG=\"$t/buildx\"\n\
          set --\n",
     );
     for (at, (file, size)) in call.files.iter().zip(sizes).enumerate() {

@@ -384,6 +384,13 @@ impl ReadKind for Project {
             let labels = to.labels();
             if to.exists && labels.get(OF_PROJECT) == Some(&key.call.project) {
                 read.containers.push(member(&name, &labels));
+                // Compose makes the networks of a project with the first container in them.
+                let own = format!("{}_", key.call.project);
+                for network in to.networks.keys() {
+                    if let Some(named) = network.strip_prefix(&own) {
+                        read.networks.insert(network.clone(), named.to_owned());
+                    }
+                }
             }
         }
         read.containers.sort();
