@@ -19,10 +19,11 @@ pub fn run(args: &Args) -> Result<()> {
     needs::install()?;
     let skipped = Skipped::new()?;
     // The tests that need the lab say by name that they are skipped where it is not up.
-    let lab = Lab::up(true).map(drop);
-    if let Err(why) = lab.and_then(|()| needs::compose_plugin()) {
+    if let Err(why) = Lab::up(true) {
         say(&format!("the lab cannot be had here: {why:#}"));
         skipped.add("the lab", &format!("{why:#}"))?;
+    } else {
+        needs::compose_plugin()?;
     }
     let outcome = formatted().and_then(|()| tests(args, &skipped.variable()));
     // Named whatever the outcome is, as the last that is said.

@@ -47,8 +47,7 @@ pub fn desired(want: &ContainerWant, from: &ContainerState) -> ContainerState {
         to.image_id.clone_from(&image.id);
         to.defaults.clone_from(&image.config);
     }
-    let composed = want.compose.as_ref().filter(|c| c.anew);
-    if composed.is_some() {
+    if want.compose.is_some() {
         forget_settings(&mut to);
     }
     set_env(want, &mut to);

@@ -265,7 +265,7 @@ fn by_compose(changes: &[KeyedChange<Container>]) -> (Vec<Next<'_>>, Vec<&KeyedC
     let (mut composed, mut others) = (Vec::new(), Vec::new());
     for keyed in changes {
         let (name, change) = (keyed.key.name.as_str(), &keyed.change);
-        match change.want.compose.as_ref().filter(|c| c.anew) {
+        match &change.want.compose {
             Some(by) => composed.push(Next {
                 name,
                 change,

@@ -59,9 +59,9 @@ pub fn differences(want: &ContainerWant, read: &ContainerState) -> Differences {
         }),
         _ => {
             let desired = desired(want, read);
-            match &want.compose {
-                Some(composed) if composed.anew => composed_anew(want, read, &desired, &mut found),
-                _ => compare(want, read, &desired, &mut found),
+            match want.compose {
+                Some(_) => composed(want, read, &desired, &mut found),
+                None => compare(want, read, &desired, &mut found),
             }
             let (now, then) = (read.doing(), desired.doing());
             if now != then {
@@ -79,7 +79,7 @@ fn named(state: &ContainerState) -> String {
 }
 
 /// Compose says whether it makes a container anew; what of it will be another is shown, not compared.
-fn composed_anew(
+fn composed(
     want: &ContainerWant,
     read: &ContainerState,
     desired: &ContainerState,

@@ -141,7 +141,7 @@ pub struct ContainerWant {
     /// Be again what it was: everything else here but `state`, `healthy` and `save` is then left out.
     #[serde(default)]
     pub earlier: Option<Box<Earlier>>,
-    /// It is compose that makes it.
+    /// It is compose that makes it anew.
     #[serde(default)]
     pub compose: Option<Composed>,
 }

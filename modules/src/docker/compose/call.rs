@@ -27,7 +27,7 @@ pub struct Call {
     pub one_by_one: bool,
 }
 
-/// The functions `compose` and `version`; with `old` set to 1 `docker-compose` comes first. 91: there is neither.
+/// The function `compose`; with `old` set to 1 `docker-compose` comes first. 91: there is neither.
 const FUNCTIONS: &str = r#"
 plugin() { command -v docker >/dev/null 2>&1 && docker compose version >/dev/null 2>&1; }
 program() { command -v docker-compose >/dev/null 2>&1; }
@@ -42,7 +42,7 @@ compose() {
 }
 "#;
 
-/// The functions, in the folder of the project; `otherwise`: what becomes of it where there is none.
+/// The function, in the folder of the project; `otherwise`: what becomes of it where there is none.
 fn begin(call: &Call, otherwise: &str) -> String {
     let old = u8::from(call.by_old);
     let directory = quote::word(&call.directory);
@@ -65,11 +65,7 @@ fn words(call: &Call) -> String {
             words.extend([option.to_owned(), value.clone()]);
         }
     }
-    words
-        .iter()
-        .map(|w| quote::word(w))
-        .collect::<Vec<_>>()
-        .join(" ")
+    quote::words(&words)
 }
 
 /// A script that has compose make the containers of services, out of the files as they are. Later versions get all of them
@@ -89,7 +85,7 @@ pub(super) fn up(call: &Call, services: &[&str], stop_timeout: Option<i64>) -> S
         let services: Vec<String> = services.iter().map(|s| quote::word(s)).collect();
         let services = services.join(" ");
         format!(
-            "compose {words} {files} up -d --no-build {pull}{alone}{limit}{services} >\"$o\" 2>&1 </dev/null; s=$?; tail -n 20 \"$o\"; \
+            "compose {words} {files} up -d --no-build {pull}{alone}{limit}{services} >\"$o\" 2>&1 </dev/null; s=$?; tail -n 6 \"$o\"; \
              [ $s = 0 ] || exit $s\n"
         )
     };
@@ -121,7 +117,8 @@ pub(super) fn at_rest(call: &Call) -> String {
 /// output, each ended by a zero byte: version; exit status and text of `config`; hashes of the services (version 1); what
 /// `up` of these services (or all) would do (version 2 from 2.15 on, `--dry-run`).
 ///
-/// The plugin would leave files of the builder in the user's home, so that has a folder there, too. Without its images version 2 would ask their registries, so it is told not to.
+/// The plugin would leave files of the builder in the user's home, so that has a folder there, too. Without its images version
+/// 2 would ask their registries, so it is told not to.
 pub(super) fn asked(call: &Call, sizes: &[usize], services: &[String]) -> String {
     // An earlier task may make the folder.
     let mut script = begin(call, "2>/dev/null");

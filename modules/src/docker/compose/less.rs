@@ -6,10 +6,10 @@ use runbook_engine::world::View;
 use super::super::kind::Container;
 use super::super::network::{Network, NetworkKey, NetworkWant};
 use super::super::state::{ContainerKey, ContainerWant, Wanted as Doing};
+use super::Call;
 use super::module::{Args, State, key_of, told};
 use super::order::{Needs, in_order};
 use super::project::{Member, Project, ProjectKey};
-use super::{Call, Composed};
 
 /// Wants it; those that need others stop or go before these.
 pub(super) fn less(
@@ -42,7 +42,7 @@ pub(super) fn less(
     let refs: Vec<_> = keys.iter().map(reference::<Container>).collect();
     world.need(&refs)?;
     let mut wanted = Wanted::nothing();
-    for (member, key) in members.iter().zip(&keys) {
+    for key in &keys {
         let want = ContainerWant {
             state: if absent {
                 Doing::Absent
@@ -51,18 +51,13 @@ pub(super) fn less(
             },
             stop_timeout: args.timeout,
             within: 60,
-            compose: Some(Composed {
-                call: call.clone(),
-                service: member.service.clone(),
-                anew: false,
-            }),
             ..ContainerWant::default()
         };
         wanted.set::<Container>(key, &want);
     }
     if absent && args.services.is_none() && members.len() == state.containers.len() {
-        for name in state.networks.keys() {
-            let key = NetworkKey { name: name.clone() };
+        for name in state.networks {
+            let key = NetworkKey { name };
             wanted.set::<Network>(&key, &NetworkWant::default());
         }
     }

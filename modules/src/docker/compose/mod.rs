@@ -9,7 +9,10 @@
 mod call;
 mod config;
 pub mod file;
+mod given;
 mod less;
+mod listed;
+mod meant;
 pub mod module;
 pub mod order;
 pub mod project;
@@ -27,13 +30,11 @@ pub const OF_PROJECT: &str = "com.docker.compose.project";
 /// The service of a container.
 pub const OF_SERVICE: &str = "com.docker.compose.service";
 
-/// A container that compose makes.
+/// A container that compose makes anew; the settings that are asked for beside this are all that it has then.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Composed {
     /// Its project.
     pub call: Call,
     /// Its service.
     pub service: String,
-    /// Compose makes it anew, and then the settings that stand beside this one are all that it has.
-    pub anew: bool,
 }

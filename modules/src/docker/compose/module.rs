@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
-use runbook_engine::host::FileType;
 use runbook_engine::module::{Footprint, Module, Stop, Wanted, path_help, reference};
 use runbook_engine::resource::Kind as _;
 use runbook_engine::value::Value;
@@ -12,22 +11,19 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::super::container::seconds;
-use super::super::image::{Image, ImageKey, ImageState};
+use super::super::image::{Image, ImageKey};
 use super::super::kind::Container;
 use super::super::network::Network;
 use super::super::spec;
-use super::super::state::{
-    ContainerKey, ContainerState, ContainerWant, Healthy, Wanted as Doing, WantedImage,
-};
-use super::config::Config;
+use super::super::state::{ContainerKey, Healthy};
+use super::Call;
 use super::file::{self, File};
+use super::given::{candidates, files, written};
 use super::less::less;
-use super::order::in_order;
-use super::project::{Project, ProjectKey, ProjectState};
-use super::{Call, Composed};
-use crate::file::contents::{ContentKind, bytes_of};
-use crate::file::edit::{Edited, Frame};
-use crate::file::state::{FileKey, join, tidy};
+use super::meant::Meant;
+use super::project::{Project, ProjectKey};
+use crate::file::contents::ContentKind;
+use crate::file::state::{join, tidy};
 use crate::file::target::backups;
 use crate::file::{FileKind, account::AccountKind};
 
@@ -70,7 +66,7 @@ pub struct Args {
     /// Images to be written into the files first: service → `repository:tag`. Nothing else in them changes.
     #[serde(default)]
     pub images: BTreeMap<String, String>,
-    /// Keep the files as they were beside them (`NAME.TIME~`) where they are changed.
+    /// Keep the files as they were beside them (`NAME.HASH~`, after their content) where they are changed.
     #[serde(default)]
     pub backup: bool,
     /// When a service's container counts as healthy after a start, as for `docker_container`: service →
@@ -301,302 +297,5 @@ pub(super) fn told<'a>(
 pub(super) fn key_of(name: &str) -> ContainerKey {
     ContainerKey {
         name: name.to_owned(),
-    }
-}
-
-/// The files that may count.
-fn candidates(args: &Args) -> Vec<String> {
-    match &args.files {
-        Some(files) => files.clone(),
-        None => {
-            let names = file::NAMES.iter().map(|n| (*n).to_owned());
-            names
-                .chain(file::NAMES.iter().flat_map(|n| file::overrides(n)))
-                .collect()
-        }
-    }
-}
-
-/// The project's files with their contents, and its variables (`.env`). Of a project that is to stop or to go they may be missing.
-fn files(args: &Args, world: &View<'_>) -> Result<(Vec<File>, String), Stop> {
-    let mut names = candidates(args);
-    let of_variables = match args.env_files.as_slice() {
-        [] => vec![".env".to_owned()],
-        named => named.to_vec(),
-    };
-    let count = names.len();
-    names.extend(of_variables);
-    let keys: Vec<FileKey> = names
-        .iter()
-        .map(|n| FileKey::following(&join(&args.project_src, n)))
-        .collect();
-    let states = world.all::<FileKind>(&keys)?;
-    let mut found = Vec::new();
-    let mut env = String::new();
-    for (at, (name, state)) in names.into_iter().zip(&states).enumerate() {
-        match state.is {
-            FileType::File => {
-                let text = String::from_utf8(bytes_of(state, world)?)
-                    .map_err(|_| Stop::refuse(format!("{} is no text", state.path)))?;
-                if at < count {
-                    found.push(File { name, text });
-                } else {
-                    env.push_str(&text);
-                    env.push('\n');
-                }
-            }
-            FileType::Absent => {}
-            _ => return Err(Stop::refuse(format!("{} is no file", state.path))),
-        }
-    }
-    if args.files.is_none()
-        && let Some(named) = file::variable(&env, "COMPOSE_FILE")
-    {
-        return Err(Stop::refuse(format!(
-            "the project's variables say that its files are {named} (COMPOSE_FILE); name them with `files`"
-        )));
-    }
-    let directory = &args.project_src;
-    if let Some(files) = &args.files {
-        let missing = files
-            .iter()
-            .find(|f| found.iter().all(|have| have.name != **f));
-        if let Some(missing) = missing {
-            return Err(Stop::refuse(format!(
-                "{} does not exist",
-                join(directory, missing)
-            )));
-        }
-        return Ok((found, env));
-    }
-    let mut bases: Vec<String> = Vec::new();
-    let are = found.iter().map(|f| f.name.clone());
-    bases.extend(are.filter(|n| file::NAMES.contains(&n.as_str())));
-    match bases.as_slice() {
-        [] if args.state != State::Present => Ok((Vec::new(), env)),
-        [] => Err(Stop::refuse(format!(
-            "there is no compose file in {directory}: none of {}; name it with `files`",
-            file::NAMES.join(", ")
-        ))),
-        [one] => {
-            let beside = file::overrides(one);
-            let over = found.iter().filter(|f| beside.contains(&f.name)).cloned();
-            let over: Vec<File> = over.take(1).collect();
-            found.retain(|f| f.name == *one);
-            found.extend(over);
-            Ok((found, env))
-        }
-        several => Err(Stop::refuse(format!(
-            "there are {} in {directory}, and versions of compose take different ones: say with `files` which is meant",
-            several.join(" and ")
-        ))),
-    }
-}
-
-/// One of the files is written anew.
-fn written(args: &Args, world: &View<'_>, old: &File, new: &File) -> Result<Wanted, Stop> {
-    let frame = Frame {
-        path: &join(&args.project_src, &old.name),
-        create: false,
-        absent_is_fine: false,
-        made: None,
-        backup: args.backup,
-        validate: None,
-        mode: None,
-        owner: None,
-        group: None,
-    };
-    frame.want(world, |_| {
-        Ok(Edited {
-            content: new.text.clone().into_bytes(),
-            msg: String::new(),
-            found: None,
-        })
-    })
-}
-
-/// What the task is about, once compose has been asked.
-struct Meant<'a> {
-    args: &'a Args,
-    env: &'a str,
-    call: &'a Call,
-    state: &'a ProjectState,
-    config: &'a Config,
-}
-
-impl Meant<'_> {
-    /// The services, each behind those that it needs, and of these those that only have to have ended.
-    fn services(&self) -> Result<(Vec<String>, Vec<String>), Stop> {
-        let all: Vec<String> = self.config.services.keys().cloned().collect();
-        let asked = match &self.args.services {
-            Some(asked) => asked.clone(),
-            None => all.iter().filter(|s| self.is_enabled(s)).cloned().collect(),
-        };
-        if let Some(service) = asked.iter().find(|s| !all.contains(s)) {
-            return Err(Stop::refuse(format!(
-                "project {} has no service {service}; it has {}",
-                self.call.project,
-                all.join(", ")
-            )));
-        }
-        let mut order = in_order(&asked, &self.config.needs());
-        order.retain(|s| self.args.dependencies || asked.contains(s));
-        let args = self.args;
-        let mut named = args
-            .images
-            .keys()
-            .chain(args.healthy.keys())
-            .chain(args.save.keys());
-        if let Some(service) = named.find(|s| !order.contains(s)) {
-            return Err(Stop::refuse(format!(
-                "{service} is none of the services that this task is about: {}",
-                order.join(", ")
-            )));
-        }
-        let ending = self.config.ending();
-        Ok(order.into_iter().partition(|s| !ending.contains(s)))
-    }
-
-    /// Belongs it to no profile, or to one that counts?
-    fn is_enabled(&self, service: &str) -> bool {
-        let profiles = self.config.services[service].get("profiles");
-        let mut own = profiles
-            .and_then(|p| p.as_array())
-            .into_iter()
-            .flatten()
-            .peekable();
-        let more = file::variable(self.env, "COMPOSE_PROFILES").unwrap_or_default();
-        let counts = |profile: &str| {
-            let mut named = self
-                .args
-                .profiles
-                .iter()
-                .map(String::as_str)
-                .chain(more.split(','));
-            named.any(|p| p.trim() == profile)
-        };
-        own.peek().is_none() || own.filter_map(|p| p.as_str()).any(counts)
-    }
-
-    /// The names of their containers.
-    fn containers(&self, services: &[String]) -> Result<Vec<String>, Stop> {
-        services.iter().map(|s| self.container(s)).collect()
-    }
-
-    fn container(&self, service: &str) -> Result<String, Stop> {
-        let settings = &self.config.services[service];
-        let number = |path: &str| settings.pointer(path).and_then(serde_json::Value::as_u64);
-        let copies = number("/scale").or_else(|| number("/deploy/replicas"));
-        let present: Vec<&str> = self.state.of(service).map(|m| m.name.as_str()).collect();
-        if copies.is_some_and(|n| n != 1) || present.len() > 1 {
-            return Err(Stop::refuse(format!(
-                "service {service} of project {} has several containers, which this module does not keep up",
-                self.call.project
-            )));
-        }
-        let given = settings.get("container_name").and_then(|n| n.as_str());
-        let divider = if self.state.is_old() { '_' } else { '-' };
-        let made = match given {
-            Some(name) => name.to_owned(),
-            None => [self.call.project.as_str(), service, "1"].join(&divider.to_string()),
-        };
-        match present.first() {
-            Some(name) if *name != made => Err(Stop::refuse(format!(
-                "the container of service {service} is called {name}, and this compose ({}) would make one called {made}: \
-                 give the service `container_name: {name}`, or bring it there by hand once",
-                self.state.version
-            ))),
-            _ => Ok(made),
-        }
-    }
-
-    fn image(&self, service: &str) -> Result<ImageKey, Stop> {
-        let image = self.config.services[service].get("image");
-        match image.and_then(|i| i.as_str()) {
-            Some(reference) => Ok(ImageKey {
-                reference: reference.to_owned(),
-            }),
-            None => Err(Stop::refuse(format!(
-                "service {service} of project {} has no `image`: runbook builds none",
-                self.call.project
-            ))),
-        }
-    }
-
-    fn want(
-        &self,
-        service: &str,
-        key: &ContainerKey,
-        now: &ContainerState,
-        reference: &ImageKey,
-        image: ImageState,
-    ) -> Result<ContainerWant, Stop> {
-        let Some(id) = image.id else {
-            return Err(Stop::refuse(format!(
-                "image {reference} of service {service} is not on the host; bring it with `docker_image` (in the upgrade: tag \
-                 `stage`)"
-            )));
-        };
-        if id.is_empty() {
-            return Err(Stop::Unknown(format!(
-                "until image {reference} is on the host"
-            )));
-        }
-        let healthy = self.args.healthy.get(service).cloned();
-        let within = healthy.as_ref().and_then(|h| h.within.as_deref());
-        let own_name = (!self.state.is_old()).then_some(key.name.as_str());
-        let image = WantedImage {
-            reference: reference.reference.clone(),
-            id,
-            config: image.config,
-        };
-        let rest = ContainerWant {
-            state: Doing::Started,
-            within: within.and_then(seconds).unwrap_or(60),
-            healthy,
-            stop_timeout: self.args.timeout,
-            save: self.args.save.get(service).cloned().unwrap_or_default(),
-            ..ContainerWant::default()
-        };
-        let composed = |anew| {
-            Some(Composed {
-                call: self.call.clone(),
-                service: service.to_owned(),
-                anew,
-            })
-        };
-        let anew = ContainerWant {
-            state: rest.state,
-            image: Some(image.clone()),
-            recreate: now.exists.then(|| now.id.clone()),
-            within: rest.within,
-            healthy: rest.healthy.clone(),
-            stop_timeout: rest.stop_timeout,
-            save: rest.save.clone(),
-            compose: composed(true),
-            ..self.config.wanted(&self.call.project, service, own_name)
-        };
-        let left = ContainerWant {
-            compose: composed(false),
-            ..rest
-        };
-        let other = now.image_id != image.id || now.image != image.reference;
-        if !now.exists || other {
-            return Ok(anew);
-        }
-        // What an earlier task has made (as predicted) no compose can be asked about: it is compared as far as it is told.
-        if now.id.is_empty() {
-            let same = spec::alike(&super::super::desired::desired(&anew, now), now);
-            return Ok(if same { left } else { anew });
-        }
-        match self.state.stale.get(service) {
-            Some(true) => Ok(anew),
-            Some(false) => Ok(left),
-            None => Err(Stop::refuse(format!(
-                "compose {} does not tell whether it would make the container of service {service} anew; version 1, or 2.15 \
-                 and later do",
-                self.state.version
-            ))),
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! The kind `compose-project`: what compose makes of a project's files, which containers and networks it has, and which of
 //! its containers it would make anew. Only read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use async_trait::async_trait;
@@ -11,13 +11,14 @@ use runbook_engine::world::Predicted;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::super::client::{Reader, encode};
+use super::super::client::Reader;
 use super::super::image::Image;
 use super::super::kind::Container;
 use super::super::network::Network;
 use super::super::secret;
 use super::call::{self, Call};
 use super::config::{self, Config};
+use super::listed::{self, label, name_of};
 use super::{LABEL, OF_PROJECT, OF_SERVICE};
 use crate::file::state::join;
 
@@ -42,6 +43,7 @@ impl fmt::Display for ProjectKey {
         let sum = crate::file::state::sha256(self.contents.join("\0").as_bytes());
         let sum = sum.get(..8).unwrap_or_default();
         let call = &self.call;
+        let alone = if call.alone { " alone" } else { "" };
         let more = [
             &call.files[..],
             &call.env_files,
@@ -51,7 +53,7 @@ impl fmt::Display for ProjectKey {
         .concat();
         write!(
             f,
-            "{} {} {} {sum}",
+            "{} {} {}{alone} {sum}",
             call.project,
             call.directory,
             more.join(" ")
@@ -72,8 +74,8 @@ pub struct ProjectState {
     pub stale: BTreeMap<String, bool>,
     /// Its containers.
     pub containers: Vec<Member>,
-    /// Its networks: name, and the name in the files.
-    pub networks: BTreeMap<String, String>,
+    /// Names of its networks.
+    pub networks: BTreeSet<String>,
 }
 
 /// A container of a project.
@@ -109,37 +111,6 @@ impl ProjectState {
     }
 }
 
-fn labelled(what: &str, project: &str) -> String {
-    let filter = serde_json::json!({"label": [format!("{OF_PROJECT}={project}")]});
-    let all = if what == "containers/json" {
-        "all=1&"
-    } else {
-        ""
-    };
-    format!("/{what}?{all}filters={}", encode(&filter.to_string()))
-}
-
-/// The labels of compose on something.
-fn label<'a>(of: &'a Json, name: &str) -> &'a str {
-    let labels = of.get("Labels");
-    let label = labels.and_then(|l| l.get(name)).and_then(Json::as_str);
-    label.unwrap_or_default()
-}
-
-/// The containers and networks of a project as the daemon lists them.
-async fn listed(daemon: &Reader, project: &str) -> Result<(Vec<Json>, Vec<Json>), HostError> {
-    let containers = labelled("containers/json", project);
-    let networks = labelled("networks", project);
-    let (containers, networks) = futures::join!(daemon.get(&containers), daemon.get(&networks));
-    let list = |json: Json| json.as_array().cloned().unwrap_or_default();
-    Ok((list(containers?), list(networks?)))
-}
-
-fn name_of(container: &Json) -> String {
-    let name = container.pointer("/Names/0").and_then(Json::as_str);
-    name.unwrap_or_default().trim_start_matches('/').to_owned()
-}
-
 /// What one question of [`call::asked`] was answered.
 struct Answer {
     version: String,
@@ -164,16 +135,13 @@ fn answer(stdout: &[u8]) -> Answer {
 
 /// Which services compose would make anew: version 1 by its hashes, later ones by what they say they would do.
 fn stale(answer: &Answer, containers: &[Json]) -> BTreeMap<String, bool> {
-    let hash = format!("{LABEL}config-hash");
     let mut stale = BTreeMap::new();
     for line in answer.hashes.lines() {
         let Some((service, wanted)) = line.split_once(' ') else {
             continue;
         };
-        let mut own = containers
-            .iter()
-            .filter(|c| label(c, OF_SERVICE) == service);
-        let differs = own.any(|c| label(c, &hash) != wanted.trim());
+        let mut own = containers.iter().filter(|c| label(c, "service") == service);
+        let differs = own.any(|c| label(c, "config-hash") != wanted.trim());
         stale.insert(service.to_owned(), differs);
     }
     // ` DRY-RUN MODE -  Container cx-ldap  Recreate`
@@ -191,7 +159,7 @@ fn stale(answer: &Answer, containers: &[Json]) -> BTreeMap<String, bool> {
             _ => continue,
         };
         if let Some(container) = containers.iter().find(|c| name_of(c) == *name) {
-            stale.insert(label(container, OF_SERVICE).to_owned(), anew);
+            stale.insert(label(container, "service").to_owned(), anew);
         }
     }
     stale
@@ -199,20 +167,19 @@ fn stale(answer: &Answer, containers: &[Json]) -> BTreeMap<String, bool> {
 
 async fn read(host: &Probe, key: &ProjectKey) -> Result<ProjectState, HostError> {
     let daemon = Reader::new(host);
-    let (containers, networks) = listed(&daemon, &key.call.project).await?;
+    let (containers, networks) = listed::of_project(&daemon, &key.call.project).await?;
     let mut state = ProjectState {
         containers: containers
             .iter()
             .map(|c| Member {
-                name: name_of(c),
-                service: label(c, OF_SERVICE).to_owned(),
-                once: label(c, &format!("{LABEL}oneoff")).eq_ignore_ascii_case("true"),
+                name: name_of(c).to_owned(),
+                service: label(c, "service").to_owned(),
+                once: label(c, "oneoff").eq_ignore_ascii_case("true"),
             })
             .collect(),
         networks: networks
             .iter()
-            .filter_map(|n| Some((n.get("Name")?.as_str()?.to_owned(), n)))
-            .map(|(name, n)| (name, label(n, &format!("{LABEL}network")).to_owned()))
+            .filter_map(|n| Some(n.get("Name")?.as_str()?.to_owned()))
             .collect(),
         ..ProjectState::default()
     };
@@ -220,10 +187,9 @@ async fn read(host: &Probe, key: &ProjectKey) -> Result<ProjectState, HostError>
     if key.call.files.is_empty() {
         return Ok(state);
     }
-    let version = format!("{LABEL}version");
     let by_old = containers
         .iter()
-        .any(|c| label(c, &version).starts_with("1."));
+        .any(|c| label(c, "version").starts_with("1."));
     let call = Call {
         by_old,
         ..key.call.clone()
@@ -386,11 +352,8 @@ impl ReadKind for Project {
                 read.containers.push(member(&name, &labels));
                 // Compose makes the networks of a project with the first container in them.
                 let own = format!("{}_", key.call.project);
-                for network in to.networks.keys() {
-                    if let Some(named) = network.strip_prefix(&own) {
-                        read.networks.insert(network.clone(), named.to_owned());
-                    }
-                }
+                let networks = to.networks.keys().filter(|n| n.starts_with(&own));
+                read.networks.extend(networks.cloned());
             }
         }
         read.containers.sort();
@@ -458,6 +421,18 @@ mod tests {
             "{shown}"
         );
         assert!(!shown.contains("geheim"), "{shown}");
+        let alone = ProjectKey {
+            call: Call {
+                alone: true,
+                ..key.call.clone()
+            },
+            ..key.clone()
+        };
+        assert_ne!(
+            alone.to_string(),
+            shown,
+            "another question has another name"
+        );
         let state = ProjectState {
             config: key.contents[0].clone(),
             ..ProjectState::default()

@@ -6,7 +6,7 @@ use runbook_engine::resource::{Kept, WriteError};
 use serde_json::Value as Json;
 
 use super::super::aside;
-use super::super::client::{Writer, encode};
+use super::super::client::Writer;
 use super::super::health;
 use super::super::kind;
 use super::super::replace;
@@ -14,7 +14,8 @@ use super::super::saved::{self, Saved};
 use super::super::starting;
 use super::super::state::Mount;
 use super::super::write::{self, Changed, with_left};
-use super::{Composed, OF_PROJECT, OF_SERVICE, call};
+use super::listed::{self, id_of, name_of};
+use super::{Composed, call};
 
 /// One that compose makes.
 #[derive(Clone, Copy)]
@@ -22,6 +23,14 @@ pub(in super::super) struct Next<'a> {
     pub name: &'a str,
     pub change: &'a Changed,
     pub composed: &'a Composed,
+}
+
+impl Next<'_> {
+    /// The containers of its service.
+    async fn there(&self, daemon: &Writer) -> Result<Vec<Json>, HostError> {
+        let (project, service) = (&self.composed.call.project, &self.composed.service);
+        listed::of_service(daemon, project, service).await
+    }
 }
 
 /// The containers of services of one project, out of its files as they are now.
@@ -66,7 +75,7 @@ pub(in super::super) async fn recover(
     for next in all {
         let (want, from) = (&next.change.want, &next.change.from);
         let found = saved::found(host, next.name, want, from).await?;
-        let there = of_service(daemon, next.composed).await?;
+        let there = next.there(daemon).await?;
         let before = there.iter().any(|one| id_of(one) == from.id);
         let other = there
             .iter()
@@ -162,7 +171,7 @@ async fn made(
             return Err(WriteError::failed(format!(
                 "compose could not bring up {} ({status}): {}",
                 services.join(", "),
-                end_of(&String::from_utf8_lossy(&reply.stdout))
+                String::from_utf8_lossy(&reply.stdout).trim()
             )));
         }
     }
@@ -205,12 +214,6 @@ async fn emptied(
     }))
 }
 
-/// The last lines of what a program has said.
-fn end_of(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
-    lines[lines.len().saturating_sub(6)..].join("\n")
-}
-
 /// The container before is there again as it was; what is said of it. What compose has made or left half way goes.
 async fn back(
     host: &Target,
@@ -222,7 +225,7 @@ async fn back(
     // Whatever fails here, the one before has to run again.
     let mut left = Vec::new();
     let mut there = false;
-    for one in of_service(daemon, next.composed).await? {
+    for one in next.there(daemon).await? {
         let done = if id_of(&one) == from.id {
             there = true;
             // Compose names one that it is about to replace after its id.
@@ -254,29 +257,8 @@ async fn back(
     }))
 }
 
-fn id_of(one: &Json) -> &str {
-    one.get("Id").and_then(Json::as_str).unwrap_or_default()
-}
-
-fn name_of(one: &Json) -> &str {
-    let name = one.pointer("/Names/0").and_then(Json::as_str);
-    name.unwrap_or_default().trim_start_matches('/')
-}
-
 /// Has it this name, or one that is given to it for the time of a replacement: by compose `ID_NAME`, by us `NAME.runbook-new`?
 fn is_called(one: &Json, name: &str) -> bool {
     let called = name_of(one);
     called == name || called.ends_with(&format!("_{name}")) || called == aside::new_name(name)
-}
-
-/// The containers of the service, whatever compose calls them at this moment.
-async fn of_service(daemon: &Writer, composed: &Composed) -> Result<Vec<Json>, HostError> {
-    let labels = [
-        format!("{OF_PROJECT}={}", composed.call.project),
-        format!("{OF_SERVICE}={}", composed.service),
-    ];
-    let filter = serde_json::json!({"label": labels}).to_string();
-    let path = format!("/containers/json?all=1&filters={}", encode(&filter));
-    let found = daemon.get(&path).await?;
-    Ok(found.as_array().cloned().unwrap_or_default())
 }

@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Result, ensure};
 
 use super::damage::{self, Value};
-use super::{Archive, Played, Settings};
+use super::{Archive, Played, Settings, VERSION};
 
-const VERSION: &str = "curl -sf http://localhost:8080/dcm4chee-arc/version";
 const NOTE: &str = "/var/local/dcm4chee-arc/UPGRADE.txt";
 const STUDIES: &str = "docker exec db psql -U pacs -d pacsdb -tAc 'select count(*) from study'";
 

@@ -3,11 +3,10 @@
 use anyhow::{Context as _, Result, ensure};
 
 use super::story::UPGRADE;
-use super::{Archive, equal};
+use super::{Archive, VERSION, equal};
 
 const FOLDER: &str = "/home/ops/dcm4chee";
 const PROJECT: &str = "dcm4chee-arc";
-const VERSION: &str = "curl -sf http://localhost:8080/dcm4chee-arc/version";
 /// Ids and names of all containers, the file, and whatever else lies in homes and folders for a moment's files.
 const LOOK: &str = "docker ps -aq --no-trunc --format '{{.ID}} {{.Names}} {{.Status}}' | cut -d' ' -f1-3 | sort; \
                     find /root /home -printf '%p %y %s %T@\\n' | sort; find /dev/shm /tmp -mindepth 1 | sort; cat /home/ops/dcm4chee/docker-compose.yml";

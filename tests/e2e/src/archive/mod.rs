@@ -202,6 +202,9 @@ impl Archive {
     }
 }
 
+/// Which version of the archive answers.
+const VERSION: &str = "curl -sf http://localhost:8080/dcm4chee-arc/version";
+
 /// What is no change of a resource and has no diff, but says in one line what it will do.
 const WITHOUT_DIFF: [&str; 3] = ["ldap_export", "pg_dump", "pg_restore"];
 

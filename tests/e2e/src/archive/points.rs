@@ -11,9 +11,8 @@ use runbook_lab::Lab;
 
 use super::damage::{self, Value};
 use super::likeness::Likeness;
-use super::{Archive, Played};
+use super::{Archive, Played, VERSION};
 
-const VERSION: &str = "curl -sf http://localhost:8080/dcm4chee-arc/version";
 const NOTE: &str = "/var/local/dcm4chee-arc/UPGRADE.txt";
 const STUDIES: &str = "docker exec db psql -U pacs -d pacsdb -tAc 'select count(*) from study'";
 /// Without the ledger, which tells what was done to the schema, the way back too. Recent versions write a random word

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::points::{SCHEMA, kept_parts};
 use super::story::{FINISH, UPGRADE};
-use super::{Archive, Played, damage, equal};
+use super::{Archive, Played, VERSION, damage, equal};
 
 /// Makes images of the lab's, with the vendor's files in place of the lab's own. `/srv/real` holds them.
 const IMAGES: &str = r#"set -eu
@@ -107,8 +107,6 @@ const OLD: [(&str, &str); 4] = [
     ("DB_IMAGE", "real/postgres-dcm4chee:15.4-29"),
     ("ARC_IMAGE", "real/dcm4chee-arc-psql:5.29.0"),
 ];
-
-const VERSION: &str = "curl -sf http://localhost:8080/dcm4chee-arc/version";
 
 /// Adds two application entities and a device to the directory, as sites do in the user interface: each is made like one that
 /// is there.

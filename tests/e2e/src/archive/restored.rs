@@ -5,11 +5,10 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, Result, ensure};
 
 use super::story::{FINISH, UPGRADE};
-use super::{Archive, Played, damage, equal};
+use super::{Archive, Played, VERSION, damage, equal};
 
 const RESTORE: &str = "restore.yaml";
 const MAJOR: &str = "postgres-major.yaml";
-const VERSION: &str = "curl -sf http://localhost:8080/dcm4chee-arc/version";
 /// The whole database, as sorted lines, but for the ledger and what differs from one version of `pg_dump` to the other.
 const WHOLE: &str = r"docker exec db pg_dump -U pacs -d pacsdb --inserts --exclude-schema=runbook | grep -v -e '^--' -e '^\\\(un\)\?restrict ' -e '^SET ' -e '^$' | LC_ALL=C sort";
 /// The same for servers of different versions, whose `pg_dump` writes tables in other words: rows, columns, indexes, rules.

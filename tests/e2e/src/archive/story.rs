@@ -6,7 +6,7 @@ use std::fs;
 use anyhow::{Context as _, Result, ensure};
 
 use super::damage::{self, Value};
-use super::{Archive, Likeness, Played, Settings, Snapshot, equal, names};
+use super::{Archive, Likeness, Played, Settings, Snapshot, VERSION, equal, names};
 
 /// The upgrade.
 pub const UPGRADE: &str = "upgrade-5.32.yaml";
@@ -15,7 +15,6 @@ pub(super) const FINISH: &str = "finish-5.32.yaml";
 /// The archive before it.
 const FALLBACK: &str = "fallback-5.31.yaml";
 
-const VERSION: &str = "curl -sf http://localhost:8080/dcm4chee-arc/version";
 const RUNNING: &str = "docker inspect -f '{{.Config.Image}} {{.State.Running}}'";
 /// What goes before every change of directory, database and archive.
 const BEFORE: [&str; 4] = [

@@ -415,15 +415,16 @@ impl Stage for Services<'_> {
                 .extend(lines.into_iter().map(|l| format!("{dn}: {l}")));
             state.lines.insert(dn);
         }
-        let database = self.on(&database("crashdb"))?;
-        state.lines.extend(database.lines().map(str::to_owned));
-        let restored = "docker exec db psql -U pacs -d postgres -tAc 'select datname from pg_database order by 1'; \
-             docker exec db psql -U pacs -d crash_other -tAc 'select count(*) from study' 2>&1 || true";
-        state.lines.extend(
-            self.on(restored)?
-                .lines()
-                .map(|l| format!("databases: {l}")),
-        );
+        let schema = self.on(&database("crashdb"))?;
+        state.lines.extend(schema.lines().map(str::to_owned));
+        let names =
+            "docker exec db psql -U pacs -d postgres -tAc 'select datname from pg_database'";
+        for restored in [names, &database("crash_other")] {
+            let lines = self.on(restored)?;
+            state
+                .lines
+                .extend(lines.lines().map(|l| format!("restored: {l}")));
+        }
         let files = self.on(r"cd /srv/crash && find . \( -name '*.runbook-*' -o -path ./counts \) -prune -o -printf '%P %y %m %U:%G %l\n'; find . \( -name '*.runbook-*' -o -path ./counts \) -prune -o -type f -print0 | xargs -0r sha256sum")?;
         state.lines.extend(files.lines().map(str::to_owned));
         let counts = self.on("cd /srv/crash/counts && { grep -c '^ran$' -r . || [ $? = 1 ]; }")?;
