@@ -318,7 +318,7 @@ impl Course<'_> {
         Ok(())
     }
 
-    /// One case, if it was chosen. `seen` gets the last record of the journal at each time that it was resumed.
+    /// One case, if it was chosen. `seen` gets the last record of each branch, each time that it was resumed.
     fn try_one(
         &mut self,
         stage: &dyn Stage,
@@ -359,8 +359,8 @@ impl Course<'_> {
         Ok(())
     }
 
-    /// Whoever claims to have killed it after every record has to have seen each as the last one: those that were not are
-    /// tried once more, alone.
+    /// Whoever claims to have killed it after every record has to have seen each as the last one of its branch: those that
+    /// were not are tried once more, alone.
     fn those_missed(
         &mut self,
         stage: &dyn Stage,

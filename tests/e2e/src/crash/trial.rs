@@ -101,6 +101,7 @@ pub struct Reference {
     pub flushes: Option<u32>,
     /// The records that its journal has every time, as [`progress`] names them.
     pub records: Vec<String>,
+    order: progress::Order,
     before_close: State,
     after_close: State,
     kept_of: BTreeSet<String>,
@@ -124,7 +125,7 @@ pub struct Outcome {
     pub disturbed: bool,
     /// How often the program was ended before its time.
     pub ends: usize,
-    /// The last record of the journal each time that it was resumed.
+    /// The last record of each branch in the journal, each time that it was resumed.
     pub seen: Vec<String>,
     /// A resumed run has failed and said what to do; it was done, and the run was resumed again.
     pub obeyed: bool,
@@ -266,6 +267,7 @@ pub fn reference(stage: &dyn Stage) -> Result<Reference> {
             took: ended.took,
             flushes,
             records,
+            order: progress::Order::of(&scene, &args)?,
             kept_of: kept.into_values().collect(),
             before_close: before_close.clone(),
             after_close,
@@ -307,13 +309,13 @@ fn compared(expected: &State, found: &State) -> Vec<Miss> {
 }
 
 /// Kills a call at the first of these flushes, and whatever resumes it at the second, until a resumed run comes to its
-/// end. `seen` gets the last record of the journal after each kill. Gives how the last call ended: killed, where it was
-/// before the run had begun.
+/// end. `seen` gets the journal's records after each kill. Gives how the last call ended: killed, where it was before the
+/// run had begun.
 fn every(
     scene: &Scene,
     args: &[&str],
     (first, then): (u32, u32),
-    seen: &mut Vec<String>,
+    seen: &mut Vec<Vec<String>>,
 ) -> Result<Ended> {
     let mut ended = harm::killed_at_flush(scene, args, first)?;
     while ended.code.is_none() {
@@ -324,9 +326,9 @@ fn every(
         ensure!(
             seen.len() < MOST,
             "killed {MOST} times, the run has come no further than {:?}",
-            seen.last()
+            seen.last().and_then(|records| records.last())
         );
-        seen.extend(progress::of(scene, &begun)?.pop());
+        seen.push(progress::of(scene, &begun)?);
         ended = harm::killed_at_flush(scene, &["resume", "-y"], then)?;
     }
     Ok(ended)
@@ -354,7 +356,10 @@ pub fn one(stage: &dyn Stage, reference: &Reference, harm: &Harm) -> Result<Outc
             || !seen.is_empty()
             || ended.code != Some(reference.code),
         ends: seen.len(),
-        seen,
+        seen: seen
+            .iter()
+            .flat_map(|records| reference.order.last(records))
+            .collect(),
         obeyed: false,
         misses: Vec::new(),
         said: ended.code.map(|code| {
@@ -397,7 +402,8 @@ fn finish(
     if ended.code != Some(reference.code) {
         let begun = runs(scene)?;
         outcome.ends += 1;
-        outcome.seen.extend(progress::of(scene, &begun)?.pop());
+        let records = progress::of(scene, &begun)?;
+        outcome.seen.extend(reference.order.last(&records));
         if let Some((other, more)) = &elsewhere {
             by = other;
             let mut args = vec!["resume", "-y"];
@@ -405,7 +411,7 @@ fn finish(
             let resumed = Going::start(other, &[], &args)?.end()?;
             let over = |record: &String| record.ends_with(" run-finished");
             let none = resumed.err.contains("there is no copy of a run");
-            if none && outcome.seen.last().is_some_and(over) {
+            if none && records.last().is_some_and(over) {
                 // It was killed when all was done and its copies were gone: there is nothing to go on with.
                 by = scene;
             } else if none {
