@@ -13,6 +13,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("sudo", "sudo"),
     ("slapd", "slapd"),
     ("ldapsearch", "ldap-utils"),
+    ("openssl", "openssl"),
     ("psql", "postgresql-client"),
     ("busybox", "busybox-static"),
     ("dash", "dash"),

@@ -34,6 +34,16 @@ pub struct LdapAttrsArgs {
     /// The password of `bind_dn`.
     #[serde(default, alias = "bind_pw")]
     pub password: Option<Secret>,
+    /// Encrypt the session on the plain port (StartTLS). With ldaps it is encrypted from the beginning: `ldaps://NAME`
+    /// or `ldaps://NAME:PORT` (port 636 by default) as `container` or `server`.
+    #[serde(default)]
+    pub start_tls: bool,
+    /// Does the certificate have to be good, and to be of the name that `container` or `server` has? Default: yes.
+    #[serde(default)]
+    pub validate_certs: Option<bool>,
+    /// PEM file on the controller with the authorities to trust. Default: those of the controller's system.
+    #[serde(default)]
+    pub ca_path: Option<String>,
     /// The entry's name. It has to be there.
     pub dn: String,
     /// The attributes: each a text, a number, or a list of them.
@@ -63,7 +73,8 @@ impl LdapAttrsArgs {
             self.server.as_deref(),
             self.bind_dn.as_deref(),
             self.password.as_ref(),
-        )
+        )?
+        .encrypted(self.start_tls, self.validate_certs, self.ca_path.as_deref())
     }
 
     fn operations(&self) -> Result<Vec<Operation>, String> {

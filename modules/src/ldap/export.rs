@@ -43,6 +43,16 @@ pub struct LdapExportArgs {
     /// The password of `bind_dn`.
     #[serde(default)]
     pub password: Option<Secret>,
+    /// Encrypt the session on the plain port (StartTLS). With ldaps it is encrypted from the beginning: `ldaps://NAME`
+    /// or `ldaps://NAME:PORT` (port 636 by default) as `container` or `server`.
+    #[serde(default)]
+    pub start_tls: bool,
+    /// Does the certificate have to be good, and to be of the name that `container` or `server` has? Default: yes.
+    #[serde(default)]
+    pub validate_certs: Option<bool>,
+    /// PEM file on the controller with the authorities to trust. Default: those of the controller's system.
+    #[serde(default)]
+    pub ca_path: Option<String>,
     /// The entry that is exported, with all below it.
     pub base: String,
     /// Absolute path of the file on the host, mode 0600. Its directory exists, and it does not: an export is never
@@ -74,7 +84,8 @@ impl LdapExportArgs {
             self.server.as_deref(),
             self.bind_dn.as_deref(),
             self.password.as_ref(),
-        )
+        )?
+        .encrypted(self.start_tls, self.validate_certs, self.ca_path.as_deref())
     }
 }
 

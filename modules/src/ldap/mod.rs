@@ -7,6 +7,7 @@ pub mod chain;
 pub mod container;
 mod data_plan;
 pub mod dn;
+pub mod encrypted;
 mod ensure;
 pub mod entry;
 pub mod entry_kind;

@@ -7,6 +7,11 @@ use runbook_engine::world::Predicted;
 use serde::{Deserialize, Serialize};
 
 use super::container;
+use super::encrypted::Tls;
+use crate::net::tls::Trust;
+
+/// Begins the address of a server that encrypts from the beginning.
+const LDAPS: &str = "ldaps://";
 
 /// A directory server and the name one binds with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +23,9 @@ pub struct Server {
     pub bind_dn: Option<String>,
     /// Its password.
     pub password: Option<Secret>,
+    /// How the session is encrypted; none speaks in plain, inside the connection to the host.
+    #[serde(default)]
+    pub tls: Option<Tls>,
 }
 
 /// Where a directory server listens.
@@ -56,9 +64,18 @@ impl Server {
         bind_dn: Option<&str>,
         password: Option<&Secret>,
     ) -> Result<Self, String> {
+        let of_tls = |text: &str| text.starts_with(LDAPS);
+        let tls = container.or(server).is_some_and(of_tls).then_some(Tls {
+            start: false,
+            trust: Trust {
+                validate: true,
+                ca_path: None,
+            },
+        });
         let at = match (container, server) {
-            (Some(name), None) => {
-                let (name, port) = host_port(name, 389)?;
+            (Some(text), None) => {
+                let name = text.strip_prefix(LDAPS).unwrap_or(text);
+                let (name, port) = host_port(name, default_port(text))?;
                 Place::Container { name, port }
             }
             (None, Some(text)) => Place::parse(text)?,
@@ -79,7 +96,64 @@ impl Server {
             at,
             bind_dn: bind_dn.map(str::to_owned),
             password: password.cloned(),
+            tls,
         })
+    }
+
+    /// With StartTLS where `start` asks for it, and with these arguments on whom to trust.
+    ///
+    /// # Errors
+    /// Where they do not go with each other, or with how the server is reached.
+    pub fn encrypted(
+        mut self,
+        start: bool,
+        validate: Option<bool>,
+        ca_path: Option<&str>,
+    ) -> Result<Self, String> {
+        let on_socket = matches!(self.at, Place::Socket { .. });
+        match (start, &self.tls) {
+            (true, Some(_)) => {
+                return Err(
+                    "`start_tls` is for the plain port; ldaps:// is encrypted from the beginning"
+                        .to_owned(),
+                );
+            }
+            (true, None) if on_socket => {
+                return Err("`start_tls` is for TCP; a socket leaves no host".to_owned());
+            }
+            (false, None) if validate.is_some() || ca_path.is_some() => {
+                return Err(
+                    "`validate_certs` and `ca_path` are for `start_tls: true` and for ldaps://"
+                        .to_owned(),
+                );
+            }
+            (false, None) => return Ok(self),
+            (true, None) | (false, Some(_)) => {}
+        }
+        if validate == Some(false) && ca_path.is_some() {
+            return Err(
+                "`ca_path` says whom to trust, and `validate_certs: false` that it does not matter"
+                    .to_owned(),
+            );
+        }
+        self.tls = Some(Tls {
+            start,
+            trust: Trust {
+                validate: validate.unwrap_or(true),
+                ca_path: ca_path.map(str::to_owned),
+            },
+        });
+        Ok(self)
+    }
+
+    /// The name that its certificate has to have.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match &self.at {
+            Place::Container { name, .. } => name,
+            Place::Tcp { host, .. } => host,
+            Place::Socket { .. } => "localhost",
+        }
     }
 
     /// What identifies the server in ids of resources: no slash, no secret.
@@ -87,10 +161,15 @@ impl Server {
     pub fn id(&self) -> String {
         match &self.at {
             Place::Container { name, port: 389 } => name.clone(),
+            Place::Container { name, port: 636 } if self.is_ldaps() => name.clone(),
             Place::Container { name, port } => format!("{name}:{port}"),
             Place::Tcp { host, port } => format!("{host}:{port}"),
             Place::Socket { path } => path.replace('/', "%2f"),
         }
+    }
+
+    fn is_ldaps(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| !tls.start)
     }
 
     /// The server for messages.
@@ -141,7 +220,7 @@ impl Server {
 }
 
 impl Place {
-    /// `host:port`, `ldap://host:port`, or a socket as `/path` or `ldapi:///path`.
+    /// `host:port`, `ldap://host:port`, `ldaps://host:port`, or a socket as `/path` or `ldapi:///path`.
     fn parse(text: &str) -> Result<Self, String> {
         if let Some(path) = text.strip_prefix("ldapi://") {
             let path = path.replace("%2F", "/").replace("%2f", "/");
@@ -163,18 +242,19 @@ impl Place {
                 path: text.to_owned(),
             });
         }
-        if text.starts_with("ldaps://") {
-            return Err("ldaps is not spoken; name the plain port, which is reached through the host's own encrypted \
-                        connection"
-                .to_owned());
-        }
+        let default = default_port(text);
         let text = text
             .strip_prefix("ldap://")
+            .or_else(|| text.strip_prefix(LDAPS))
             .unwrap_or(text)
             .trim_end_matches('/');
-        let (host, port) = host_port(text, 389)?;
+        let (host, port) = host_port(text, default)?;
         Ok(Self::Tcp { host, port })
     }
+}
+
+fn default_port(text: &str) -> u16 {
+    if text.starts_with(LDAPS) { 636 } else { 389 }
 }
 
 fn host_port(text: &str, default: u16) -> Result<(String, u16), String> {
@@ -216,6 +296,8 @@ mod tests {
             ("/run/slapd/ldapi", "%2frun%2fslapd%2fldapi"),
             ("ldapi://%2Frun%2Fslapd%2Fldapi", "%2frun%2fslapd%2fldapi"),
             ("ldapi:///run/slapd/ldapi", "%2frun%2fslapd%2fldapi"),
+            ("ldaps://x", "x:636"),
+            ("ldaps://x:1636/", "x:1636"),
         ] {
             assert_eq!(
                 Server::from_args(None, Some(text), None, None)
@@ -224,7 +306,7 @@ mod tests {
                 id
             );
         }
-        for text in ["", "ldaps://x", "a:b", "ldapi://", "a/b"] {
+        for text in ["", "ldaps://", "ldaps:///", "a:b", "ldapi://", "a/b"] {
             assert!(
                 Server::from_args(None, Some(text), None, None).is_err(),
                 "{text}"
@@ -232,5 +314,46 @@ mod tests {
         }
         assert!(Server::from_args(None, None, None, None).is_err());
         assert!(Server::from_args(Some("a"), None, Some("cn=x"), None).is_err());
+    }
+
+    #[test]
+    fn encryption() {
+        let of = |container: Option<&str>, server: Option<&str>| {
+            Server::from_args(container, server, None, None).unwrap()
+        };
+        // The same entries, whichever way one comes.
+        let plain = of(Some("ldap"), None);
+        let ldaps = of(Some("ldaps://ldap"), None);
+        assert_eq!((plain.id(), plain.tls.is_some()), (ldaps.id(), false));
+        assert_eq!(
+            ldaps.at,
+            Place::Container {
+                name: "ldap".to_owned(),
+                port: 636
+            }
+        );
+        assert!(
+            ldaps
+                .tls
+                .as_ref()
+                .is_some_and(|t| !t.start && t.trust.validate)
+        );
+        assert_eq!(of(Some("ldap:636"), None).id(), "ldap:636");
+        let started = plain.clone().encrypted(true, None, Some("ca.pem")).unwrap();
+        let tls = started.tls.unwrap();
+        assert!(tls.start && tls.trust.validate && tls.trust.ca_path.is_some());
+        let loose = ldaps.clone().encrypted(false, Some(false), None).unwrap();
+        assert!(!loose.tls.unwrap().trust.validate);
+        assert_eq!(plain.clone().encrypted(false, None, None).unwrap(), plain);
+        assert_eq!(ldaps.clone().encrypted(false, None, None).unwrap(), ldaps);
+        for (server, start, validate, ca_path) in [
+            (ldaps.clone(), true, None, None),
+            (of(None, Some("/run/ldapi")), true, None, None),
+            (plain.clone(), false, Some(true), None),
+            (plain, false, None, Some("ca.pem")),
+            (ldaps, false, Some(false), Some("ca.pem")),
+        ] {
+            assert!(server.encrypted(start, validate, ca_path).is_err());
+        }
     }
 }

@@ -15,6 +15,7 @@ use tokio::sync::Mutex;
 use super::octets::Octets;
 use super::schema::{Descriptions, Schema};
 use super::server::Server;
+use crate::net::tls::Failed;
 
 /// How long one operation may take.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -133,6 +134,17 @@ impl Session {
             Err(error) => return Err(Opening::Never(error)),
         };
         let again = |why: String| Opening::Again(format!("{shown} does not answer: {why}"));
+        if let Some(tls) = &server.tls {
+            let begun = tokio::time::timeout(DEADLINE, tls.begin(remote, server.name())).await;
+            remote = match begun {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(Failed::Stream(why))) => return Err(again(why)),
+                Ok(Err(Failed::Refused(why))) => {
+                    return Err(Opening::Never(HostError::failed(format!("{shown}: {why}"))));
+                }
+                Err(_) => return Err(again("it says nothing".to_owned())),
+            };
+        }
         let (ours, theirs) = tokio::net::UnixStream::pair().map_err(|e| again(e.to_string()))?;
         tokio::spawn(async move {
             let mut ours = ours;
@@ -429,11 +441,12 @@ fn session_name(probe: &Probe, server: &Server) -> String {
         .as_ref()
         .map(|p| hex::encode(Sha256::digest(p.expose().as_bytes())));
     format!(
-        "{:?} {} {:?} {:?}",
+        "{:?} {} {:?} {:?} {:?}",
         probe.user(),
         server.id(),
         server.bind_dn,
-        secret
+        secret,
+        server.tls
     )
 }
 

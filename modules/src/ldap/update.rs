@@ -39,6 +39,16 @@ pub struct LdapUpdateArgs {
     /// The password of `bind_dn`.
     #[serde(default)]
     pub password: Option<Secret>,
+    /// Encrypt the session on the plain port (StartTLS). With ldaps it is encrypted from the beginning: `ldaps://NAME`
+    /// or `ldaps://NAME:PORT` (port 636 by default) as `container` or `server`.
+    #[serde(default)]
+    pub start_tls: bool,
+    /// Does the certificate have to be good, and to be of the name that `container` or `server` has? Default: yes.
+    #[serde(default)]
+    pub validate_certs: Option<bool>,
+    /// PEM file on the controller with the authorities to trust. Default: those of the controller's system.
+    #[serde(default)]
+    pub ca_path: Option<String>,
     /// The base that the data lie below, in place of `dc=dcm4che,dc=org` in the files. Default: what stands above the
     /// entry of `bind_dn`, else as in the files.
     #[serde(default)]
@@ -123,7 +133,8 @@ impl LdapUpdateArgs {
             self.server.as_deref(),
             self.bind_dn.as_deref(),
             self.password.as_ref(),
-        )
+        )?
+        .encrypted(self.start_tls, self.validate_certs, self.ca_path.as_deref())
     }
 
     /// The base that takes the place of the one in the files.

@@ -1,7 +1,6 @@
 //! HTTP requests from the host's point of view: spoken by the controller over streams that the host opens.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,24 +16,16 @@ use runbook_engine::host::{Address, HostError, Probe, Stream};
 use runbook_engine::resource::{ReadKind, Ref, Shadow};
 use runbook_engine::value::Secret;
 use runbook_engine::world::Predicted;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::tls::{Trust, encrypted};
 use crate::file::state::Content;
 
 /// Bodies up to this many bytes are taken.
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
 /// Redirections that are followed.
 const REDIRECTS: usize = 10;
-/// Where systems keep the certificates of the authorities that they trust.
-const AUTHORITIES: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
 
 /// A request. Also the key of what it answers, where it only reads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -286,7 +277,13 @@ async fn once(
         Err(other) => return Err(Trouble::Host(other)),
     };
     let stream: Stream = if tls {
-        encrypted(stream, &name, call).await?
+        let trust = Trust {
+            validate: call.validate_certs,
+            ca_path: call.ca_path.clone(),
+        };
+        encrypted(stream, &name, &trust)
+            .await
+            .map_err(|e| e.to_string())?
     } else {
         stream
     };
@@ -355,102 +352,4 @@ async fn once(
         headers,
         body: Content(body.to_vec()),
     })
-}
-
-async fn encrypted(stream: Stream, name: &str, call: &HttpCall) -> Result<Stream, Trouble> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(|e| format!("TLS cannot be set up: {e}"))?;
-    let config = if call.validate_certs {
-        builder
-            .with_root_certificates(authorities(call.ca_path.as_deref())?)
-            .with_no_client_auth()
-    } else {
-        builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Unverified(provider)))
-            .with_no_client_auth()
-    };
-    let server = ServerName::try_from(name.to_owned())
-        .map_err(|_| format!("`{name}` is no name that a certificate could have"))?;
-    let stream = tokio_rustls::TlsConnector::from(Arc::new(config))
-        .connect(server, stream)
-        .await
-        .map_err(|e| {
-            format!("no TLS with {name}: {e} (`validate_certs: false` or `ca_path` may be what is needed)")
-        })?;
-    Ok(Box::new(stream))
-}
-
-fn authorities(path: Option<&str>) -> Result<rustls::RootCertStore, Trouble> {
-    let file = match path {
-        Some(path) => path,
-        None => AUTHORITIES
-            .into_iter()
-            .find(|p| std::path::Path::new(p).exists())
-            .ok_or_else(|| {
-                "the controller has no file of trusted authorities; name one with `ca_path`"
-                    .to_owned()
-            })?,
-    };
-    let mut store = rustls::RootCertStore::empty();
-    let found = CertificateDer::pem_file_iter(file)
-        .map_err(|e| format!("{file} on the controller cannot be read: {e}"))?;
-    store.add_parsable_certificates(found.flatten());
-    if store.is_empty() {
-        return Err(Trouble::Said(format!(
-            "{file} on the controller holds no certificate"
-        )));
-    }
-    Ok(store)
-}
-
-/// Takes any certificate, as `validate_certs: false` asks; signatures are checked all the same.
-#[derive(Debug)]
-struct Unverified(Arc<rustls::crypto::CryptoProvider>);
-
-impl rustls::client::danger::ServerCertVerifier for Unverified {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: rustls::pki_types::UnixTime,
-    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
-        Ok(rustls::client::danger::ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &rustls::DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(
-            message,
-            cert,
-            dss,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &rustls::DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(
-            message,
-            cert,
-            dss,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

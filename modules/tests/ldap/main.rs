@@ -7,6 +7,7 @@
     clippy::print_stderr
 )]
 
+mod encrypting;
 mod exporting;
 mod host;
 mod model;

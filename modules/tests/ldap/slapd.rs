@@ -50,14 +50,23 @@ pub fn available(test: &str) -> bool {
 impl Slapd {
     /// A server with the schema of a release, empty.
     pub fn start(schema: &[PathBuf]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_as(schema, tempfile::tempdir().unwrap(), "", "")
+    }
+
+    /// The same in a folder, with these lines for its global configuration and these URLs to listen at.
+    pub fn start_as(
+        schema: &[PathBuf],
+        folder: tempfile::TempDir,
+        global: &str,
+        urls: &str,
+    ) -> Self {
         let at = |name: &str| folder.path().join(name);
         for name in ["slapd.d", "data"] {
             std::fs::create_dir(at(name)).unwrap();
         }
-        let mut config = String::from(
-            "dn: cn=config\nobjectClass: olcGlobal\ncn: config\n\n\
-             dn: cn=module{0},cn=config\nobjectClass: olcModuleList\ncn: module{0}\n\
+        let mut config = format!(
+            "dn: cn=config\nobjectClass: olcGlobal\ncn: config\n{global}\n\
+             dn: cn=module{{0}},cn=config\nobjectClass: olcModuleList\ncn: module{{0}}\n\
              olcModulePath: /usr/lib/ldap\nolcModuleLoad: back_mdb\n\n\
              dn: cn=schema,cn=config\nobjectClass: olcSchemaConfig\ncn: schema\n\n\
              include: file:///etc/ldap/schema/core.ldif\n\n\
@@ -86,11 +95,7 @@ impl Slapd {
             .arg(at("slapd.d"))
             .arg("-l")
             .arg(at("config.ldif")));
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = free_port();
         let log = std::fs::File::create(at("log")).unwrap();
         let process = Command::new("/usr/sbin/slapd")
             .arg("-F")
@@ -98,7 +103,7 @@ impl Slapd {
             .args([
                 "-h",
                 &format!(
-                    "ldap://127.0.0.1:{port} ldapi://{}",
+                    "ldap://127.0.0.1:{port} ldapi://{} {urls}",
                     socket(folder.path()).replace('/', "%2F")
                 ),
             ])
@@ -247,11 +252,17 @@ impl Slapd {
     }
 }
 
+/// A TCP port that nobody listens at now.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
 fn socket(folder: &Path) -> String {
     folder.join("ldapi").to_string_lossy().into_owned()
 }
 
-fn run(command: &mut Command) {
+pub fn run(command: &mut Command) {
     let output = command.output().unwrap();
     assert!(
         output.status.success(),
