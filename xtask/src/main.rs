@@ -6,6 +6,7 @@ mod dist;
 mod fidelity;
 mod lab;
 mod needs;
+mod rows;
 mod run;
 mod skipped;
 mod test;
@@ -28,6 +29,8 @@ enum Task {
     Crash(crash::Args),
     /// Test everything: formatting, lints, tests; installs and starts what they need
     Test(test::Args),
+    /// Name for each step of the guides the runs of the tests that have shown it
+    Rows(rows::Args),
     /// Measure how far a check tells the truth
     Fidelity(fidelity::Args),
     /// The lab: up, down, shell, status
@@ -42,6 +45,7 @@ fn main() -> anyhow::Result<()> {
         Task::Demo(args) => demo::run(&args),
         Task::Crash(args) => crash::run(&args),
         Task::Test(args) => test::run(&args),
+        Task::Rows(args) => rows::run(&args),
         Task::Fidelity(args) => fidelity::run(&args),
         Task::Lab(args) => lab::run(&args),
         Task::Dist => dist::run(),

@@ -121,7 +121,7 @@ fn set_mounts(mounts: &[Mount], host: &mut Map<String, Json>) {
 }
 
 /// `source:target[:options]`; a target alone makes a volume without a name.
-fn written(mount: &Mount) -> String {
+pub(super) fn written(mount: &Mount) -> String {
     let ro = mount.read_only.then_some("ro");
     let options: Vec<&str> = ro
         .into_iter()

@@ -438,6 +438,8 @@ impl Module for DockerContainer {
             }
         };
         let fixed = |key: &str| Value::from_json(state.host.get(key).unwrap_or(&Json::Null));
+        let named = state.mounts.iter().filter(|m| !m.anonymous);
+        let volumes = named.map(|m| Value::Str(super::body::written(m))).collect();
         let container = IndexMap::from([
             ("exists".to_owned(), Value::Bool(state.exists)),
             ("running".to_owned(), Value::Bool(state.running)),
@@ -446,6 +448,7 @@ impl Module for DockerContainer {
             ("id".to_owned(), known(state.id.clone())),
             ("started_at".to_owned(), known(state.started_at.clone())),
             ("ports".to_owned(), fixed("PortBindings")),
+            ("volumes".to_owned(), Value::List(volumes)),
             (
                 "mounts".to_owned(),
                 Value::List(

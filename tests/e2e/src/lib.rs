@@ -6,12 +6,14 @@ pub mod archive;
 mod counter;
 pub mod crash;
 pub mod drift;
+pub mod guide;
 mod program;
 mod proxy;
 #[path = "../../realdata.rs"]
 mod realdata;
 #[path = "../../rest.rs"]
 mod rest;
+pub mod rows;
 mod scene;
 pub mod secrets;
 #[path = "../../skip.rs"]

@@ -136,3 +136,23 @@ fn a_project_of_compose_is_upgraded() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn an_archive_is_secured() -> Result<()> {
+    let Some(archive) = site("an_archive_is_secured", "e2e-secured", Hosts::One)? else {
+        return Ok(());
+    };
+    archive.is_secured()?;
+    archive.site().destroy()
+}
+
+#[test]
+fn a_directory_of_images_2_4_44_is_made_anew() -> Result<()> {
+    let test = "a_directory_of_images_2_4_44_is_made_anew";
+    let Some(archive) = site(test, "e2e-rebuilt", Hosts::One)? else {
+        return Ok(());
+    };
+    archive.has_an_old_directory_server()?;
+    archive.gets_a_new_directory()?;
+    archive.site().destroy()
+}

@@ -4,45 +4,30 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
+use runbook_e2e::guide::{Row, WITHOUT_TASK, rows};
 use runbook_lab::Lab;
-
-/// A row of the table: step, task, file.
-type Row = (String, String, String);
-
-fn rows(text: &str) -> Vec<Row> {
-    let cells = |line: &str| {
-        let cells = line.trim_matches('|').split('|');
-        cells.map(|c| c.trim().to_owned()).collect::<Vec<_>>()
-    };
-    let lines = text.lines().filter(|l| l.starts_with("| D"));
-    lines
-        .filter_map(|line| match cells(line).as_slice() {
-            [step, _, task, file] => Some((step.clone(), task.clone(), file.clone())),
-            _ => None,
-        })
-        .collect()
-}
 
 /// What is wrong with the table.
 fn wrong(rows: &[Row], read: impl Fn(&str) -> Result<String>) -> Result<Vec<String>> {
     let mut wrong = Vec::new();
-    let steps: BTreeSet<&str> = rows.iter().map(|(step, ..)| step.as_str()).collect();
+    let steps: BTreeSet<&str> = rows.iter().map(|row| row.step.as_str()).collect();
     let all: Vec<String> = (1..=64).map(|n| format!("D{n:02}")).collect();
     wrong.extend(
         all.iter()
             .filter(|step| !steps.contains(step.as_str()))
             .map(|step| format!("{step} is missing")),
     );
-    for (step, task, file) in rows {
+    for Row {
+        step, task, file, ..
+    } in rows
+    {
         if !all.contains(step) {
             wrong.push(format!("there is no {step}"));
         }
         if file.is_empty() {
             // Only these words say that a step has no task.
-            if !["open: ", "none needed: "]
-                .iter()
-                .any(|w| task.starts_with(w))
-            {
+            let open = task.starts_with("open: ");
+            if !open && !WITHOUT_TASK.iter().any(|w| task.starts_with(w)) {
                 wrong.push(format!("{step}: `{task}` is in no file"));
             }
             continue;
@@ -64,12 +49,13 @@ fn each_step_of_the_archive_upgrade_has_its_task() -> Result<()> {
             Lab::project().join("playbooks").join(file),
         )?)
     };
-    let found = rows(&text);
+    let found = rows(&text, 'D');
     let wrong_now = wrong(&found, read)?;
     ensure!(wrong_now.is_empty(), "{wrong_now:#?}");
 
     // A step or a task that is taken away is missed.
-    let without: Vec<Row> = found.iter().filter(|(s, ..)| s != "D47").cloned().collect();
+    let others = found.iter().filter(|row| row.step != "D47");
+    let without: Vec<Row> = others.cloned().collect();
     ensure!(wrong(&without, read)? == ["D47 is missing"]);
     let renamed = |file: &str| Ok(read(file)?.replace("- name: Part 2", "- name: Part two"));
     ensure!(wrong(&found, renamed)?.len() == 2);

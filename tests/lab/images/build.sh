@@ -17,7 +17,7 @@ build() { # TAG FOLDER ARG…
     if [ "$2" = slapd ]; then "$here/slapd/generate.sh" "$4" "$context/generated"; fi
     local args=(--build-arg "BASE=$3")
     case $2 in
-    slapd | archive) args+=(--build-arg "VERSION=$4") ;;
+    slapd | archive | keycloak) args+=(--build-arg "VERSION=$4") ;;
     postgres) args+=(--build-arg "MAJOR=$4" --build-arg "RELEASE=$5") ;;
     host) args+=(--build-arg "EXTRA=$4") ;;
     esac
@@ -41,10 +41,11 @@ image dcm4che/postgres-dcm4chee:15.6-32 postgres 12 15 32
 image dcm4che/postgres-dcm4chee:17.2-32 postgres 13 17 32
 image dcm4che/dcm4chee-arc-psql:5.31.2 archive 12 5.31.2
 image dcm4che/dcm4chee-arc-psql:5.32.0 archive 12 5.32.0
+image dcm4che/keycloak:26.0.6 keycloak 12 26.0.6
 image runbook-lab/host:12 host 12 ''
 image runbook-lab/site:12 host 12 'docker.io iptables docker-compose'
 for tag in slapd-dcm4chee:2.6.5-31.2 slapd-dcm4chee:2.6.6-32.0 postgres-dcm4chee:15.4-31 postgres-dcm4chee:15.6-32 \
-    postgres-dcm4chee:17.2-32 dcm4chee-arc-psql:5.31.2 dcm4chee-arc-psql:5.32.0; do
+    postgres-dcm4chee:17.2-32 dcm4chee-arc-psql:5.31.2 dcm4chee-arc-psql:5.32.0 keycloak:26.0.6; do
     save "dcm4che/$tag"
 done
 echo "$sum" >"$lab/images/sum"

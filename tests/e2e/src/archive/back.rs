@@ -22,6 +22,54 @@ pub struct Before {
     studies: String,
 }
 
+impl Before {
+    /// The containers and the archive's configuration are the same.
+    fn still_has(&self, now: &Self) -> Result<()> {
+        ensure!(
+            now.containers == self.containers,
+            "the containers are others: {:?}, before {:?}",
+            now.containers,
+            self.containers
+        );
+        ensure!(
+            now.by_hand == self.by_hand,
+            "what was given by hand is not the same: {now:?}"
+        );
+        ensure!(
+            now.configuration == self.configuration,
+            "the configuration is not the one before:\n{}\nbut\n{}",
+            self.configuration,
+            now.configuration
+        );
+        Ok(())
+    }
+
+    /// The site is as it was then.
+    ///
+    /// # Errors
+    /// What is not.
+    pub fn is_again(&self, archive: &Archive) -> Result<()> {
+        let now = archive.as_it_is()?;
+        self.still_has(&now)?;
+        let differs: Vec<&String> = self
+            .entries
+            .keys()
+            .chain(now.entries.keys())
+            .filter(|dn| self.entries.get(*dn) != now.entries.get(*dn))
+            .collect();
+        ensure!(
+            differs.is_empty(),
+            "these entries are not as before: {differs:#?}"
+        );
+        ensure!(
+            self.studies == now.studies,
+            "there are {} studies",
+            now.studies
+        );
+        Ok(())
+    }
+}
+
 impl Archive {
     /// How the site is now.
     ///
@@ -78,22 +126,7 @@ impl Archive {
         self.confirm("arc", VERSION, r#"{"version":"5.31.2"}"#)?;
 
         let now = self.as_it_is()?;
-        ensure!(
-            now.containers == before.containers,
-            "the containers are others: {:?}, before {:?}",
-            now.containers,
-            before.containers
-        );
-        ensure!(
-            now.by_hand == before.by_hand,
-            "what was given by hand is not the same: {now:?}"
-        );
-        ensure!(
-            now.configuration == before.configuration,
-            "the configuration is not the one before:\n{}\nbut\n{}",
-            before.configuration,
-            now.configuration
-        );
+        before.still_has(&now)?;
         let mut expected = before.entries.clone();
         if let Some(lines) = theirs.get(&value.dn) {
             expected.insert(value.dn.clone(), lines.clone());

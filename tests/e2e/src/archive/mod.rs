@@ -13,7 +13,9 @@ mod logs;
 mod played;
 mod points;
 mod real;
+mod rebuilt;
 mod restored;
+mod secured;
 mod snapshot;
 mod story;
 
@@ -33,6 +35,8 @@ pub use played::{Finished, Played};
 pub use points::POINTS;
 pub use snapshot::Snapshot;
 
+use crate::rows;
+
 /// A site with an archive, and the program that upgrades it.
 pub struct Archive {
     site: Site,
@@ -40,6 +44,15 @@ pub struct Archive {
     inventory: PathBuf,
     state: tempfile::TempDir,
     tell: fn(&str),
+}
+
+impl Drop for Archive {
+    fn drop(&mut self) {
+        let site = &self.site.name;
+        if let Err(why) = rows::keep(site, &self.program, self.state.path(), &Lab::project()) {
+            self.say(&format!("the journals of {site} are not kept: {why:#}"));
+        }
+    }
 }
 
 impl Archive {

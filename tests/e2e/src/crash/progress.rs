@@ -83,10 +83,11 @@ impl Order {
         })
     }
 
-    /// The node of the graph that a record belongs to: what a task unfolds into is called after it, `TASK/0@HOST`.
+    /// The node of the graph that a record belongs to: an item of its loop is `TASK@HOST#2`, and what it unfolds into is
+    /// called after it, `TASK/0@HOST`.
     fn node<'a>(&'a self, record: &str) -> Option<&'a str> {
-        let (path, host) = record.split(' ').nth(1)?.split_once('@')?;
-        let mut path = path;
+        let (mut path, host) = record.split(' ').nth(1)?.split_once('@')?;
+        let host = host.split('#').next()?;
         loop {
             let id = format!("{path}@{host}");
             if let Some((id, _)) = self.behind.get_key_value(&id) {
@@ -139,10 +140,10 @@ mod tests {
             last(&["h 0/a@h node-finished", "h 0/p/l0@h node-finished"]),
             ["h 0/p/l0@h node-finished"]
         );
-        // A loop's item is of its task, and what is on the other side does not come behind it.
+        // An item is of its task, and what is on the other side does not come behind it.
         let beside = [
             "h 0/p/l0@h node-finished",
-            "h 0/p/l1/3@h action-intended",
+            "h 0/p/l1/3@h#2 action-intended",
             "h 0/p/r@h action-intended",
             "h 0/p/r@h action-finished",
         ];

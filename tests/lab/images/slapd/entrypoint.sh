@@ -7,6 +7,8 @@ secret() {
     if [ -n "${!file:-}" ]; then cat "${!file}"; else printf %s "${!1:-}"; fi
 }
 data=/var/lib/openldap/openldap-data conf=/etc/openldap/slapd.d
+# The images 2.4.44 had them elsewhere, and so has whoever mounts something there.
+if grep -q ' /var/lib/ldap ' /proc/mounts; then data=/var/lib/ldap conf=/etc/ldap/slapd.d; fi
 root=$(secret LDAP_ROOTPASS) config=$(secret LDAP_CONFIGPASS)
 rename() {
     sed -e "s/dc=dcm4che,dc=org/$LDAP_BASE_DN/g" -e "s/dicomDeviceName=dcm4chee-arc/dicomDeviceName=$ARCHIVE_DEVICE_NAME/g" \
@@ -34,6 +36,10 @@ dn: cn=config
 objectClass: olcGlobal
 cn: config
 olcPidFile: /run/slapd/slapd.pid
+olcTLSCACertificateFile: $LDAP_TLS_CACERT
+olcTLSCertificateFile: $LDAP_TLS_CERT
+olcTLSCertificateKeyFile: $LDAP_TLS_KEY
+olcTLSVerifyClient: $LDAP_TLS_VERIFY
 
 dn: cn=module,cn=config
 objectClass: olcModuleList
@@ -78,4 +84,4 @@ C
 fi
 # A table of a million descriptors, as daemons get them from Docker, costs slapd hundreds of megabytes.
 ulimit -n 4096
-exec slapd -d 256 -F "$conf" -h "ldap:/// ldapi:///"
+exec slapd -d 256 -F "$conf" -h "$LDAP_URLS ldapi:///"

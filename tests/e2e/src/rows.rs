@@ -1,0 +1,263 @@
+//! What the runs of the tests have done of each step of a guide, as their journals tell.
+//!
+//! Where the variable [`FOLDER`] names a folder, each site's runs leave what `runbook log` says of them there, a file a run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{env, fs};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use crate::guide::{Row, WITHOUT_TASK};
+
+/// The variable that names the folder.
+pub const FOLDER: &str = "RUNBOOK_JOURNALS";
+
+/// Puts what a site's runs have written into their journals into the folder, where one is named.
+///
+/// # Errors
+/// The journals cannot be read, or the files cannot be written.
+pub fn keep(site: &str, program: &Path, state: &Path, project: &Path) -> Result<()> {
+    let Some(folder) = env::var_os(FOLDER).map(PathBuf::from) else {
+        return Ok(());
+    };
+    let called = |args: &[&str]| -> Result<String> {
+        let output = Command::new(program)
+            .args(args)
+            .args(["--output", "json"])
+            .current_dir(project)
+            .env("RUNBOOK_STATE", state)
+            .env("RUNBOOK_KEY_FILE", state.join("journal.key"))
+            .stdin(Stdio::null())
+            .output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{}: {said}", args.join(" "));
+        Ok(String::from_utf8(output.stdout)?)
+    };
+    fs::create_dir_all(&folder)?;
+    for line in called(&["runs"])?.lines() {
+        let run: Value = serde_json::from_str(line)?;
+        let id = run["run"].as_str().context("a run without an id")?;
+        let file = folder.join(format!("{site} {id}.jsonl"));
+        fs::write(&file, called(&["log", id])?).with_context(|| file.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// The runs in which a task came to something.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Done {
+    /// It changed something.
+    pub changed: BTreeSet<String>,
+    /// There was nothing to do.
+    pub ok: BTreeSet<String>,
+    /// What it had changed was taken back.
+    pub taken_back: BTreeSet<String>,
+}
+
+impl Done {
+    fn add(&mut self, other: &Self) {
+        self.changed.extend(other.changed.iter().cloned());
+        self.ok.extend(other.ok.iter().cloned());
+        self.taken_back.extend(other.taken_back.iter().cloned());
+    }
+}
+
+/// What the journals in a folder tell, by the tasks' names.
+///
+/// # Errors
+/// There is none, or one cannot be read.
+pub fn told(folder: &Path) -> Result<BTreeMap<String, Done>> {
+    let mut tasks = BTreeMap::new();
+    let listed = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    let mut files: Vec<PathBuf> = listed.map(|f| Ok(f?.path())).collect::<Result<_>>()?;
+    files.sort();
+    ensure!(
+        !files.is_empty(),
+        "no run has left its journal in {}",
+        folder.display()
+    );
+    for file in files {
+        let name = file
+            .file_stem()
+            .context("a file without a name")?
+            .to_string_lossy();
+        let text = fs::read_to_string(&file)?;
+        read(&name, &text, &mut tasks).with_context(|| file.display().to_string())?;
+    }
+    Ok(tasks)
+}
+
+fn read(name: &str, journal: &str, tasks: &mut BTreeMap<String, Done>) -> Result<()> {
+    let records: Vec<Value> = journal
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?;
+    let said = |record: &Value| record["said"][0].as_str().unwrap_or_default().to_owned();
+    let of = |what: &'static str| records.iter().filter(move |r| r["record"] == what);
+    let begun = of("run-started")
+        .next()
+        .map(said)
+        .context("it never began")?;
+    let back = begun.starts_with("rollback of ");
+    let playbook = begun.split(", ").next().unwrap_or_default();
+    let run = format!(
+        "{name} ({})",
+        playbook.rsplit('/').next().unwrap_or_default()
+    );
+    for record in of("node-finished") {
+        let said = said(record);
+        let (task, status) = said.rsplit_once(": ").context("a node without a status")?;
+        let done: &mut Done = tasks.entry(task.to_owned()).or_default();
+        match (status, back) {
+            ("changed", true) => done.taken_back.insert(run.clone()),
+            ("changed", false) => done.changed.insert(run.clone()),
+            ("ok", false) => done.ok.insert(run.clone()),
+            _ => false,
+        };
+    }
+    Ok(())
+}
+
+/// What is known of each step, a line each, and which have not been shown to do what they should.
+#[must_use]
+pub fn judged(rows: &[Row], tasks: &BTreeMap<String, Done>) -> (Vec<String>, Vec<String>) {
+    let mut steps: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
+    for row in rows {
+        steps.entry(&row.step).or_default().push(row);
+    }
+    let (mut lines, mut missing) = (Vec::new(), Vec::new());
+    for (step, rows) in steps {
+        let (without, rows): (Vec<&Row>, Vec<&Row>) =
+            rows.into_iter().partition(|row| row.file.is_empty());
+        for row in &without {
+            lines.push(format!("{step}  {}", row.task));
+            if !WITHOUT_TASK.iter().any(|w| row.task.starts_with(w)) {
+                missing.push(format!("{step}: {}", row.task));
+            }
+        }
+        if rows.is_empty() {
+            continue;
+        }
+        let mut done = Done::default();
+        for row in &rows {
+            if let Some(of) = tasks.get(&row.task) {
+                done.add(of);
+            }
+        }
+        let no_way_back = rows.iter().map(|row| row.no_way_back.as_str());
+        let no_way_back = no_way_back.clone().all(|why| !why.is_empty()).then(|| {
+            let all: Vec<&str> = no_way_back.collect();
+            all.join("; ")
+        });
+        let mut cells = Vec::new();
+        for (what, runs) in [
+            ("changed", &done.changed),
+            ("ok", &done.ok),
+            ("taken back", &done.taken_back),
+        ] {
+            match (runs.first(), &no_way_back) {
+                (Some(first), _) => {
+                    let more = match runs.len() - 1 {
+                        0 => String::new(),
+                        more => format!(" and {more} more"),
+                    };
+                    cells.push(format!("{what} in {first}{more}"));
+                }
+                (None, Some(why)) if what == "taken back" => {
+                    cells.push(format!("no way back: {why}"));
+                }
+                (None, _) => {
+                    cells.push(format!("NEVER {what}"));
+                    let names: Vec<&str> = rows.iter().map(|row| row.task.as_str()).collect();
+                    missing.push(format!("{step}: never {what}: {}", names.join(", ")));
+                }
+            }
+        }
+        lines.push(format!("{step}  {}", cells.join("; ")));
+    }
+    (lines, missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn journal(begun: &str, nodes: &[&str]) -> String {
+        let record = |record: &str, said: &str| {
+            serde_json::json!({"record": record, "said": [said]}).to_string()
+        };
+        let mut lines = vec![record("run-started", begun)];
+        lines.extend(nodes.iter().map(|n| record("node-finished", n)));
+        lines.join("\n")
+    }
+
+    #[test]
+    fn a_step_needs_a_run_of_each_kind() {
+        let row = |step: &str, task: &str, file: &str, back: &str| Row {
+            step: step.to_owned(),
+            what: String::new(),
+            task: task.to_owned(),
+            file: file.to_owned(),
+            no_way_back: back.to_owned(),
+        };
+        let table = [
+            row("D01", "Stop: now", "a.yaml", ""),
+            row("D02", "Look", "a.yaml", ""),
+            row("D02", "Write", "a.yaml", "it only adds"),
+            row("D03", "done by a person: a letter", "", ""),
+            row("D03", "Post", "a.yaml", "it is gone"),
+            row("D04", "open: to come", "", ""),
+            row("D05", "Dump", "a.yaml", "a file of its own"),
+            row("D06", "Nobody", "a.yaml", ""),
+        ];
+        let mut tasks = BTreeMap::new();
+        let all = [
+            "Stop: now: changed",
+            "Look: ok",
+            "Write: changed",
+            "Dump: changed",
+            "Nobody: skipped",
+        ];
+        read("a 1", &journal("b/a.yaml, runbook 0.1.0", &all), &mut tasks).unwrap();
+        let again = ["Stop: now: ok", "Write: ok"];
+        read(
+            "a 2",
+            &journal("b/a.yaml, runbook 0.1.0", &again),
+            &mut tasks,
+        )
+        .unwrap();
+        let back = ["Stop: now: changed", "Dump: ok"];
+        read(
+            "a 3",
+            &journal("rollback of 1, runbook 0.1.0", &back),
+            &mut tasks,
+        )
+        .unwrap();
+        let (lines, missing) = judged(&table, &tasks);
+        assert_eq!(
+            lines[0],
+            "D01  changed in a 1 (a.yaml); ok in a 2 (a.yaml); taken back in a 3 (rollback of 1)"
+        );
+        assert_eq!(
+            missing,
+            [
+                "D02: never taken back: Look, Write",
+                "D03: never changed: Post",
+                "D03: never ok: Post",
+                "D04: open: to come",
+                "D05: never ok: Dump",
+                "D06: never changed: Nobody",
+                "D06: never ok: Nobody",
+                "D06: never taken back: Nobody",
+            ]
+        );
+        assert!(
+            lines[4].ends_with("no way back: a file of its own"),
+            "{}",
+            lines[4]
+        );
+    }
+}
