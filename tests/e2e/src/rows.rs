@@ -255,9 +255,9 @@ mod tests {
             ]
         );
         assert!(
-            lines[4].ends_with("no way back: a file of its own"),
+            lines[5].ends_with("no way back: a file of its own"),
             "{}",
-            lines[4]
+            lines[5]
         );
     }
 }
