@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+mod adopt;
 mod apply;
 mod call;
 mod close;
@@ -27,6 +28,8 @@ pub enum Command {
     Apply(apply::Args),
     /// Carry out one module on some hosts.
     Call(call::Args),
+    /// Print the task that describes a container that was made by hand.
+    Adopt(adopt::Args),
     /// Draw the graph of a playbook.
     ///
     /// An edge leads from what comes first to what waits for it, and is named by the reason: `order` (it is written
@@ -62,6 +65,7 @@ impl Command {
         match self {
             Self::Play(args) => play::run(args).await,
             Self::Plan(args) => plan::run(args).await,
+            Self::Adopt(args) => adopt::run(args).await,
             Self::Apply(args) => apply::run(args).await,
             Self::Call(args) => call::run(args).await,
             Self::Graph(args) => graph::run(args).await,

@@ -40,6 +40,12 @@ impl Link {
         Seer { user, name }
     }
 
+    /// Reads from it, as this user (`None`: the login user).
+    #[must_use]
+    pub fn probe_as(&self, user: Option<&str>) -> Probe {
+        Probe::new(self.connection.clone(), self.user(user))
+    }
+
     /// The user as whom something is done: `become` to the login user is no change of user.
     #[must_use]
     pub fn user(&self, become_user: Option<&str>) -> User {

@@ -1,5 +1,6 @@
 //! Docker: containers, images, networks and volumes as resources, commands in containers.
 
+pub mod adopt;
 pub mod archive;
 mod aside;
 pub mod body;

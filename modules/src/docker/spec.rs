@@ -238,7 +238,7 @@ pub(super) fn aliases(settings: &Json) -> Vec<String> {
     names
 }
 
-fn same(a: &Json, b: &Json) -> bool {
+pub(super) fn same(a: &Json, b: &Json) -> bool {
     let empty = |v: &Json| match v {
         Json::Null => true,
         Json::Array(items) => items.is_empty(),
@@ -282,7 +282,7 @@ fn plain(key: &str, value: &Json) -> String {
     }
 }
 
-fn size(bytes: i64) -> String {
+pub(super) fn size(bytes: i64) -> String {
     for (shift, unit) in [(30, "G"), (20, "M"), (10, "K")] {
         if bytes >= 1 << shift && bytes % (1 << shift) == 0 {
             return format!("{}{unit}", bytes >> shift);
@@ -292,7 +292,7 @@ fn size(bytes: i64) -> String {
 }
 
 /// Published ports as a task writes them.
-fn ports_of(bindings: &serde_json::Map<String, Json>) -> Vec<String> {
+pub(super) fn ports_of(bindings: &serde_json::Map<String, Json>) -> Vec<String> {
     let mut all = Vec::new();
     for (inner, places) in bindings {
         let inner = inner.trim_end_matches("/tcp");

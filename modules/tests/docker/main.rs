@@ -7,6 +7,7 @@
     clippy::print_stderr
 )]
 
+mod adopting;
 mod back;
 mod composing;
 mod daemon;

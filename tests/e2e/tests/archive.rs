@@ -142,6 +142,7 @@ fn an_archive_is_secured() -> Result<()> {
     let Some(archive) = site("an_archive_is_secured", "e2e-secured", Hosts::One)? else {
         return Ok(());
     };
+    archive.is_adopted()?;
     archive.is_secured()?;
     archive.site().destroy()
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use anyhow::{Context as _, ensure};
 use runbook_engine::run::exit;
+use runbook_engine::vault::Key;
 use zeroize::Zeroizing;
 
 use super::{file, keys};
@@ -77,15 +78,22 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let key = keys::to_encrypt(&args.vault, args.encrypt_vault_id.as_deref())?;
     let mut out = String::new();
     for (name, text) in &all {
-        let sealed = key.seal(text).map_err(anyhow::Error::msg)?;
-        if let Some(name) = name {
-            let _ = write!(out, "{name}: ");
-        }
-        out.push_str("!vault |\n");
-        for line in sealed.to_text().lines() {
-            let _ = writeln!(out, "{INDENT}{line}");
-        }
+        out.push_str(&sealed(&key, name.as_deref(), text)?);
     }
     file::write(&args.output, out.as_bytes())?;
     Ok(exit::DONE)
+}
+
+/// The lines of a file of variables that hold a text, encrypted.
+///
+/// # Errors
+/// It cannot be encrypted.
+pub fn sealed(key: &Key, name: Option<&str>, text: &[u8]) -> anyhow::Result<String> {
+    let sealed = key.seal(text).map_err(anyhow::Error::msg)?;
+    let name = name.map(|name| format!("{name}: ")).unwrap_or_default();
+    let mut out = format!("{name}!vault |\n");
+    for line in sealed.to_text().lines() {
+        let _ = writeln!(out, "{INDENT}{line}");
+    }
+    Ok(out)
 }

@@ -14,6 +14,10 @@ mod view;
 
 use clap::Subcommand;
 
+pub use encrypt_string::sealed;
+pub use file::write;
+pub use keys::to_encrypt;
+
 /// Encrypt and decrypt files and strings in Ansible Vault's format, which ansible-vault reads and writes too.
 #[derive(clap::Args)]
 pub struct Args {

@@ -3,6 +3,7 @@
 //! Whatever is claimed is looked at with other programs than ours: `docker`, `slapcat`, `ldapmodify`, `psql`, `pg_dump`,
 //! `curl`, `sha256sum`, each run on the host without SSH.
 
+mod adopted;
 mod back;
 mod by_hand;
 mod composed;
