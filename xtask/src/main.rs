@@ -3,6 +3,7 @@
 mod crash;
 mod demo;
 mod dist;
+mod downtime;
 mod fidelity;
 mod lab;
 mod needs;
@@ -29,6 +30,8 @@ enum Task {
     Crash(crash::Args),
     /// Test everything: formatting, lints, tests; installs and starts what they need
     Test(test::Args),
+    /// Measure how long the archive is down in an upgrade
+    Downtime(downtime::Args),
     /// Name for each step of the guides the runs of the tests that have shown it
     Rows(rows::Args),
     /// Measure how far a check tells the truth
@@ -45,6 +48,7 @@ fn main() -> anyhow::Result<()> {
         Task::Demo(args) => demo::run(&args),
         Task::Crash(args) => crash::run(&args),
         Task::Test(args) => test::run(&args),
+        Task::Downtime(args) => downtime::run(&args),
         Task::Rows(args) => rows::run(&args),
         Task::Fidelity(args) => fidelity::run(&args),
         Task::Lab(args) => lab::run(&args),

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::exec::Shown;
+use super::guide;
 use super::launch::{Launch, stdin};
 use crate::file::words;
 
@@ -99,8 +100,12 @@ What is secret belongs into `stdin`.
             }
             _ => {}
         }
-        if argv(args)?.is_empty() {
+        let words = argv(args)?;
+        if words.is_empty() {
             return Err("there is no command in it".to_owned());
+        }
+        if let Some(wrong) = guide::mistaken(&words.join(" ")) {
+            return Err(wrong);
         }
         launch(args, Vec::new()).validate()
     }

@@ -6,6 +6,7 @@
 )]
 pub mod command;
 pub mod exec;
+mod guide;
 pub mod launch;
 pub mod matches;
 pub mod query;

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::exec::Shown;
+use super::guide;
 use super::launch::{Launch, stdin};
 
 /// Arguments of `shell`.
@@ -87,6 +88,9 @@ only reads; `$0` is then `/dev/fd/9`. What the line calls has its arguments as a
     fn validate(args: &ShellArgs) -> Result<(), String> {
         if args.cmd.trim().is_empty() {
             return Err("there is no command in it".to_owned());
+        }
+        if let Some(wrong) = guide::mistaken(&args.cmd).or_else(|| guide::cut_off(&args.cmd)) {
+            return Err(wrong);
         }
         if let Some(shell) = args.executable.as_ref().filter(|e| !e.starts_with('/')) {
             return Err(format!("`executable: {shell}` must be an absolute path"));

@@ -358,8 +358,13 @@ impl Module for DockerContainer {
         };
         for network in &network_keys {
             if !world.get::<Network>(network)?.exists {
+                let now: Vec<&str> = state.networks.keys().map(String::as_str).collect();
+                let now = match now.as_slice() {
+                    [] => String::new(),
+                    networks => format!(" ({name} is in {} now)", networks.join(", ")),
+                };
                 return Err(Stop::refuse(format!(
-                    "there is no network {network}; make it with `docker_network`"
+                    "there is no network {network}{now}; make it with `docker_network`"
                 )));
             }
         }

@@ -230,3 +230,24 @@ async fn asking_for_a_default_is_no_difference_and_what_is_not_asked_any_more_go
     let labels = inspect(&name)["Config"]["Labels"].to_string();
     assert!(!labels.contains("geheim"), "{labels}");
 }
+
+/// In the guide the network is called otherwise than compose calls it.
+#[tokio::test]
+async fn a_network_of_another_name_is_refused_and_its_own_is_named() {
+    let Some(host) = Host::new("a_network_of_another_name_is_refused_and_its_own_is_named") else {
+        return;
+    };
+    let network = host.name("dcm4cheearc_default");
+    docker(&["network", "create", &network]);
+    let name = host.by_hand("ldap", &["--network", &network, OLD]);
+    let before = inspect(&name);
+    let args = json!({"name": name, "networks": [{"name": "dcm4chee_default"}]});
+    let Err(refused) = host.run(&args).await else {
+        panic!("it was put into a network that is not there");
+    };
+    assert!(
+        refused.contains(&format!("({name} is in {network} now)")),
+        "{refused}"
+    );
+    assert_eq!(before["NetworkSettings"], inspect(&name)["NetworkSettings"]);
+}
