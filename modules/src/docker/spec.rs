@@ -140,8 +140,9 @@ fn compare(
             continue;
         }
         let (now, then) = (field(&read.host, key), field(&desired.host, key));
-        // Daemons write the policy of who asked for none in two ways.
-        if same(now, then) || (key == "RestartPolicy" && plain(key, now) == plain(key, then)) {
+        // Daemons write the policy of who asked for none in two ways, and the places of a port in any order.
+        let loose = matches!(key, "RestartPolicy" | "PortBindings");
+        if same(now, then) || (loose && plain(key, now) == plain(key, then)) {
             continue;
         }
         let line = format!("{name} {} → {}", plain(key, now), plain(key, then));

@@ -68,6 +68,16 @@ impl std::fmt::Display for EntryKey {
     }
 }
 
+/// The server's configuration gets its first certificate. OpenLDAP (slapd 2.5 and 2.6) refuses to be without one from then on
+/// (code 53), since it builds its TLS anew with each change of these attributes.
+fn gets_certificate(key: &EntryKey, from: &Entry, to: &Entry) -> bool {
+    let has = |entry: &Entry| {
+        let mut names = entry.attributes.iter().map(|a| a.name.to_ascii_lowercase());
+        names.any(|name| name.starts_with("olctlsc"))
+    };
+    key.place == "cn=config" && !has(from) && has(to)
+}
+
 #[async_trait]
 impl Kind for LdapEntry {
     type Key = EntryKey;
@@ -125,6 +135,10 @@ impl Kind for LdapEntry {
                 "slapd does not delete entries of its configuration; what was before works beside them"
                     .to_owned(),
             ),
+            (Some(from), Some(to)) if gets_certificate(key, from, to) => Reversible::Stays(
+                "slapd does not give up its certificate when it has one; what was before works with it"
+                    .to_owned(),
+            ),
             (Some(_), Some(_)) if is_schema(key) => Reversible::Stays(
                 "entries may use the schema by now, and what was before works with it".to_owned(),
             ),
@@ -174,10 +188,11 @@ impl Kind for LdapEntry {
     }
 
     fn back(&self, key: &EntryKey, change: &Change<EntryState, EntryWant>) -> Option<EntryWant> {
-        match &change.from.entry {
-            Some(entry) => Some(EntryWant::Entry(entry.clone())),
-            None if is_config(key) => None,
-            None => Some(EntryWant::Absent),
+        match (&change.from.entry, &change.to.entry) {
+            (Some(from), Some(to)) if gets_certificate(key, from, to) => None,
+            (Some(from), _) => Some(EntryWant::Entry(from.clone())),
+            (None, _) if is_config(key) => None,
+            (None, _) => Some(EntryWant::Absent),
         }
     }
 

@@ -60,6 +60,8 @@ async fn the_task_of_a_container_changes_nothing() {
         "-p",
         "127.0.0.1:0:80",
         "-p",
+        "39283:82",
+        "-p",
         "127.0.0.1:39281:81/udp",
         "-p",
         "39282:82",

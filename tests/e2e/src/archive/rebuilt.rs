@@ -39,6 +39,10 @@ const OLD_FOLDERS: &str = "cd /var/local/dcm4chee-arc && find ldap slapd.d -type
 const ITS_IMAGE: &str = "docker inspect -f '{{.Config.Image}} {{.State.Running}}' ldap";
 const OLD: &str = "dcm4che/slapd-dcm4chee:2.4.44-19.0 true";
 
+/// Where the directory's configuration lies in the containers of both.
+const OLD_FOLDER: &str = "/etc/ldap/slapd.d";
+const NEW: &str = "/etc/openldap/slapd.d";
+
 type Entries = BTreeMap<String, BTreeSet<String>>;
 
 impl Archive {
@@ -59,16 +63,59 @@ impl Archive {
         Ok(lasting(&all))
     }
 
-    /// The directory is made anew out of the backup; one that cannot be is left as it was; and the way back and on.
+    /// The directory is made anew out of the backup, and taken back. `all`: one that cannot be filled is given up before, and
+    /// in the end it is made once more, and the old folders go.
     ///
     /// # Errors
     /// Where that is not so.
-    pub fn gets_a_new_directory(&self) -> Result<()> {
-        let (old, new) = ("/etc/ldap/slapd.d", "/etc/openldap/slapd.d");
-        let before = self.entries_in(old)?;
+    pub fn gets_a_new_directory(&self, all: bool) -> Result<()> {
+        let before = self.entries_in(OLD_FOLDER)?;
         ensure!(before.keys().any(|dn| dn.starts_with(OURS)));
 
-        // A new server that never gets its schema: the old one runs again, on its own folders, and so does the archive.
+        if all {
+            self.stays_with_the_old_directory(&before)?;
+        }
+        self.play(UPGRADE, &["--check", "--diff"], 0)?;
+        self.confirm("ldap", ITS_IMAGE, OLD)?;
+        let run = self.play(UPGRADE, &[], 0)?;
+        self.confirm("arc", VERSION, r#"{"version":"5.32.0"}"#)?;
+        let after = self.entries_in(NEW)?;
+        let lost: Vec<&String> = before
+            .keys()
+            .filter(|dn| !after.contains_key(*dn))
+            .collect();
+        ensure!(lost.is_empty(), "not in the new directory: {lost:?}");
+        let passwords = |of: &Entries| -> BTreeSet<String> {
+            let lines = of.values().flatten();
+            lines
+                .filter(|l| l.starts_with("userPassword"))
+                .cloned()
+                .collect()
+        };
+        ensure!(passwords(&after) == passwords(&before), "passwords differ");
+        let kept = self.on("ldap", OLD_FOLDERS)?;
+        ensure!(
+            kept.contains("data.mdb"),
+            "the old folders are gone: {kept}"
+        );
+        let changed = self.play(UPGRADE, &[], 0)?.named("changed");
+        ensure!(changed.is_empty(), "a second run changes {changed:?}");
+
+        self.rollback(&run.run_id().context("a run without an id")?, &[])?;
+        self.confirm("ldap", ITS_IMAGE, OLD)?;
+        ensure!(
+            self.entries_in(OLD_FOLDER)? == before,
+            "taken back, the old directory is another"
+        );
+
+        if all {
+            self.gets_it_once_more(&after)?;
+        }
+        Ok(())
+    }
+
+    /// A new server that never gets its schema: the old one runs again, on its own folders, and so does the archive.
+    fn stays_with_the_old_directory(&self, before: &Entries) -> Result<()> {
         self.on(
             "ldap",
             "printf 'FROM dcm4che/slapd-dcm4chee:2.6.6-32.0\nRUN rm /etc/openldap/schema/dicom.ldif\n' | \
@@ -84,46 +131,20 @@ impl Archive {
         self.confirm("ldap", ITS_IMAGE, OLD)?;
         self.confirm("arc", VERSION, r#"{"version":"5.31.2"}"#)?;
         ensure!(
-            self.entries_in(old)? == before,
+            self.entries_in(OLD_FOLDER)? == *before,
             "the old directory is another"
         );
 
-        self.play(UPGRADE, &["--check", "--diff"], 0)?;
-        self.confirm("ldap", ITS_IMAGE, OLD)?;
-        let run = self.play(UPGRADE, &[], 0)?;
-        self.confirm("arc", VERSION, r#"{"version":"5.32.0"}"#)?;
-        let after = self.entries_in(new)?;
-        let lost: Vec<&String> = before
-            .keys()
-            .filter(|dn| !after.contains_key(*dn))
-            .collect();
-        ensure!(lost.is_empty(), "not in the new directory: {lost:?}");
-        let passwords = |of: &Entries| -> BTreeSet<String> {
-            let lines = of.values().flatten();
-            lines
-                .filter(|l| l.starts_with("userPassword"))
-                .cloned()
-                .collect()
-        };
-        ensure!(passwords(&after) == passwords(&before), "passwords differ");
-        let kept = self.on("ldap", OLD_FOLDERS)?;
-        let changed = self.play(UPGRADE, &[], 0)?.named("changed");
-        ensure!(changed.is_empty(), "a second run changes {changed:?}");
+        Ok(())
+    }
 
-        self.rollback(&run.run_id().context("a run without an id")?, &[])?;
-        self.confirm("ldap", ITS_IMAGE, OLD)?;
-        ensure!(
-            self.entries_in(old)? == before,
-            "taken back, the old directory is another"
-        );
-
-        // Once more, in folders of that run, and then the old ones go.
+    /// Once more, in folders of that run, and then the old ones go.
+    fn gets_it_once_more(&self, after: &Entries) -> Result<()> {
         self.play(UPGRADE, &[], 0)?;
         ensure!(
-            self.entries_in(new)? == after,
+            self.entries_in(NEW)? == *after,
             "the second time it is another"
         );
-        ensure!(!kept.is_empty());
         let finish = ["--tags", "directory"];
         let done = self.play("finish-5.32.yaml", &finish, 0)?;
         let gone = names(&["The data of the directory server before"]);

@@ -22,21 +22,14 @@ const VARIABLES: &str = r#"{
 /// A directory that was made before 5.15.0 and 5.16.1 has neither a certificate nor that role.
 const OLDER: &str = r#"
 set -eu
-docker exec -i ldap sh -c 'ldapmodify -x -D cn=admin,cn=config -w "$LDAP_CONFIGPASS"' <<'LDIF'
-dn: cn=config
-changetype: modify
-delete: olcTLSCertificateFile
--
-delete: olcTLSCertificateKeyFile
--
-delete: olcTLSCACertificateFile
--
-delete: olcTLSVerifyClient
-LDIF
+docker stop ldap >/dev/null
+sed -i '/^olcTLS/d' /var/local/dcm4chee-arc/slapd.d/cn=config.ldif
+docker start ldap >/dev/null
+until docker exec ldap ldapsearch -x -b '' -s base >/dev/null 2>&1; do sleep 0.2; done
 docker exec ldap sh -c 'ldapdelete -x -D "cn=admin,$LDAP_BASE_DN" -w "$LDAP_ROOTPASS" "cn=ADMINISTRATOR,ou=users,$LDAP_BASE_DN"'
 docker load -q -i /lab-images/dcm4che-keycloak-26.0.6.tar >/dev/null
 "#;
-const TLS: &str = "docker exec ldap slapcat -F /etc/openldap/slapd.d -n 0 -s cn=config -a '(cn=config)' | grep ^olcTLS | sort; true";
+const TLS: &str = "grep -c ^olcTLS /var/local/dcm4chee-arc/slapd.d/cn=config.ldif; true";
 const OVER_TLS: &str = "docker exec ldap env LDAPTLS_CACERT=/etc/certs/cacert.pem ldapsearch -x -LLL -H ldaps://localhost \
                         -b '' -s base namingContexts | grep -c ^namingContexts";
 const CONTAINERS: &str = "docker ps -a --format '{{.Names}}' | sort | tr '\\n' ' '";
@@ -50,7 +43,7 @@ impl Archive {
     pub fn is_secured(&self) -> Result<()> {
         self.on("ldap", OLDER)?;
         let before = self.as_it_is()?;
-        self.confirm("ldap", TLS, "")?;
+        self.confirm("ldap", TLS, "0")?;
 
         // A certificate that is not there is found before anything is changed.
         let wrong = r#"{"directory_tls": {"ca": "/etc/certs/cacert.pem", "certificate": "/etc/certs/hospital.pem", "key": "/etc/certs/key.pem", "verify_client": "never"}}"#;
@@ -97,10 +90,20 @@ impl Archive {
             "for one more it changes {changed:?}"
         );
 
+        let mut notes = Vec::new();
         for run in [&second, &run] {
-            self.rollback(&run.run_id().context("a run without an id")?, &[])?;
+            let id = run.run_id().context("a run without an id")?;
+            notes.extend(self.rollback(&id, &[])?.notes());
         }
-        self.confirm("ldap", TLS, "")?;
+        // The server keeps its certificate, and that is said; it does not listen with it any more.
+        self.confirm("ldap", TLS, "4")?;
+        ensure!(
+            notes
+                .iter()
+                .any(|n| n.contains("stays:") && n.contains("certificate")),
+            "nothing is said of the certificate: {notes:#?}"
+        );
+        self.confirm("ldap", "docker exec ldap ldapsearch -x -H ldaps://localhost -b '' -s base >/dev/null 2>&1 || echo none", "none")?;
         self.confirm("arc", CONTAINERS, "arc db ldap")?;
         before.is_again(self)
     }
