@@ -99,7 +99,11 @@ fn lasting(folder: &Path, directory: u32, database: u32) -> Result<()> {
         let text = fs::read_to_string(&path)?;
         ensure!(text.matches(last).count() == 1, "{file} has no `{last}`");
         let indent = " ".repeat(last.len() - last.trim_start().len());
-        let more = format!("{last}\n{indent}- name: {name}\n{indent}  command: sleep {seconds}\n");
+        // A command that might change anything would go alone.
+        let task = format!(
+            "{indent}- name: {name}\n{indent}  command: {{cmd: sleep {seconds}, changes: [\"/tmp/{seconds}\"]}}\n"
+        );
+        let more = format!("{last}\n{task}");
         fs::write(&path, text.replace(last, &more))?;
     }
     Ok(())
@@ -118,20 +122,21 @@ impl Archive {
         self.on("arc", WATCH)?;
         let run = self.runbook(&["play", &playbook.to_string_lossy()], 0)?;
         let watched = self.on("arc", WATCHED)?;
-        let branch = |first: &str, last: &str| -> Result<f64> {
-            let of = |event: &str, task: &str| {
+        // Only the start of a task has a time; how long the last one takes is known.
+        let branch = |first: &str, last: &str, takes: u32| -> Result<f64> {
+            let started = |task: &str| {
                 let found = run.events.iter().find(|e| {
-                    e["event"].as_str() == Some(event) && e["task"].as_str() == Some(task)
+                    e["event"].as_str() == Some("task-started") && e["task"].as_str() == Some(task)
                 });
-                moment(found.with_context(|| format!("no {event} of {task}"))?)
+                moment(found.with_context(|| format!("{task} never began"))?)
             };
-            let took = of("task-finished", last)?.duration_since(of("task-started", first)?);
-            Ok(took.as_secs_f64())
+            let until = started(last)?.duration_since(started(first)?);
+            Ok(until.as_secs_f64() + f64::from(takes))
         };
         Ok(Downtime {
             down: between(&watched)?,
-            directory: branch("New directory server", DIRECTORY_LASTS)?,
-            database: branch("New database server", DATABASE_LASTS)?,
+            directory: branch("New directory server", DIRECTORY_LASTS, directory)?,
+            database: branch("New database server", DATABASE_LASTS, database)?,
             start: between(&self.on("arc", START)?)?,
         })
     }
