@@ -37,6 +37,7 @@ pub fn run(args: &Args) -> Result<()> {
         ansible: args.ansible,
         filter: args.filter.clone(),
         shown: args.shown,
+        until_wrong: false,
     };
     let mut place = Place::new(programs.join("runbook"));
     let links = tempfile::tempdir()?;

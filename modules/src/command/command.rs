@@ -43,7 +43,8 @@ pub struct CommandArgs {
     /// Default: no.
     #[serde(default)]
     pub reads_only: bool,
-    /// With `reads_only`: the resources it reads (`/etc/php.ini`, `container:arc`). Default: anything.
+    /// With `reads_only` or `changes`: the resources it reads (`/etc/php.ini`, `container:arc`). Default: anything, so that in a
+    /// parallel block nothing that writes goes beside it.
     pub reads: Option<Vec<String>>,
     /// The resources it changes, and no others (`/etc/php.ini`, `container:arc`). Without this and without `creates`
     /// nothing on the machine is known after it.

@@ -56,8 +56,8 @@ impl Launch<'_> {
         if self.reads_only && self.changes.is_some_and(|c| !c.is_empty()) {
             return Err("`reads_only` and `changes` contradict each other".to_owned());
         }
-        if self.reads.is_some() && !self.reads_only {
-            return Err("`reads` goes with `reads_only: true`".to_owned());
+        if self.reads.is_some() && !self.reads_only && self.changes.is_none() {
+            return Err("`reads` goes with `reads_only: true` or with `changes`".to_owned());
         }
         let paths = [
             ("chdir", self.chdir),
@@ -90,34 +90,41 @@ impl Launch<'_> {
     /// What it may touch.
     #[must_use]
     pub fn touches(&self) -> Footprint {
-        if self.reads_only {
-            let mut footprint = Footprint::nothing().reads(CommandOutput::NAME, "*");
-            for path in [self.chdir, self.creates, self.removes]
-                .into_iter()
-                .flatten()
-            {
-                let path = self
-                    .chdir
-                    .map_or_else(|| path.clone(), |dir| join(dir, path));
-                footprint = footprint.reads(FileKind::NAME, &path);
-            }
-            return match self.reads {
-                None => footprint.reads("*", "*"),
-                Some(reads) => reads
-                    .iter()
-                    .filter_map(|r| mark(r))
-                    .fold(footprint, |f, m| f.reads(&m.kind, m.id)),
-            };
+        if !self.reads_only && self.changes.is_none() {
+            return Footprint::everything();
         }
-        match self.changes {
-            Some(changes) => changes
+        let reads = match self.reads {
+            None => Footprint::nothing().reads("*", "*"),
+            Some(reads) => reads
                 .iter()
-                .filter_map(|c| mark(c))
-                .fold(Footprint::nothing().reads("*", "*"), |f, m| {
-                    f.writes(&m.kind, m.id)
-                }),
-            None => Footprint::everything(),
+                .filter_map(|r| mark(r))
+                .fold(self.looks_at(), |f, m| f.reads(&m.kind, m.id)),
+        };
+        self.changes
+            .into_iter()
+            .flatten()
+            .filter_map(|c| mark(c))
+            .fold(reads, |f, m| f.writes(&m.kind, m.id))
+    }
+
+    /// What says whether it runs, beside what the command itself reads.
+    fn looks_at(&self) -> Footprint {
+        let answers = Footprint::nothing().reads(CommandOutput::NAME, "*");
+        if self.unless.is_some() || self.only_if.is_some() {
+            return answers.reads("*", "*");
         }
+        let paths = [self.chdir, self.creates, self.removes];
+        paths.into_iter().flatten().fold(answers, |f, path| {
+            let path = self
+                .chdir
+                .map_or_else(|| path.clone(), |dir| join(dir, path));
+            if !Pattern::is_one(&path) {
+                return f.reads(FileKind::NAME, path);
+            }
+            let pattern = Pattern(path);
+            f.reads(FileKind::NAME, pattern.root())
+                .reads(GlobKind::NAME, pattern.0)
+        })
     }
 
     /// Whether it runs, and how.
@@ -351,4 +358,64 @@ pub fn stdin(text: Option<&String>, add_newline: bool) -> Option<String> {
             t.clone()
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    #[test]
+    fn commands_that_say_what_they_touch_go_side_by_side() {
+        let (one, other) = (list(&["/srv/one"]), list(&["/srv/other"]));
+        let (none, both) = (list(&[]), list(&["/srv"]));
+        let launch = |changes, reads| Launch {
+            changes: Some(changes),
+            reads,
+            ..Launch::default()
+        };
+        let meet = |a: &Launch<'_>, b: &Launch<'_>| a.touches().meets(&b.touches());
+        let alone = launch(&one, Some(&none));
+        assert!(!meet(&alone, &launch(&other, Some(&none))));
+        assert!(meet(&alone, &launch(&one, Some(&none))));
+        assert!(meet(&alone, &launch(&other, Some(&both))));
+        // What a command reads that does not say it may be anything.
+        assert!(meet(&alone, &launch(&other, None)));
+        let line = "test -e /srv/one".to_owned();
+        let asks = Launch {
+            unless: Some(&line),
+            ..launch(&other, Some(&none))
+        };
+        assert!(meet(&alone, &asks));
+        let path = "/srv/one/done".to_owned();
+        let looks = Launch {
+            creates: Some(&path),
+            ..launch(&other, Some(&none))
+        };
+        assert!(meet(&alone, &looks));
+        let pattern = "/srv/o*".to_owned();
+        let matches = Launch {
+            creates: Some(&pattern),
+            ..launch(&other, Some(&none))
+        };
+        assert!(meet(&alone, &matches));
+    }
+
+    #[test]
+    fn what_a_command_reads_is_said_with_what_it_changes() {
+        let (none, paths) = (list(&[]), list(&["/srv"]));
+        let refused = Launch {
+            reads: Some(&paths),
+            ..Launch::default()
+        };
+        assert!(refused.validate().is_err());
+        let accepted = Launch {
+            changes: Some(&none),
+            ..refused
+        };
+        assert_eq!(accepted.validate(), Ok(()));
+    }
 }

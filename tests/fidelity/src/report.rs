@@ -21,6 +21,8 @@ pub struct Options {
     pub filter: String,
     /// How many wrong playbooks are made small.
     pub shown: usize,
+    /// No half-done host where something was wrong on the clean one: it is only asked whether there is anything.
+    pub until_wrong: bool,
 }
 
 /// All that was measured.
@@ -53,6 +55,9 @@ pub fn measure(options: &Options, place: &Place, tell: fn(&str)) -> Result<Repor
     let hosts = [(false, "clean"), (true, "half-done")];
     if wanted("corpus") {
         for (half_done, host) in hosts {
+            if report.is_enough(options) {
+                break;
+            }
             let mut figures = Figures::default();
             for name in corpus::LOCAL {
                 let compared = corpus::local(name, half_done, options.seed, place)?;
@@ -68,6 +73,9 @@ pub fn measure(options: &Options, place: &Place, tell: fn(&str)) -> Result<Repor
     }
     if wanted("lab") {
         for (half_done, host) in hosts {
+            if report.is_enough(options) {
+                break;
+            }
             let what = format!("corpus, containers, directory, database, {host}");
             if let Some(compared) = report.on_lab(&what, || {
                 corpus::on_lab(half_done, options.seed, place, tell)
@@ -143,6 +151,10 @@ fn row(what: &str, f: &Figures) -> String {
 }
 
 impl Report {
+    fn is_enough(&self, options: &Options) -> bool {
+        options.until_wrong && !self.wrong.is_empty()
+    }
+
     /// A part is told as soon as it is measured: the next one may take half an hour.
     fn add(&mut self, what: &str, figures: Figures, tell: fn(&str)) {
         tell(&row(what, &figures));

@@ -19,6 +19,7 @@ fn measured(filter: &str, playbooks: usize, ansible: usize) -> Result<()> {
         ansible,
         filter: filter.to_owned(),
         shown: 3,
+        until_wrong: false,
     };
     let report = measure(&options, &Place::new(program()?), tell)?;
     for (what, why) in &report.skipped {
@@ -86,6 +87,7 @@ fn wrong_without(part: &str, kinds: &[&str]) -> Result<()> {
             ansible: 0,
             filter: part.to_owned(),
             shown: 0,
+            until_wrong: true,
         };
         let place = place.without(kind, unpredicting, folder.path())?;
         let report = measure(&options, &place, tell)?;

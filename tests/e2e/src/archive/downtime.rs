@@ -99,9 +99,9 @@ fn lasting(folder: &Path, directory: u32, database: u32) -> Result<()> {
         let text = fs::read_to_string(&path)?;
         ensure!(text.matches(last).count() == 1, "{file} has no `{last}`");
         let indent = " ".repeat(last.len() - last.trim_start().len());
-        // A command that might change anything would go alone.
+        // A command that might read or change anything would go alone.
         let task = format!(
-            "{indent}- name: {name}\n{indent}  command: {{cmd: sleep {seconds}, changes: [\"/tmp/{seconds}\"]}}\n"
+            "{indent}- name: {name}\n{indent}  command: {{cmd: sleep {seconds}, changes: [\"/tmp/{seconds}\"], reads: []}}\n"
         );
         let more = format!("{last}\n{task}");
         fs::write(&path, text.replace(last, &more))?;

@@ -1,17 +1,21 @@
 //! What is done to a run while it goes on.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
+use rusqlite::{Connection, OpenFlags};
 
 use crate::Scene;
 
 /// No run of a trial takes longer than this.
 const DEADLINE: Duration = Duration::from_secs(300);
+/// So long each flush of the journal is held up while its records are looked at.
+const HELD: Duration = Duration::from_millis(60);
 
 /// What happens to a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +24,9 @@ pub enum Harm {
     Flush(u32),
     /// The same, and again whenever a program that resumes the run has written so often, until one comes to the end.
     Every(u32, u32),
+    /// The program gets SIGKILL whenever one of these records has come to its journal, and so does whatever resumes it, until
+    /// one comes to the end. They are numbered from 0 in the order of their names.
+    Records(BTreeSet<usize>),
     /// The program gets SIGKILL after this time.
     Instant(Duration),
     /// The connection breaks when this many bytes have gone over it, in both directions together; for a while nobody can
@@ -34,6 +41,10 @@ impl fmt::Display for Harm {
         match self {
             Self::Flush(n) => write!(f, "flush:{n}"),
             Self::Every(n, m) => write!(f, "flush:{n}-every-{m}"),
+            Self::Records(numbers) => {
+                let numbers: Vec<String> = numbers.iter().map(usize::to_string).collect();
+                write!(f, "records:{}", numbers.join("+"))
+            }
             Self::Instant(after) => write!(f, "instant:{}us", after.as_micros()),
             Self::Byte(n, Some(gone)) => write!(f, "byte:{n}:gone-{}ms", gone.as_millis()),
             Self::Byte(n, None) => write!(f, "byte:{n}:gone"),
@@ -52,6 +63,10 @@ impl Harm {
                 Some((n, m)) => Self::Every(n.parse().ok()?, m.parse().ok()?),
                 None => Self::Flush(rest.parse().ok()?),
             },
+            "records" => {
+                let numbers = rest.split('+').map(|number| number.parse().ok());
+                Self::Records(numbers.collect::<Option<_>>()?)
+            }
             "instant" => Self::Instant(Duration::from_micros(
                 rest.strip_suffix("us")?.parse().ok()?,
             )),
@@ -125,6 +140,18 @@ impl Going {
             err,
             what,
         })
+    }
+
+    /// Sends SIGKILL to the program that runs under another one.
+    fn kill_followed(&self) -> Result<()> {
+        let id = self.child.id();
+        let listed = fs::read_to_string(format!("/proc/{id}/task/{id}/children"))?;
+        let Some(followed) = listed.split_whitespace().next() else {
+            return Ok(());
+        };
+        let sent = Command::new("kill").args(["-KILL", followed]).status()?;
+        ensure!(sent.success(), "no signal could be sent to {followed}");
+        Ok(())
     }
 
     /// Waits until it ends, for at most this long; none where it goes on still.
@@ -249,6 +276,86 @@ pub fn killed_at_flush(scene: &Scene, args: &[&str], n: u32) -> Result<Ended> {
     Going::start(scene, &words, args)?.end()
 }
 
+/// Carries out a call that is killed as soon as one of these records, as [`super::progress`] names them, is in its journal and
+/// about to be flushed. It is held up at each flush, so that no other one of the same branch comes in between.
+///
+/// # Errors
+/// It does not start or end.
+pub fn killed_after_record(
+    scene: &Scene,
+    args: &[&str],
+    wanted: &BTreeSet<String>,
+) -> Result<Ended> {
+    let mut words = strace(scene);
+    words.extend([
+        "-e".to_owned(),
+        format!("inject=fsync,fdatasync:delay_enter={}", HELD.as_micros()),
+    ]);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut going = Going::start(scene, &words, args)?;
+    let mut written = Written::of(scene)?;
+    while going.begin.elapsed() < DEADLINE && going.wait(Duration::from_millis(2))?.is_none() {
+        if written
+            .names()?
+            .is_some_and(|names| !names.is_disjoint(wanted))
+        {
+            going.kill_followed()?;
+            break;
+        }
+    }
+    going.end()
+}
+
+/// What has been written to a journal, flushed or not. Readers of the file itself see a record when it was flushed, so this
+/// looks at a copy.
+struct Written {
+    journal: PathBuf,
+    copy: tempfile::TempDir,
+    looked: Option<SystemTime>,
+}
+
+/// Times of files are no finer than this.
+const TICK: Duration = Duration::from_millis(20);
+
+impl Written {
+    fn of(scene: &Scene) -> Result<Self> {
+        Ok(Self {
+            journal: scene.path("state/runs.db"),
+            copy: tempfile::tempdir()?,
+            looked: None,
+        })
+    }
+
+    /// The records that there are, if there may be others than the last time.
+    fn names(&mut self) -> Result<Option<BTreeSet<String>>> {
+        let log = self.journal.with_extension("db-wal");
+        let Ok(at) = fs::metadata(&log).and_then(|m| m.modified()) else {
+            return Ok(None);
+        };
+        let now = SystemTime::now();
+        if self.looked.is_some_and(|looked| looked > at + TICK) {
+            return Ok(None);
+        }
+        let copy = self.copy.path().join("runs.db");
+        // The index is made from the copied log.
+        drop(fs::remove_file(copy.with_extension("db-shm")));
+        // The log goes away when the program has ended well.
+        if fs::copy(&log, copy.with_extension("db-wal")).is_err() {
+            return Ok(None);
+        }
+        fs::copy(&self.journal, &copy)?;
+        self.looked = Some(now);
+        // A copy that was made while the program wrote may be none that can be read.
+        Ok(read(&copy).ok())
+    }
+}
+
+fn read(journal: &Path) -> rusqlite::Result<BTreeSet<String>> {
+    let store = Connection::open_with_flags(journal, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut query = store.prepare("select host || ' ' || node || ' ' || kind from records")?;
+    query.query_map([], |row| row.get(0))?.collect()
+}
+
 /// Carries out a call that is killed after a time.
 ///
 /// # Errors
@@ -270,6 +377,7 @@ mod tests {
         for harm in [
             Harm::Flush(7),
             Harm::Every(9, 10),
+            Harm::Records(BTreeSet::from([4, 13, 22])),
             Harm::Instant(Duration::from_micros(1_234_567)),
             Harm::Byte(311_223, Some(Duration::from_millis(703))),
             Harm::Byte(311_223, None),

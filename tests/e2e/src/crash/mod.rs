@@ -66,7 +66,9 @@ impl Choice {
 }
 
 /// Of a run that is killed again and again every so many records are passed over.
-const STRIDE: u32 = 8;
+const PASSED_OVER: usize = 8;
+/// So often it is tried to see each record as the last one.
+const TURNS: usize = 5;
 
 /// Trials in course.
 struct Course<'a> {
@@ -285,10 +287,13 @@ impl Course<'_> {
         let all_points = self.choice.all && flushes.1 == usize::MAX && reference.flushes.is_some();
         let mut harms = match all_points {
             true => {
-                let before = reference.before_its_records();
-                let again = |n| Harm::Every(before + n, STRIDE + 1);
-                let alone = (1..=before).map(Harm::Flush);
-                alone.chain((1..=STRIDE).map(again)).collect()
+                let alone = (1..=reference.before_its_records()).map(Harm::Flush);
+                let all = reference.missing(&BTreeSet::new());
+                let every = |first: usize| {
+                    let some = all.iter().skip(first).step_by(PASSED_OVER + 1);
+                    Harm::Records(some.copied().collect())
+                };
+                alone.chain((0..=PASSED_OVER).map(every)).collect()
             }
             false => self.flushes(&reference, flushes, &mut chance),
         };
@@ -299,8 +304,8 @@ impl Course<'_> {
         harms.extend(own.iter().cloned());
         if let (Some(_), true, false) = (reference.flushes, flushes.1 > 0, all_points) {
             for _ in 0..2 {
-                let first = 1 + chance.below(u64::from(STRIDE));
-                let then = u64::from(STRIDE) + 1 + chance.below(20);
+                let first = 1 + chance.below(PASSED_OVER as u64);
+                let then = PASSED_OVER as u64 + 1 + chance.below(20);
                 harms.push(Harm::Every(u32::try_from(first)?, u32::try_from(then)?));
             }
         }
@@ -360,20 +365,19 @@ impl Course<'_> {
     }
 
     /// Whoever claims to have killed it after every record has to have seen each as the last one of its branch: those that
-    /// were not are tried once more, alone.
+    /// were not are tried once more.
     fn those_missed(
         &mut self,
         stage: &dyn Stage,
         reference: &Reference,
         seen: &mut BTreeSet<String>,
     ) -> Result<()> {
-        // What is flushed without being such a record may lie anywhere between them.
-        for before in (0..=reference.before_its_records()).rev() {
-            for (at, record) in (before + 1..).zip(&reference.records) {
-                if !seen.contains(record) {
-                    self.try_one(stage, reference, &Harm::Flush(at), seen)?;
-                }
+        for _ in 0..TURNS {
+            let missing = reference.missing(seen);
+            if missing.is_empty() {
+                return Ok(());
             }
+            self.try_one(stage, reference, &Harm::Records(missing), seen)?;
         }
         let mut missed = reference.records.iter().filter(|r| !seen.contains(*r));
         if let Some(first) = missed.next() {

@@ -114,6 +114,26 @@ impl Reference {
         let records = u32::try_from(self.records.len()).unwrap_or(u32::MAX);
         self.flushes.unwrap_or(0).saturating_sub(records)
     }
+
+    /// Its records in the order of their names, which is the same each time.
+    fn sorted(&self) -> BTreeSet<&String> {
+        self.records.iter().collect()
+    }
+
+    /// The records of these numbers.
+    fn named(&self, numbers: &BTreeSet<usize>) -> BTreeSet<String> {
+        let numbered = self.sorted().into_iter().enumerate();
+        let chosen = numbered.filter(|(number, _)| numbers.contains(number));
+        chosen.map(|(_, record)| record.clone()).collect()
+    }
+
+    /// The numbers of those records that are not among these.
+    #[must_use]
+    pub fn missing(&self, seen: &BTreeSet<String>) -> BTreeSet<usize> {
+        let numbered = self.sorted().into_iter().enumerate();
+        let missing = numbered.filter(|(_, record)| !seen.contains(*record));
+        missing.map(|(number, _)| number).collect()
+    }
 }
 
 /// What came of one disturbed run.
@@ -334,6 +354,33 @@ fn every(
     Ok(ended)
 }
 
+/// Kills a call, and whatever resumes it, whenever one of these records has come to the journal, until none of them is left.
+/// `seen` gets the journal's records after each kill. Gives how the last call ended, as [`every`] does.
+fn after_records(
+    scene: &Scene,
+    args: &[&str],
+    mut left: BTreeSet<String>,
+    seen: &mut Vec<Vec<String>>,
+) -> Result<Ended> {
+    let mut ended = harm::killed_after_record(scene, args, &left)?;
+    while ended.code.is_none() {
+        let begun = runs(scene)?;
+        if begun.is_empty() {
+            break;
+        }
+        let records = progress::of(scene, &begun)?;
+        let before = left.len();
+        left.retain(|record| !records.contains(record));
+        ensure!(
+            left.len() < before,
+            "killed, and none of {left:?} is in the journal"
+        );
+        seen.push(records);
+        ended = harm::killed_after_record(scene, &["resume", "-y"], &left)?;
+    }
+    Ok(ended)
+}
+
 /// Disturbs one run, resumes it, and looks at what came of it.
 ///
 /// # Errors
@@ -346,6 +393,10 @@ pub fn one(stage: &dyn Stage, reference: &Reference, harm: &Harm) -> Result<Outc
     let ended = match harm {
         Harm::Flush(n) => harm::killed_at_flush(&scene, &args, *n)?,
         Harm::Every(n, m) => every(&scene, &args, (*n, *m), &mut seen)?,
+        Harm::Records(numbers) => {
+            let wanted = reference.named(numbers);
+            after_records(&scene, &args, wanted, &mut seen)?
+        }
         Harm::Instant(after) => harm::killed_after(&scene, &args, *after)?,
         Harm::Byte(..) | Harm::Own(_) => stage.disturb(&scene, harm)?,
     };
@@ -372,7 +423,7 @@ pub fn one(stage: &dyn Stage, reference: &Reference, harm: &Harm) -> Result<Outc
             )
         }),
     };
-    if let (Harm::Every(..), Some(code)) = (harm, ended.code)
+    if let (Harm::Every(..) | Harm::Records(_), Some(code)) = (harm, ended.code)
         && code != reference.code
     {
         outcome.misses.push(Miss::Call(format!(
