@@ -406,10 +406,13 @@ impl Reader {
                 task,
                 status,
                 notified,
+                skipped,
                 ..
             } => {
                 let notified = notified.iter().map(|n| format!("notified: {n}"));
+                let why = skipped.iter().map(|why| format!("since {why}"));
                 std::iter::once(format!("{task}: {}", status.word()))
+                    .chain(why)
                     .chain(notified)
                     .collect()
             }

@@ -120,6 +120,9 @@ pub enum Record {
         /// It was stopped before it wrote, since it was not what was approved: who goes on does it anew.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         drifted: bool,
+        /// Why it was skipped, unless nothing of what the task does is shown.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        skipped: Option<String>,
     },
     /// A handler began; it is no longer pending.
     HandlerStarted {

@@ -53,6 +53,7 @@ fn finished(task: &str, status: NodeStatus, notified: &[&str]) -> Record {
         notified: notified.iter().map(|n| (*n).to_owned()).collect(),
         result: None,
         drifted: false,
+        skipped: None,
     }
 }
 

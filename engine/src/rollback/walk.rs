@@ -532,6 +532,7 @@ impl Course<'_> {
                 notified,
                 result: None,
                 drifted: false,
+                skipped: None,
             };
             journal.append(&shared.run, &step.host, &step.node, &record)?;
             shared.kept(&settled.kept);

@@ -216,6 +216,7 @@ impl Past {
                     notified,
                     result,
                     drifted,
+                    ..
                 } => {
                     pass.end = Some(End {
                         task: task.clone(),

@@ -108,17 +108,24 @@ fn read(name: &str, journal: &str, tasks: &mut BTreeMap<String, Done>) -> Result
         playbook.rsplit('/').next().unwrap_or_default()
     );
     for record in of("node-finished") {
+        let needless = record["said"][1].as_str().is_some_and(is_needless);
         let said = said(record);
         let (task, status) = said.rsplit_once(": ").context("a node without a status")?;
         let done: &mut Done = tasks.entry(task.to_owned()).or_default();
         match (status, back) {
             ("changed", true) => done.taken_back.insert(run.clone()),
             ("changed", false) => done.changed.insert(run.clone()),
+            ("skipped", false) if needless => done.ok.insert(run.clone()),
             ("ok", false) => done.ok.insert(run.clone()),
             _ => false,
         };
     }
     Ok(())
+}
+
+/// A task that makes room for a change (`before`) has nothing to do where there will be none: then it is skipped.
+fn is_needless(why: &str) -> bool {
+    why.starts_with("since it is only for the time of a change by ")
 }
 
 /// What is known of each step, a line each, and which have not been shown to do what they should.
@@ -187,7 +194,8 @@ mod tests {
 
     fn journal(begun: &str, nodes: &[&str]) -> String {
         let record = |record: &str, said: &str| {
-            serde_json::json!({"record": record, "said": [said]}).to_string()
+            let said: Vec<&str> = said.lines().collect();
+            serde_json::json!({"record": record, "said": said}).to_string()
         };
         let mut lines = vec![record("run-started", begun)];
         lines.extend(nodes.iter().map(|n| record("node-finished", n)));
@@ -212,6 +220,7 @@ mod tests {
             row("D04", "open: to come", "", ""),
             row("D05", "Dump", "a.yaml", "a file of its own"),
             row("D06", "Nobody", "a.yaml", ""),
+            row("D07", "Make room", "a.yaml", "it is room"),
         ];
         let mut tasks = BTreeMap::new();
         let all = [
@@ -220,9 +229,16 @@ mod tests {
             "Write: changed",
             "Dump: changed",
             "Nobody: skipped",
+            "Make room: changed",
         ];
         read("a 1", &journal("b/a.yaml, runbook 0.1.0", &all), &mut tasks).unwrap();
-        let again = ["Stop: now: ok", "Write: ok"];
+        const ROOM: &str = "Make room: skipped\nsince it is only for the time of a change by `swap`, and there is none";
+        let again = [
+            "Stop: now: ok",
+            "Write: ok",
+            ROOM,
+            "Dump: skipped\nsince it is Monday",
+        ];
         read(
             "a 2",
             &journal("b/a.yaml, runbook 0.1.0", &again),

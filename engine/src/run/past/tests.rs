@@ -35,6 +35,7 @@ fn ended(status: NodeStatus) -> Record {
         notified: Vec::new(),
         result: None,
         drifted: false,
+        skipped: None,
     }
 }
 

@@ -157,6 +157,10 @@ impl Walk {
                 notified: notified.clone(),
                 result: failed.then(|| value.to_json(true)),
                 drifted: settled.drifted,
+                skipped: settled
+                    .message
+                    .clone()
+                    .filter(|_| status == NodeStatus::Skipped && !hidden),
             };
             // What was broken off is not done: who goes on does it anew.
             if !settled.interrupted {
