@@ -53,7 +53,7 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 /// An empty folder for journals.
-fn folder() -> Result<PathBuf> {
+pub fn folder() -> Result<PathBuf> {
     let folder = target().join("journals");
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
@@ -63,12 +63,12 @@ fn folder() -> Result<PathBuf> {
 }
 
 /// The variable that names it to the tests, as `env` takes it.
-fn variable(folder: &Path) -> String {
+pub fn variable(folder: &Path) -> String {
     format!("{FOLDER}={}", folder.display())
 }
 
 /// Says what is known of each step; an error where one has not been shown to do what it should.
-fn judge(folder: &Path) -> Result<()> {
+pub fn judge(folder: &Path) -> Result<()> {
     let tasks = told(folder)?;
     let mut all = Vec::new();
     for (name, letter) in GUIDES {

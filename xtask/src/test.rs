@@ -4,6 +4,7 @@ use anyhow::Result;
 use runbook_lab::Lab;
 
 use crate::needs;
+use crate::rows;
 use crate::run::{built_for_long, has, run as command, say};
 use crate::skipped::Skipped;
 
@@ -48,9 +49,10 @@ fn formatted() -> Result<()> {
 }
 
 fn tests(args: &Args, skipped: &str) -> Result<()> {
-    let program;
+    let (program, journals);
     let mut words = vec![skipped];
-    if args.all {
+    let folder = args.all.then(rows::folder).transpose()?;
+    if let Some(folder) = &folder {
         say("with the long matrices (RUNBOOK_LONG=1)");
         words.push("RUNBOOK_LONG=1");
         program = format!(
@@ -58,6 +60,8 @@ fn tests(args: &Args, skipped: &str) -> Result<()> {
             built_for_long(&["runbook"])?.join("runbook").display()
         );
         words.push(&program);
+        journals = rows::variable(folder);
+        words.push(&journals);
     }
     words.push("cargo");
     let side_by_side = side_by_side().to_string();
@@ -70,7 +74,8 @@ fn tests(args: &Args, skipped: &str) -> Result<()> {
         (false, _) => words.push("test"),
     }
     words.extend(["--workspace", "--no-fail-fast"]);
-    command("env", &words)
+    command("env", &words)?;
+    folder.map_or(Ok(()), |folder| rows::judge(&folder))
 }
 
 /// How many of the long matrices run at once: they wait for servers for a good part of their time.

@@ -129,17 +129,22 @@ impl Slapd {
 
     /// A server with the schema and the default configuration of a release.
     pub fn release(data: &Path, version: &str) -> Self {
+        Self::release_behind(data, version, &[])
+    }
+
+    /// The same with schemas of the site's own that were loaded before those of the archive.
+    pub fn release_behind(data: &Path, version: &str, own: &[PathBuf]) -> Self {
         let names = [
             "dicom",
             "dcm4che",
             "dcm4chee-archive",
             "dcm4chee-archive-ui",
         ];
-        // The files do not end in a number, so the order of loading gives them {4} to {7}.
-        let schema: Vec<PathBuf> = names
+        // The files do not end in a number, so the order of loading gives them {4} to {7} where there is none before them.
+        let archive = names
             .iter()
-            .map(|n| data.join(format!("schema/{version}/{n}.ldif")))
-            .collect();
+            .map(|n| data.join(format!("schema/{version}/{n}.ldif")));
+        let schema: Vec<PathBuf> = own.iter().cloned().chain(archive).collect();
         let slapd = Self::start(&schema);
         for name in INIT {
             slapd.add(&std::fs::read(data.join(format!("init/{version}/{name}.ldif"))).unwrap());

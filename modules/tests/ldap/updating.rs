@@ -192,7 +192,16 @@ fn definitions_are_the_same_however_they_are_written_and_each_word_counts() {
     }
 }
 
-async fn upgrade(version: &str, chain: &[&str], at_least: usize) {
+/// A schema that a site has loaded before it installed the archive.
+const OWN_SCHEMA: &str = "\
+dn: cn=site,cn=schema,cn=config
+objectClass: olcSchemaConfig
+cn: site
+olcAttributeTypes: ( 1.3.6.1.4.1.99999.1.1 NAME 'siteNote' EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )
+olcObjectClasses: ( 1.3.6.1.4.1.99999.2.1 NAME 'siteThing' SUP top AUXILIARY MAY siteNote )
+";
+
+async fn upgrade(version: &str, own: &[std::path::PathBuf], chain: &[&str], at_least: usize) {
     let name = format!("upgrade from {version}");
     let Some(data) = realdata::folder(&name) else {
         return;
@@ -200,7 +209,7 @@ async fn upgrade(version: &str, chain: &[&str], at_least: usize) {
     if !slapd::available(&name) {
         return;
     }
-    let slapd = Slapd::release(&data, version);
+    let slapd = Slapd::release_behind(&data, version, own);
     let host = Host::new();
     let files = files(&data);
 
@@ -216,6 +225,8 @@ async fn upgrade(version: &str, chain: &[&str], at_least: usize) {
     let schema = args(&slapd, serde_json::json!({"schema": "5.32.0"}));
     let run = host.run::<LdapUpdate>(&schema, &files).await.unwrap();
     assert!((1..=4).contains(&run.written), "{}", run.written);
+    let numbered = format!("cn={{{}}}dicom,cn=schema", 4 + own.len());
+    assert!(slapd.config().contains(&numbered), "there is no {numbered}");
     for name in [
         "dicom",
         "dcm4che",
@@ -305,12 +316,21 @@ async fn upgrade(version: &str, chain: &[&str], at_least: usize) {
 
 #[tokio::test]
 async fn from_5_29_0_through_all_updates() {
-    upgrade("5.29.0", &CHAIN, 380).await;
+    upgrade("5.29.0", &[], &CHAIN, 380).await;
+}
+
+/// The entries of the archive's schema have other numbers then.
+#[tokio::test]
+async fn behind_a_schema_that_the_site_has_loaded_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("site.ldif");
+    std::fs::write(&own, OWN_SCHEMA).unwrap();
+    upgrade("5.29.0", &[own], &CHAIN, 380).await;
 }
 
 #[tokio::test]
 async fn from_5_31_2() {
-    upgrade("5.31.2", &["5.32.0"], 12).await;
+    upgrade("5.31.2", &[], &["5.32.0"], 12).await;
 }
 
 #[tokio::test]

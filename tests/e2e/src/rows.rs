@@ -65,12 +65,15 @@ impl Done {
     }
 }
 
-/// What the journals in a folder tell, by the tasks' names.
+/// What the journals tell, by playbook (its file's name) and task.
+pub type Told = BTreeMap<(String, String), Done>;
+
+/// What the journals in a folder tell.
 ///
 /// # Errors
 /// There is none, or one cannot be read.
-pub fn told(folder: &Path) -> Result<BTreeMap<String, Done>> {
-    let mut tasks = BTreeMap::new();
+pub fn told(folder: &Path) -> Result<Told> {
+    let mut journals = Vec::new();
     let listed = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
     let mut files: Vec<PathBuf> = listed.map(|f| Ok(f?.path())).collect::<Result<_>>()?;
     files.sort();
@@ -85,33 +88,81 @@ pub fn told(folder: &Path) -> Result<BTreeMap<String, Done>> {
             .context("a file without a name")?
             .to_string_lossy();
         let text = fs::read_to_string(&file)?;
-        read(&name, &text, &mut tasks).with_context(|| file.display().to_string())?;
+        let journal = Journal::read(&name, &text);
+        journals.push(journal.with_context(|| file.display().to_string())?);
+    }
+    all_of(&journals)
+}
+
+/// What one run has written.
+struct Journal {
+    /// The site and the run.
+    name: String,
+    /// The playbook's file, or the run that was taken back.
+    began: Began,
+    records: Vec<Value>,
+}
+
+enum Began {
+    Playbook(String),
+    RollbackOf(String),
+}
+
+fn said(record: &Value) -> &str {
+    record["said"][0].as_str().unwrap_or_default()
+}
+
+impl Journal {
+    fn read(name: &str, journal: &str) -> Result<Self> {
+        let records: Vec<Value> = journal
+            .lines()
+            .map(serde_json::from_str)
+            .collect::<Result<_, _>>()?;
+        let begun = records.iter().find(|r| r["record"] == "run-started");
+        let begun = said(begun.context("it never began")?);
+        let what = begun.split(", ").next().unwrap_or_default();
+        let began = match what.strip_prefix("rollback of ") {
+            Some(run) => Began::RollbackOf(run.to_owned()),
+            None => Began::Playbook(what.rsplit('/').next().unwrap_or_default().to_owned()),
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            began,
+            records,
+        })
+    }
+}
+
+fn all_of(journals: &[Journal]) -> Result<Told> {
+    let mut tasks = Told::new();
+    // A rollback's tasks are those of the run that it takes back, which may be a rollback itself.
+    let mut playbooks: BTreeMap<&str, &str> = BTreeMap::new();
+    for journal in journals {
+        let run = journal.name.rsplit(' ').next().unwrap_or_default();
+        let (playbook, back) = match &journal.began {
+            Began::Playbook(playbook) => (playbook.as_str(), false),
+            Began::RollbackOf(of) => (playbooks.get(of.as_str()).copied().unwrap_or(""), true),
+        };
+        playbooks.insert(run, playbook);
+        add(journal, playbook, back, &mut tasks)?;
     }
     Ok(tasks)
 }
 
-fn read(name: &str, journal: &str, tasks: &mut BTreeMap<String, Done>) -> Result<()> {
-    let records: Vec<Value> = journal
-        .lines()
-        .map(serde_json::from_str)
-        .collect::<Result<_, _>>()?;
-    let said = |record: &Value| record["said"][0].as_str().unwrap_or_default().to_owned();
-    let of = |what: &'static str| records.iter().filter(move |r| r["record"] == what);
-    let begun = of("run-started")
-        .next()
-        .map(said)
-        .context("it never began")?;
-    let back = begun.starts_with("rollback of ");
-    let playbook = begun.split(", ").next().unwrap_or_default();
-    let run = format!(
-        "{name} ({})",
-        playbook.rsplit('/').next().unwrap_or_default()
-    );
-    for record in of("node-finished") {
+fn add(journal: &Journal, playbook: &str, back: bool, tasks: &mut Told) -> Result<()> {
+    let name = &journal.name;
+    let run = match &journal.began {
+        Began::Playbook(playbook) => format!("{name} ({playbook})"),
+        Began::RollbackOf(of) => format!("{name} (rollback of {of})"),
+    };
+    let ended = journal.records.iter();
+    for record in ended.filter(|r| r["record"] == "node-finished") {
         let needless = record["said"][1].as_str().is_some_and(is_needless);
-        let said = said(record);
-        let (task, status) = said.rsplit_once(": ").context("a node without a status")?;
-        let done: &mut Done = tasks.entry(task.to_owned()).or_default();
+        let (task, status) = said(record)
+            .rsplit_once(": ")
+            .context("a node without a status")?;
+        let key = (playbook.to_owned(), task.to_owned());
+        let done = tasks.entry(key).or_default();
         match (status, back) {
             ("changed", true) => done.taken_back.insert(run.clone()),
             ("changed", false) => done.changed.insert(run.clone()),
@@ -130,7 +181,7 @@ fn is_needless(why: &str) -> bool {
 
 /// What is known of each step, a line each, and which have not been shown to do what they should.
 #[must_use]
-pub fn judged(rows: &[Row], tasks: &BTreeMap<String, Done>) -> (Vec<String>, Vec<String>) {
+pub fn judged(rows: &[Row], tasks: &Told) -> (Vec<String>, Vec<String>) {
     let mut steps: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
     for row in rows {
         steps.entry(&row.step).or_default().push(row);
@@ -150,9 +201,12 @@ pub fn judged(rows: &[Row], tasks: &BTreeMap<String, Done>) -> (Vec<String>, Vec
         }
         let mut done = Done::default();
         for row in &rows {
-            if let Some(of) = tasks.get(&row.task) {
-                done.add(of);
-            }
+            // A file of tasks may be part of any playbook.
+            let any = row.file.contains('/');
+            let told = tasks.iter().filter(|((playbook, task), _)| {
+                *task == row.task && (any || *playbook == row.file)
+            });
+            told.for_each(|(_, of)| done.add(of));
         }
         let no_way_back = rows.iter().map(|row| row.no_way_back.as_str());
         let no_way_back = no_way_back.clone().all(|why| !why.is_empty()).then(|| {
@@ -222,8 +276,7 @@ mod tests {
             row("D06", "Nobody", "a.yaml", ""),
             row("D07", "Make room", "a.yaml", "it is room"),
         ];
-        let mut tasks = BTreeMap::new();
-        let all = [
+        let first = [
             "Stop: now: changed",
             "Look: ok",
             "Write: changed",
@@ -231,27 +284,24 @@ mod tests {
             "Nobody: skipped",
             "Make room: changed",
         ];
-        read("a 1", &journal("b/a.yaml, runbook 0.1.0", &all), &mut tasks).unwrap();
         const ROOM: &str = "Make room: skipped\nsince it is only for the time of a change by `swap`, and there is none";
-        let again = [
+        let second = [
             "Stop: now: ok",
             "Write: ok",
             ROOM,
             "Dump: skipped\nsince it is Monday",
         ];
-        read(
-            "a 2",
-            &journal("b/a.yaml, runbook 0.1.0", &again),
-            &mut tasks,
-        )
-        .unwrap();
         let back = ["Stop: now: changed", "Dump: ok"];
-        read(
-            "a 3",
-            &journal("rollback of 1, runbook 0.1.0", &back),
-            &mut tasks,
-        )
-        .unwrap();
+        // Of another playbook with a task of the same name nothing is taken for this one.
+        let other = ["Nobody: changed"];
+        let journals = [
+            ("a 1", "b/a.yaml, runbook 0.1.0", &first[..]),
+            ("a 2", "b/a.yaml, runbook 0.1.0", &second),
+            ("a 3", "rollback of 1, runbook 0.1.0", &back),
+            ("a 4", "b/other.yaml, runbook 0.1.0", &other),
+        ]
+        .map(|(name, begun, nodes)| Journal::read(name, &journal(begun, nodes)).unwrap());
+        let tasks = all_of(&journals).unwrap();
         let (lines, missing) = judged(&table, &tasks);
         assert_eq!(
             lines[0],

@@ -16,6 +16,7 @@ mod played;
 mod points;
 mod real;
 mod rebuilt;
+mod records;
 mod restored;
 mod secured;
 mod snapshot;
@@ -36,6 +37,7 @@ pub use downtime::Downtime;
 pub use likeness::Likeness;
 pub use played::{Finished, Played};
 pub use points::POINTS;
+pub use records::Records;
 pub use snapshot::Snapshot;
 
 use crate::rows;

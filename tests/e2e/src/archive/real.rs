@@ -205,16 +205,42 @@ dcmuiAction: own
         branches: &[
             "ou=users",
             "ou=realm-management",
-            "ou=account",
             "dcmuiConfigName=default,DEVICE",
         ],
-        ldif: "",
+        // Roles of accounts that somebody has made by hand, as the guide says, and with one member each.
+        ldif: "\
+dn: cn=view-profile,ou=account,BASE
+changetype: modify
+replace: member
+member: uid=admin,ou=users,BASE
+
+dn: cn=manage-account,ou=account,BASE
+changetype: modify
+replace: member
+member: uid=admin,ou=users,BASE
+",
         once: &[
             "Users and their roles (5.6.0)",
             "Permissions of the user interface, all of them (5.13.0)",
+            "Users with these roles (5.24.0)",
         ],
     },
 ];
+
+/// What a site says that comes from before 5.29.
+const GIVEN: &str = r#"{"from_versions": "5\\.", "root_password": "changed-at-once", "stale_configuration": ["stale.xml"], "docker_network": "dcm4chee_more"}"#;
+/// What is done of that, beside what is done once.
+const ASKED: [&str; 2] = [
+    "Network of the containers",
+    "Configuration that the new archive shall write anew",
+];
+const STALE: &str = "/var/local/dcm4chee-arc/wildfly/configuration/stale.xml";
+/// Makes an image of the archive that gives up.
+const BAD: &str = r#"set -e
+id=$(docker create dcm4che/dcm4chee-arc-psql:5.32.0)
+docker commit --change 'ENTRYPOINT ["sh", "-c", "sleep 2; exit 1"]' "$id" dcm4che/dcm4chee-arc-psql:5.32.1 >/dev/null
+docker rm "$id" >/dev/null
+"#;
 
 /// What is done once, to a directory from before 5.31.2, beside the chain of updates.
 const ONCE: [&str; 7] = [
@@ -446,22 +472,60 @@ impl Archive {
             });
         let ldif = older.ldif.replace("DEVICE", &device);
         let script = AS_OLD.replace("BRANCHES", &branches.collect::<String>());
-        self.on("ldap", &script.replace("LDIF", &ldif))?;
-        let given = [
-            "-e",
-            r#"{"from_versions": "5\\.", "root_password": "changed-at-once"}"#,
-        ];
+        self.on("ldap", &script.replace("LDIF", &ldif.replace("BASE", base)))?;
+        self.on("arc", &format!("echo old > {STALE}"))?;
+        let directory = damage::lasting(&damage::directory(self)?);
+        let given = ["-e", GIVEN];
         let check = self.play_real(UPGRADE, &[&["--check", "--diff"], &given[..]].concat(), 0)?;
         let run = self.play_real(UPGRADE, &given, 0)?;
         equal(&check, &run)?;
         let changed = run.named("changed");
-        for task in older.once {
+        for task in older.once.iter().chain(&ASKED) {
             ensure!(changed.contains(*task), "`{task}` has changed nothing");
         }
         let again = self.play_real(UPGRADE, &given, 0)?;
         let changed = again.named("changed");
         ensure!(changed.is_empty(), "the second run changes {changed:?}");
-        Ok(())
+
+        self.rollback(&run.run_id().context("the run has no id")?, &[])?;
+        let back = damage::lasting(&damage::directory(self)?);
+        let differs: Vec<&String> = directory
+            .keys()
+            .chain(back.keys())
+            .filter(|dn| directory.get(*dn) != back.get(*dn))
+            .collect();
+        ensure!(differs.is_empty(), "not as before: {differs:#?}");
+        self.confirm("arc", &format!("cat {STALE}"), "old")?;
+        self.confirm("arc", "docker network ls -q -f name=dcm4chee_more", "")?;
+        self.is_begun_anew(older, &given)
+    }
+
+    /// The new archive does not come up, so the run ends with the old one; begun anew, it finds done what it did to the
+    /// directory, though the archive is as old as before.
+    fn is_begun_anew(&self, older: &Older, given: &[&str]) -> Result<()> {
+        self.on("arc", BAD)?;
+        let bad = NEW.replace("dcm4chee-arc-psql:5.32.0", "dcm4chee-arc-psql:5.32.1");
+        let failed = self.play(UPGRADE, &[&["-e", &bad], given].concat(), 2)?;
+        ensure!(
+            failed.failures().contains_key("New archive"),
+            "{:?}",
+            failed.failures()
+        );
+        self.confirm(
+            "arc",
+            "docker inspect -f '{{.Config.Image}} {{.State.Running}}' arc",
+            &format!("real/dcm4chee-arc-psql:{} true", older.version),
+        )?;
+        let run = self.play_real(UPGRADE, given, 0)?;
+        let (ok, changed) = (run.named("ok"), run.named("changed"));
+        for task in older.once.iter().chain(&ASKED) {
+            ensure!(
+                ok.contains(*task) && !changed.contains(*task),
+                "`{task}` is not only ok when the upgrade is begun anew"
+            );
+        }
+        ensure!(changed.contains("New archive"), "it changed {changed:?}");
+        self.confirm("arc", VERSION, r#"{"version":"5.32.0"}"#)
     }
 
     /// The upgrade with the real files.

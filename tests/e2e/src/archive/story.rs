@@ -461,10 +461,27 @@ impl Archive {
             "the second fallback changes {:?}",
             second.named("changed")
         );
+        self.rollback(&run.run_id().context("the run has no id")?, &[])?;
+        self.confirm("arc", VERSION, r#"{"version":"5.32.0"}"#)?;
+        self.play(FALLBACK, &[], 0)?;
+        self.confirm("arc", VERSION, r#"{"version":"5.31.2"}"#)?;
         let check = self.play(UPGRADE, &["--check"], 0)?;
         let run = self.play(UPGRADE, &[], 0)?;
         equal(&check, &run)?;
         self.confirm("arc", VERSION, r#"{"version":"5.32.0"}"#)
+    }
+
+    /// The image of the archive before goes when that is asked for, and only then.
+    fn old_images_go(&self) -> Result<()> {
+        let there = "docker images -q dcm4che/dcm4chee-arc-psql:5.31.2 | wc -l";
+        self.confirm("arc", there, "1")?;
+        for expected in [names(&["Old images"]), names(&[])] {
+            let run = self.play(FINISH, &["--tags", "images"], 0)?;
+            let changed = run.named("changed");
+            ensure!(changed == expected, "it changed {changed:?}");
+            self.confirm("arc", there, "0")?;
+        }
+        Ok(())
     }
 
     /// Part 3 of the database: done once, nothing to do the second time, and no way back offered any more.
@@ -502,6 +519,7 @@ impl Archive {
             "the fallback has changed {:?} before it refused",
             back.named("changed")
         );
+        self.old_images_go()?;
         self.confirm("arc", VERSION, r#"{"version":"5.32.0"}"#)
     }
 }
