@@ -131,6 +131,9 @@ pub struct Wanted {
     /// States in which the action leaves resources, where they are known beforehand. What else it changes is unknown after
     /// it.
     pub leaves: Vec<Left>,
+    /// Places of which only the run can tell what they are once the states are written: a directory into which a container's
+    /// replacement unpacks an archive. They are unknown after the task where it writes anything.
+    pub stirs: Vec<Mark>,
     /// One line for the plan in place of the differences (`pacsdb 5.31 → 5.32 part 1: 4 statements`).
     pub summary: Option<String>,
     /// Things a person should know (kept fields, a shadowed rule).

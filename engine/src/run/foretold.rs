@@ -38,14 +38,20 @@ impl Settle<'_> {
         overlay: &Arc<Mutex<Overlay>>,
         keys: impl Iterator<Item = &'a Ref>,
     ) {
+        let mark = |key: &Ref| Mark {
+            kind: key.kind.clone(),
+            id: key.id.clone(),
+        };
+        let marks: Vec<Mark> = keys.map(mark).collect();
+        self.stirred(overlay, &marks);
+    }
+
+    /// Only the run can tell what these are after the task.
+    pub(super) fn stirred(&self, overlay: &Arc<Mutex<Overlay>>, marks: &[Mark]) {
         let until = format!("until \"{}\"", self.task);
         let mut overlay = lock(overlay);
-        for key in keys {
-            let mark = Mark {
-                kind: key.kind.clone(),
-                id: key.id.clone(),
-            };
-            overlay.unknown(&self.shared.registry, &mark, &until, self.task);
+        for mark in marks {
+            overlay.unknown(&self.shared.registry, mark, &until, self.task);
         }
     }
 

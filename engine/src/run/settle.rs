@@ -471,6 +471,7 @@ impl Settle<'_> {
                         .iter()
                         .map(|c| (&c.key, &c.change.from, &c.change.to));
                     self.predict(overlay, all);
+                    self.stirred(overlay, &wanted.stirs);
                 }
                 Way::Apply(journal) if changes.is_empty() => {
                     // The write that was cut off was whole.

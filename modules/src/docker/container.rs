@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
 use runbook_engine::action::Effects;
+use runbook_engine::host::FileType;
 use runbook_engine::module::{Footprint, Mark, Module, Stop, Wanted as WantedAll, reference};
 use runbook_engine::resource::Kind;
 use runbook_engine::value::Value;
@@ -18,6 +19,8 @@ use super::network::{Network, NetworkKey};
 use super::restart::{Restart, RestartCall};
 use super::state::{ContainerKey, ContainerWant, Healthy, Wanted, WantedImage, WantedNetwork};
 use super::{desired, spec};
+use crate::file::place::PathKind;
+use crate::file::{FileKey, FileKind};
 
 /// The module.
 pub struct DockerContainer;
@@ -96,6 +99,11 @@ pub struct Args {
     /// stopped.
     #[serde(default)]
     pub save: Vec<String>,
+    /// Directories on the host that it mounts, each with an archive on the host (`.tar.gz`, as `directory_dump` writes it) whose
+    /// content takes the place of what is in the directory when the container is replaced, while none runs. They have to be
+    /// among `save`, so that what is there now can come back.
+    #[serde(default)]
+    pub unpack: BTreeMap<String, String>,
     /// With `absent`: remove the volumes without a name too (`docker rm -v`). What they hold is lost.
     #[serde(default)]
     pub remove_volumes: bool,
@@ -222,6 +230,7 @@ impl Args {
             within,
             stop_timeout: self.stop_timeout,
             save: self.save.clone(),
+            unpack: self.unpack.clone(),
             remove_volumes: self.remove_volumes,
             earlier: None,
             compose: None,
@@ -275,6 +284,21 @@ impl Module for DockerContainer {
                 ));
             }
         }
+        if !args.unpack.is_empty() && matches!(args.state, State::Absent | State::Restarted) {
+            return Err("`unpack` goes with a container that is made or replaced".to_owned());
+        }
+        for (path, archive) in &args.unpack {
+            if !args.save.contains(path) {
+                return Err(format!(
+                    "`unpack`: {path} has to be among `save` too, so that what is there now can come back"
+                ));
+            }
+            for path in [path, archive] {
+                if !path.starts_with('/') || path.split('/').any(|part| part == "..") {
+                    return Err(format!("`unpack`: `{path}` is no absolute path"));
+                }
+            }
+        }
         if args.remove_volumes && args.state != State::Absent {
             return Err("`remove_volumes` goes with `state: absent`".to_owned());
         }
@@ -295,7 +319,10 @@ impl Module for DockerContainer {
                 footprint = footprint.reads("file", mount.source);
             }
         }
-        footprint
+        args.unpack.iter().fold(footprint, |f, (path, archive)| {
+            f.reads(FileKind::NAME, archive)
+                .writes(FileKind::NAME, path)
+        })
     }
 
     fn want(args: &Args, world: &View<'_>) -> Result<WantedAll, Stop> {
@@ -373,6 +400,19 @@ impl Module for DockerContainer {
                 "there is no container {name}; to make it, name its `image`"
             )));
         }
+        if !args.unpack.is_empty() && !state.exists {
+            return Err(Stop::refuse(format!(
+                "`unpack`: there is no container {name} to be replaced; unpack the archives by hand"
+            )));
+        }
+        for (path, archive) in &args.unpack {
+            let there = world.get::<PathKind>(&FileKey::following(archive))?;
+            if there.is != FileType::File {
+                return Err(Stop::refuse(format!(
+                    "`unpack`: there is no file {archive} to be unpacked into {path}"
+                )));
+            }
+        }
         let compose = state.labels().get("com.docker.compose.project").cloned();
         let mut want = args.want(image);
         if args.recreate && state.exists {
@@ -390,6 +430,15 @@ impl Module for DockerContainer {
         if !differences.lines().is_empty() {
             let mut summary = format!("{name} {}", differences.lines().join("; "));
             if !differences.anew.is_empty() && state.exists {
+                for (path, archive) in &args.unpack {
+                    wanted.notes.push(format!(
+                        "what is in {path} is replaced by what {archive} holds"
+                    ));
+                    wanted.stirs.push(Mark {
+                        kind: FileKind::NAME.to_owned(),
+                        id: path.clone(),
+                    });
+                }
                 let kept = spec::kept(&want, &state);
                 if !kept.is_empty() {
                     summary.push_str(&format!(" (kept: {kept})"));

@@ -26,6 +26,7 @@ pub mod secret;
 pub mod spec;
 mod starting;
 pub mod state;
+mod unpacked;
 pub mod volume;
 pub mod volume_module;
 mod write;

@@ -13,6 +13,7 @@ use super::health;
 use super::saved::{self, Saved};
 use super::starting::start;
 use super::state::{ContainerState, ContainerWant, Doing};
+use super::unpacked;
 use super::write::{Changed, gone, join, stop, told, with_left};
 
 /// Makes a container again that is gone, under its name, and starts it where it ran.
@@ -42,6 +43,7 @@ pub(super) async fn replace(
         let copies = if want.earlier.is_some() { 2 } else { 1 };
         saved::room(host, want, from, copies).await?;
     }
+    unpacked::check(host, want).await?;
     let new = match brought {
         Some(earlier) => find(daemon, name, &earlier.state).await?,
         // What is wrong with the new container's settings shows while the old one still runs.
@@ -349,6 +351,7 @@ async fn settle(
     }
     if !started {
         new.revive(host, daemon, want).await?;
+        unpacked::unpack(host, want).await?;
     }
     if to.running {
         if !started {

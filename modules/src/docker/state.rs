@@ -136,6 +136,9 @@ pub struct ContainerWant {
     pub stop_timeout: Option<i64>,
     /// Paths on the host of which a copy is kept when it is replaced.
     pub save: Vec<String>,
+    /// Of these paths: archives on the host whose content takes the place of what is there, when it is replaced.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unpack: BTreeMap<String, String>,
     /// Also remove its anonymous volumes with it.
     pub remove_volumes: bool,
     /// Be again what it was: everything else here but `state`, `healthy` and `save` is then left out.

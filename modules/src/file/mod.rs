@@ -9,6 +9,7 @@ pub mod contents;
 pub mod copy;
 #[cfg(test)]
 mod decisions;
+pub mod directory_dump;
 pub mod edit;
 #[expect(
     clippy::module_inception,

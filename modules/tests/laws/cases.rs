@@ -131,6 +131,12 @@ fn files() -> Vec<Case> {
             ..PLAIN
         },
         Case {
+            module: "directory_dump",
+            args: "{path: $DIR/tree, dest: $DIR/out/tree.tar.gz, exclude: [log]}",
+            before: "mkdir -p $DIR/tree/log; echo one > $DIR/tree/x",
+            ..PLAIN
+        },
+        Case {
             module: "slurp",
             args: "{src: $DIR/conf}",
             before: conf,
@@ -377,6 +383,16 @@ fn docker() -> Vec<Case> {
                    healthy: {tcp: 80, within: 20s}, stop_timeout: 1}",
             before: "mkdir $DIR/kept; echo old > $DIR/kept/file; docker run -d --name $NAME --restart always -m 32m \
                      -v $DIR/kept:/kept runbook-test/server:1 >/dev/null",
+            foreign: "docker update --restart no $NAME >/dev/null",
+            ..base
+        },
+        Case {
+            module: "docker_container",
+            args: "{name: $NAME, image: runbook-test/server:2, volumes: [\"$DIR/kept:/kept\"], save: [\"$DIR/kept\"], \
+                   unpack: {\"$DIR/kept\": \"$DIR/kept.tar.gz\"}, healthy: {tcp: 80, within: 20s}, stop_timeout: 1}",
+            before: "mkdir -p $DIR/kept/sub; echo older > $DIR/kept/sub/file; tar -czf $DIR/kept.tar.gz -C $DIR/kept .; \
+                     rm -r $DIR/kept/sub; echo old > $DIR/kept/file; \
+                     docker run -d --name $NAME --restart always -v $DIR/kept:/kept runbook-test/server:1 >/dev/null",
             foreign: "docker update --restart no $NAME >/dev/null",
             ..base
         },

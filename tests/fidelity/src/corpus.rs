@@ -163,7 +163,7 @@ pub fn on_lab(half_done: bool, seed: u64, place: &Place, tell: fn(&str)) -> Resu
     // Backups that others have made, by other programs.
     archive.on(
         "db",
-        "mkdir -p /srv/given && docker exec db pg_dump -U pacs -Fc pacsdb > /srv/given/pacsdb.dump",
+        "mkdir -p /srv/given/mounted && echo theirs >/srv/given/mounted/one && tar -czf /srv/given/mounted.tar.gz -C /srv/given/mounted . && docker exec db pg_dump -U pacs -Fc pacsdb > /srv/given/pacsdb.dump",
     )?;
     archive.on(
         "ldap",

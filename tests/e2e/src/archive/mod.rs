@@ -224,7 +224,7 @@ impl Archive {
 const VERSION: &str = "curl -sf http://localhost:8080/dcm4chee-arc/version";
 
 /// What is no change of a resource and has no diff, but says in one line what it will do.
-const WITHOUT_DIFF: [&str; 3] = ["ldap_export", "pg_dump", "pg_restore"];
+const WITHOUT_DIFF: [&str; 4] = ["directory_dump", "ldap_export", "pg_dump", "pg_restore"];
 
 /// Both have the same tasks with the same outcome, and whatever changes a resource shows how.
 ///

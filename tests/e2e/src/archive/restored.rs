@@ -8,6 +8,8 @@ use super::story::{FINISH, UPGRADE};
 use super::{Archive, Played, VERSION, damage, equal};
 
 const RESTORE: &str = "restore.yaml";
+/// A file of the site's own in the archive's configuration.
+const OWN: &str = "/var/local/dcm4chee-arc/wildfly/configuration/own.properties";
 const MAJOR: &str = "postgres-major.yaml";
 /// The whole database, as sorted lines, but for the ledger and what differs from one version of `pg_dump` to the other.
 const WHOLE: &str = r"docker exec db pg_dump -U pacs -d pacsdb --inserts --exclude-schema=runbook | grep -v -e '^--' -e '^\\\(un\)\?restrict ' -e '^SET ' -e '^$' | LC_ALL=C sort";
@@ -45,8 +47,10 @@ impl Archive {
         let database = self.on("db", WHOLE)?;
         let directory = damage::lasting(&damage::directory(self)?);
         let studies: u32 = self.studies_of("pacsdb")?.parse()?;
+        self.on("arc", &format!("echo then > {OWN}"))?;
         let upgrade = self.play(UPGRADE, &[], 0)?;
         let id = upgrade.run_id().context("the upgrade has no id")?;
+        self.on("arc", &format!("echo now > {OWN}"))?;
         self.play(FINISH, &["-e", "consent=true"], 0)?;
         self.stores_a_study("1.2.3.4.6")?;
         ensure!(
@@ -69,6 +73,7 @@ impl Archive {
         let run = self.play(RESTORE, &of, 0)?;
         equal(&check, &run)?;
         self.confirm("arc", VERSION, r#"{"version":"5.31.2"}"#)?;
+        self.confirm("arc", &format!("cat {OWN}"), "then")?;
         ensure!(self.on("db", WHOLE)? == database, "the database is another");
         let restored = damage::lasting(&damage::directory(self)?);
         ensure!(restored == directory, "the directory is another");
@@ -79,6 +84,7 @@ impl Archive {
         ensure!(kept == (studies + 1).to_string(), "{kept} studies are kept");
         self.rollback(&id, &[])?;
         self.confirm("arc", VERSION, r#"{"version":"5.32.0"}"#)?;
+        self.confirm("arc", &format!("cat {OWN}"), "now")?;
         ensure!(
             self.studies_of("pacsdb")? == kept,
             "studies of today are gone"

@@ -17,9 +17,10 @@ const FALLBACK: &str = "fallback-5.31.yaml";
 
 const RUNNING: &str = "docker inspect -f '{{.Config.Image}} {{.State.Running}}'";
 /// What goes before every change of directory, database and archive.
-const BEFORE: [&str; 4] = [
+const BEFORE: [&str; 5] = [
     "Folder of this run's backups",
     "Directory to a file",
+    "Archive's configuration to a file",
     "Database to a file",
     "Stop the archive",
 ];
@@ -214,6 +215,7 @@ impl Archive {
             "find /var/backups/dcm4chee -type f -exec sha256sum {} + 2>/dev/null | sort || true";
         let mut hashes = self.on("ldap", script)?;
         hashes.push_str(&self.on("db", script)?);
+        hashes.push_str(&self.on("arc", script)?);
         Ok(hashes)
     }
 
