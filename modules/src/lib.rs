@@ -31,6 +31,7 @@ pub fn registry() -> Registry {
         .kind(docker::image::Image)
         .kind(docker::image::ImageFiles)
         .kind(docker::network::Network)
+        .kind(docker::registry::RegistryImage)
         .kind(docker::volume::Volume)
         .kind(ldap::entry_kind::LdapEntry)
         .kind(ldap::schema_kind::LdapSchema)

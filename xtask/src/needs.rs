@@ -21,6 +21,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("tcsh", "tcsh"),
     ("dockerd", "docker.io"),
     ("docker-compose", "docker-compose"),
+    ("docker-registry", "docker-registry"),
     ("debootstrap", "debootstrap"),
     ("iptables", "iptables"),
     ("strace", "strace"),

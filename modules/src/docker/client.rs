@@ -138,7 +138,8 @@ impl Reader {
     }
 
     /// Asks on a connection that an earlier question has left open, so that it costs one round trip and not two.
-    async fn look(&self, path: &str) -> Result<Result<Json, Refused>, HostError> {
+    /// What is under a path, or why the daemon does not give it.
+    pub async fn look(&self, path: &str) -> Result<Result<Json, Refused>, HostError> {
         let idle = self.idle().await?;
         // One that the daemon has closed meanwhile is no failure: the question is asked again on a new one.
         while let Some(mut sender) = idle.take() {

@@ -43,6 +43,9 @@ pub struct ImageState {
     pub size: i64,
     /// Names of containers made from it, running or not.
     pub used_by: Vec<String>,
+    /// Under which digests registries have given it, `repository@sha256:…`.
+    #[serde(default)]
+    pub digests: Vec<String>,
 }
 
 impl ImageState {
@@ -53,6 +56,13 @@ impl ImageState {
         list.iter()
             .filter_map(Json::as_str)
             .find_map(|e| e.strip_prefix(name)?.strip_prefix('='))
+    }
+
+    /// A registry has given it under this digest, `sha256:…`.
+    #[must_use]
+    pub fn has_digest(&self, digest: &str) -> bool {
+        let ends = |known: &String| known.rsplit_once('@').is_some_and(|(_, d)| d == digest);
+        self.digests.iter().any(ends)
     }
 }
 
@@ -69,6 +79,9 @@ pub struct ImageWant {
     pub config: Json,
     /// Remove it though stopped containers use it.
     pub force: bool,
+    /// The digest that its registry has it under, `sha256:…`, where it is to be that one.
+    #[serde(default)]
+    pub digest: Option<String>,
 }
 
 /// How an image gets onto a host.
@@ -114,8 +127,12 @@ async fn tag(daemon: &Writer, image: &str, reference: &str) -> Result<(), WriteE
         .map_err(|r| WriteError::failed(failed(reference, &r).to_string()))
 }
 
-/// Repository and tag.
+/// Repository, and tag or digest.
 fn parts(reference: &str) -> (&str, &str) {
+    if let Some((name, digest)) = reference.split_once('@') {
+        // Beside a digest a tag says nothing.
+        return (parts(name).0, digest);
+    }
     match reference.rsplit_once(':') {
         Some((name, tag)) if !tag.contains('/') => (name, tag),
         _ => (reference, "latest"),
@@ -145,6 +162,13 @@ async fn read(daemon: &Reader, reference: &str) -> Result<ImageState, HostError>
         .collect();
     Ok(ImageState {
         config: image.get("Config").cloned().unwrap_or(Json::Null),
+        digests: image
+            .get("RepoDigests")
+            .and_then(Json::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(|digest| digest.as_str().map(str::to_owned))
+            .collect(),
         size: image.get("Size").and_then(Json::as_i64).unwrap_or(0),
         id: Some(id),
         used_by,
@@ -171,6 +195,9 @@ impl Kind for Image {
             (true, Some(is)) if known && !want.ids.contains(is) => {
                 vec!["other content under the same tag".to_owned()]
             }
+            (true, Some(_)) if want.digest.as_ref().is_some_and(|d| !read.has_digest(d)) => {
+                vec!["the registry has other content under the same tag".to_owned()]
+            }
             (false, Some(_)) => vec![format!("removed, {} MiB", read.size >> 20)],
             _ => Vec::new(),
         }
@@ -187,6 +214,11 @@ impl Kind for Image {
         ImageState {
             id: Some(want.ids.first().cloned().unwrap_or_default()),
             config: want.config.clone(),
+            digests: want
+                .digest
+                .iter()
+                .map(|digest| format!("@{digest}"))
+                .collect(),
             ..ImageState::default()
         }
     }
@@ -209,7 +241,7 @@ impl Kind for Image {
                 source: ImageSource::Aside,
                 ids: vec![id.clone()],
                 config: change.from.config.clone(),
-                force: false,
+                ..ImageWant::default()
             }),
             (Some(_), false) => None,
         }
@@ -283,7 +315,9 @@ impl Kind for Image {
                         "image {reference} is not on the host"
                     )));
                 }
-                (true, ImageSource::Pull) => pull(&daemon, reference).await?,
+                (true, ImageSource::Pull) => {
+                    pull(&daemon, reference, want.digest.as_deref()).await?;
+                }
                 (true, ImageSource::Load(path)) => load(&daemon, reference, path).await?,
                 (true, ImageSource::Aside) => {
                     let id = want.ids.first().map_or("", String::as_str);
@@ -312,17 +346,23 @@ impl Kind for Image {
     }
 }
 
-async fn pull(daemon: &Writer, reference: &str) -> Result<(), WriteError> {
+/// Brings exactly what the digest says, which the registry may have under another tag by now.
+async fn pull(daemon: &Writer, reference: &str, digest: Option<&str>) -> Result<(), WriteError> {
     let (name, tag) = parts(reference);
+    let which = digest.unwrap_or(tag);
     let path = format!(
         "/images/create?fromImage={}&tag={}",
         encode(name),
-        encode(tag)
+        encode(which)
     );
     let empty = futures::stream::empty();
     let answer = daemon.pour(&path, empty).await?;
     let text = answer.map_err(|r| WriteError::failed(failed(reference, &r).to_string()))?;
-    said(&text, reference)
+    said(&text, reference)?;
+    if let (Some(digest), false) = (digest, reference.contains('@')) {
+        return self::tag(daemon, &format!("{name}@{digest}"), reference).await;
+    }
+    Ok(())
 }
 
 async fn load(daemon: &Writer, reference: &str, path: &std::path::Path) -> Result<(), WriteError> {

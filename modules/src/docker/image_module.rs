@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::archive::{ArchiveKey, ArchivedImage, ImageArchive};
 use super::image::{Image, ImageKey, ImageSource, ImageWant};
+use super::registry::RegistryImage;
 
 /// The module.
 pub struct DockerImage;
@@ -31,6 +32,9 @@ pub struct Args {
     /// one has its name (images are compared by id).
     #[serde(default)]
     pub load_path: Option<String>,
+    /// With `pull`: also where an image of this name is there, if its registry has another one under it. Default: no.
+    #[serde(default)]
+    pub force_source: bool,
     /// With `absent`: though containers that do not run were made from it.
     #[serde(default)]
     pub force_absent: bool,
@@ -91,11 +95,23 @@ impl Module for DockerImage {
         if args.source() == Source::Load && args.load_path.is_none() {
             return Err("`source: load` wants `load_path`".to_owned());
         }
+        if args.force_source && (args.source() != Source::Pull || args.state == State::Absent) {
+            return Err("`force_source` goes with `source: pull`".to_owned());
+        }
+        if let Some((_, digest)) = args.name.split_once('@')
+            && !digest.starts_with("sha256:")
+        {
+            return Err(format!("`{digest}` is no digest (sha256:…)"));
+        }
         Ok(())
     }
 
     fn touches(args: &Args) -> Footprint {
         let footprint = Footprint::nothing().writes(Image::NAME, args.key().reference);
+        let footprint = match args.source() {
+            Source::Pull => footprint.reads(RegistryImage::NAME, args.key().reference),
+            Source::Load | Source::Local => footprint,
+        };
         match args.load_path {
             Some(_) => footprint.reads(ImageArchive::NAME, "*"),
             None => footprint,
@@ -113,6 +129,7 @@ impl Module for DockerImage {
             )));
         }
         let mut archived = ArchivedImage::default();
+        let mut digest = None;
         let source = match args.source() {
             Source::Local if present && state.id.is_none() => {
                 return Err(Stop::refuse(format!(
@@ -120,7 +137,18 @@ impl Module for DockerImage {
                 )));
             }
             Source::Local => ImageSource::Local,
-            Source::Pull => ImageSource::Pull,
+            Source::Pull => {
+                if present && (state.id.is_none() || args.force_source) {
+                    let found = world.get::<RegistryImage>(&key)?;
+                    digest = Some(found.digest.ok_or_else(|| {
+                        Stop::refuse(format!(
+                            "image {key} cannot be pulled: {}",
+                            found.refused.trim()
+                        ))
+                    })?);
+                }
+                ImageSource::Pull
+            }
             Source::Load => {
                 let name = args.load_path.as_deref().unwrap_or_default();
                 let path = world.local(name)?.path.clone();
@@ -147,8 +175,15 @@ impl Module for DockerImage {
             ids: archived.ids,
             config: archived.config,
             force: args.force_absent,
+            digest,
         };
-        Ok(Wanted::one::<Image>(&key, &want))
+        let mut wanted = Wanted::one::<Image>(&key, &want);
+        if let Some(digest) = want.digest.filter(|digest| !state.has_digest(digest)) {
+            wanted
+                .notes
+                .push(format!("{key} is {digest} in its registry"));
+        }
+        Ok(wanted)
     }
 
     fn output(args: &Args, _: &View<'_>, after: &View<'_>) -> IndexMap<String, Value> {

@@ -19,6 +19,7 @@ mod look;
 pub mod network;
 pub mod network_module;
 mod recover;
+pub mod registry;
 mod replace;
 pub mod restart;
 mod saved;

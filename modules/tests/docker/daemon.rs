@@ -17,6 +17,7 @@ use runbook_modules::docker::container::DockerContainer;
 use runbook_modules::docker::exec::ExecOutput;
 use runbook_modules::docker::image::{Image, ImageFiles};
 use runbook_modules::docker::network::Network;
+use runbook_modules::docker::registry::RegistryImage;
 use runbook_modules::docker::{Container, ContainerKey, ContainerState, ContainerWant};
 use runbook_modules::file::FileKind;
 use serde_json::{Value as Json, json};
@@ -257,6 +258,7 @@ impl Host {
                     self.read(&Image, &refs, &mut world).await;
                     self.read(&ImageFiles, &refs, &mut world).await;
                     self.read(&ImageArchive, &refs, &mut world).await;
+                    self.read(&RegistryImage, &refs, &mut world).await;
                     self.read(&Network, &refs, &mut world).await;
                     self.read(&ExecOutput, &refs, &mut world).await;
                     self.read(&Project, &refs, &mut world).await;

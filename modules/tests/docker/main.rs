@@ -14,6 +14,8 @@ mod daemon;
 mod images;
 mod keeping;
 mod refusing;
+mod registry;
+mod registry_server;
 mod replacing;
 #[path = "../../../tests/skip.rs"]
 mod skip;

@@ -11,6 +11,8 @@ pub enum Needs {
     /// Something that answers HTTP at 127.0.0.1:$PORT.
     Http,
     Docker,
+    /// Docker, and a registry at 127.0.0.1:$PORT.
+    Registry,
     /// slapd at 127.0.0.1:$PORT.
     Directory,
     /// slapd, and Docker.

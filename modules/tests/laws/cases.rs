@@ -371,6 +371,14 @@ fn docker() -> Vec<Case> {
             ..base
         },
         Case {
+            module: "docker_image",
+            args: "{name: \"127.0.0.1:$PORT/$NAME:1\", source: pull}",
+            needs: Needs::Registry,
+            before: "r=127.0.0.1:$PORT/$NAME:1; docker tag runbook-test/server:1 $r; docker push -q $r >/dev/null; docker rmi $r >/dev/null",
+            foreign: "docker tag runbook-test/server:2 127.0.0.1:$PORT/$NAME:1",
+            ..base
+        },
+        Case {
             module: "docker_container",
             args: "{name: $NAME, state: stopped, stop_timeout: 1}",
             before: run,

@@ -22,6 +22,8 @@ mod cluster;
 #[path = "../docker/daemon.rs"]
 #[expect(dead_code, reason = "the tests of Docker use more of it")]
 mod daemon;
+#[path = "../docker/registry_server.rs"]
+mod registry_server;
 #[path = "../ldap/slapd.rs"]
 #[expect(dead_code, reason = "the tests of the directory use more of it")]
 mod slapd;
@@ -56,6 +58,7 @@ fn server_of(name: &str) -> Needs {
     match name {
         "container" | "container-output" | "image" | "image-archive" | "network" | "volume"
         | "container-exec" | "container-restart" => Needs::Docker,
+        "registry-image" => Needs::Registry,
         "image-files" => Needs::DirectoryAndDocker,
         "ldap-entry" | "ldap-schema" | "ldap-listing" | "ldap-search" | "ldap-export" => {
             Needs::Directory

@@ -12,6 +12,7 @@ use runbook_engine::host::{Connection, Probe, Target, User};
 use crate::case::{Case, Needs};
 use crate::cluster::{self, Cluster};
 use crate::daemon;
+use crate::registry_server::Registry;
 use crate::slapd::{self, Slapd};
 
 pub struct Rig {
@@ -22,6 +23,7 @@ pub struct Rig {
     name: String,
     docker: Option<daemon::Host>,
     port: Option<u16>,
+    registry: Option<Registry>,
     slapd: Option<Slapd>,
     database: Option<(&'static Cluster, String)>,
 }
@@ -42,10 +44,14 @@ impl Rig {
             name: format!("law-{}-{number}", std::process::id()),
             docker: None,
             port: None,
+            registry: None,
             slapd: None,
             database: None,
         };
-        if matches!(case.needs, Needs::Docker | Needs::DirectoryAndDocker) {
+        if matches!(
+            case.needs,
+            Needs::Docker | Needs::Registry | Needs::DirectoryAndDocker
+        ) {
             let host = daemon::Host::new(&test)?;
             rig.name = host.name("law");
             rig.docker = Some(host);
@@ -54,6 +60,7 @@ impl Rig {
             Needs::Nothing => {}
             Needs::Docker => rig.port = Some(free()),
             Needs::Http => rig.port = Some(answering()),
+            Needs::Registry => rig.registry = Some(Registry::start(&test)?),
             Needs::Directory | Needs::DirectoryAndDocker => {
                 if !slapd::available(&test) {
                     return None;
@@ -83,6 +90,9 @@ impl Rig {
         ];
         if let Some(port) = self.port {
             variables.push(("PORT", port.to_string()));
+        }
+        if let Some(registry) = &self.registry {
+            variables.push(("PORT", registry.port.to_string()));
         }
         if let Some(slapd) = &self.slapd {
             variables.push(("PORT", slapd.port.to_string()));
@@ -143,6 +153,9 @@ impl Rig {
         let tree = "cd \"$DIR\"; find . -printf '%P %y %m %U %G %l\\n' | sort; find . -type f | sort | xargs -r sha256sum";
         let own = match case.needs {
             Needs::Nothing | Needs::Http => "true",
+            Needs::Registry => {
+                "docker images --format '{{.Repository}}:{{.Tag}} {{.ID}}' | grep -F \"/$NAME:\" | sort"
+            }
             Needs::Docker => {
                 "docker ps -a --filter name=$NAME --format '{{.Names}} {{.Image}} {{.State}}' | sort; \
                  docker network ls --filter name=$NAME --format '{{.Name}} {{.Driver}}'; \
