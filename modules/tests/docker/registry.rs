@@ -69,7 +69,7 @@ async fn what_the_registry_has_is_pulled_by_its_digest() {
     Image.write(&host.target, &[change]).await.unwrap();
     let read = || async {
         Image
-            .read(&host.probe, &[key.clone()])
+            .read(&host.probe, std::slice::from_ref(&key))
             .await
             .remove(0)
             .unwrap()
