@@ -2,7 +2,7 @@
 //!
 //! A branch waits for the siblings that its `needs` names, for siblings before it that meet it in a resource of the
 //! same machine (one writes what the other reads or writes), and for the sibling before it that registers a variable
-//! which it mentions.
+//! which it mentions, be it through another variable.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ struct Branch {
     ids: BTreeSet<String>,
     needs: BTreeSet<String>,
     registers: BTreeSet<String>,
-    texts: Vec<String>,
+    texts: BTreeSet<String>,
     /// By machine (or host, where it is not connected).
     touches: BTreeMap<String, Vec<Footprint>>,
 }
@@ -63,11 +63,12 @@ impl Walk {
         item.each(&mut |inner| {
             branch.ids.extend(inner.common().id.clone());
             branch.needs.extend(inner.common().needs.iter().cloned());
-            inner
-                .common()
-                .when
-                .iter()
-                .for_each(|w| texts(w, &mut branch.texts));
+            for host in hosts {
+                let conditions: Vec<&Node> = inner.common().when.iter().collect();
+                let layers = &inner.common().layers;
+                let texts = self.texts_behind(&conditions, host, here, layers);
+                branch.texts.extend(texts);
+            }
             match inner {
                 Item::Task(task) => tasks.push(task.clone()),
                 Item::Include(_) => branch.needs.extend(Vec::<String>::new()),
@@ -113,7 +114,12 @@ impl Walk {
         }
         for task in &tasks {
             branch.registers.extend(task.register.clone());
-            texts(&task.args, &mut branch.texts);
+            let looped = task.looped.iter().map(|looped| &looped.items);
+            let nodes: Vec<&Node> = looped.chain([&task.args]).collect();
+            for host in hosts {
+                let texts = self.texts_behind(&nodes, host, here, &task.common.layers);
+                branch.texts.extend(texts);
+            }
         }
         branch
     }

@@ -102,7 +102,21 @@ impl Walk {
             Set::Names(names) if names.is_empty() => return false,
             Set::Names(names) => names,
         };
-        let mut found = Vec::new();
+        let all = self.texts_behind(nodes, host, here, layers);
+        names
+            .iter()
+            .any(|name| all.iter().any(|text| mentions_name(text, name)))
+    }
+
+    /// All texts that may go into these: their own, those of variables that they mention, and of variables that these mention.
+    pub(super) fn texts_behind(
+        &self,
+        nodes: &[&Node],
+        host: &str,
+        here: &Here,
+        layers: &[Layer],
+    ) -> Vec<String> {
+        let (mut found, mut all) = (Vec::new(), Vec::new());
         nodes.iter().for_each(|node| texts(node, &mut found));
         let mut left: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let vars = self.shared.hosts.vars.get(host);
@@ -118,9 +132,6 @@ impl Walk {
             texts(node, left.entry(name.clone()).or_default());
         }
         while let Some(text) = found.pop() {
-            if names.iter().any(|name| mentions_name(&text, name)) {
-                return true;
-            }
             let mentioned: Vec<String> = left
                 .keys()
                 .filter(|name| mentions_name(&text, name))
@@ -129,7 +140,8 @@ impl Walk {
             for name in mentioned {
                 found.extend(left.remove(&name).unwrap_or_default());
             }
+            all.push(text);
         }
-        false
+        all
     }
 }

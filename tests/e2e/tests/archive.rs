@@ -62,6 +62,7 @@ fn an_upgrade_is_taken_back_while_people_work_on() -> Result<()> {
     let Some(archive) = site("an_upgrade_is_taken_back", "e2e-back", Hosts::One)? else {
         return Ok(());
     };
+    archive.mistakes_are_told_beforehand()?;
     let before = archive.as_it_is()?;
     let check = archive.check_changes_nothing()?;
     let (run, done) = archive.run_does_what_the_check_said(&check)?;

@@ -12,6 +12,7 @@ mod day;
 mod downtime;
 mod likeness;
 mod logs;
+mod mistaken;
 mod played;
 mod points;
 mod real;
