@@ -33,6 +33,8 @@ const ONE_AFTER_THE_OTHER: &str = r#"
         - copy: {dest: FOLDER/told, content: "{{ told }}\n"}
         - copy: {dest: FOLDER/when, content: "yes\n"}
           when: told == 'IT'
+        # It touches nothing of the host.
+        - assert: {that: "told == 'IT'"}
 "#;
 
 fn played(playbook: &str) -> Result<Scene> {
