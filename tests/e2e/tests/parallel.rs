@@ -28,7 +28,7 @@ const ONE_AFTER_THE_OTHER: &str = r#"
     - name: Both
       parallel: true
       block:
-        - command: {argv: [sh, -c, "sleep 1; echo it"], reads_only: true, reads: []}
+        - command: {argv: [sh, -c, "sleep 1; echo it"], changes: [FOLDER/said], reads: []}
           register: said
         - copy: {dest: FOLDER/told, content: "{{ told }}\n"}
         - copy: {dest: FOLDER/when, content: "yes\n"}
