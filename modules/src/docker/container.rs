@@ -293,6 +293,11 @@ impl Module for DockerContainer {
                     "`unpack`: {path} has to be among `save` too, so that what is there now can come back"
                 ));
             }
+            if runbook_engine::resource::contains(path, archive) {
+                return Err(format!(
+                    "`unpack`: {archive} lies in {path}, whose content goes; move it elsewhere"
+                ));
+            }
             for path in [path, archive] {
                 if !path.starts_with('/') || path.split('/').any(|part| part == "..") {
                     return Err(format!("`unpack`: `{path}` is no absolute path"));

@@ -6,9 +6,10 @@ use runbook_engine::transport::quote::word;
 
 use super::state::ContainerWant;
 
-/// Reads an archive from beginning to end: 3 where it cannot be read, 4 where a name in it leads out of the directory. A name may
-/// have a line end in it, so they come quoted.
+/// Reads an archive from beginning to end: 3 where it cannot be read, 4 where a name in it leads out of the directory, 5 where the
+/// directory is a link, of which no copy of what it leads to would be kept. A name may have a line end in it, so they come quoted.
 const CHECK: &str = r#"
+if [ -L "$p" ]; then exit 5; fi
 names=$(LC_ALL=C tar --list --gzip --quoting-style=c --file "$a") || exit 3
 if printf '%s\n' "$names" | grep -q -e '^"/' -e '^"\.\./' -e '/\.\./' -e '/\.\."$' -e '^"\.\."$'; then exit 4; fi
 "#;
@@ -29,6 +30,7 @@ async fn each(host: &Target, want: &ContainerWant, script: &str) -> Result<(), W
         let why = match reply.status {
             0 => continue,
             4 => format!("{archive} has names in it that lead out of {path}"),
+            5 => format!("{path} is a link; name what it leads to"),
             _ => format!(
                 "{archive} could not be unpacked into {path}: {}",
                 String::from_utf8_lossy(&reply.stderr).trim()

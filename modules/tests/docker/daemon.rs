@@ -20,6 +20,7 @@ use runbook_modules::docker::network::Network;
 use runbook_modules::docker::registry::RegistryImage;
 use runbook_modules::docker::{Container, ContainerKey, ContainerState, ContainerWant};
 use runbook_modules::file::FileKind;
+use runbook_modules::file::place::PathKind;
 use serde_json::{Value as Json, json};
 
 /// Runs a program that is not ours and gives its output.
@@ -263,6 +264,7 @@ impl Host {
                     self.read(&ExecOutput, &refs, &mut world).await;
                     self.read(&Project, &refs, &mut world).await;
                     self.read(&FileKind, &refs, &mut world).await;
+                    self.read(&PathKind, &refs, &mut world).await;
                     for one in &refs {
                         assert!(world.lookup(one).is_some(), "no kind reads {one}");
                     }

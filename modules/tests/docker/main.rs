@@ -19,3 +19,4 @@ mod registry_server;
 mod replacing;
 #[path = "../../../tests/skip.rs"]
 mod skip;
+mod unpacking;

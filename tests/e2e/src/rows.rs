@@ -135,6 +135,8 @@ impl Journal {
 
 fn all_of(journals: &[Journal]) -> Result<Told> {
     let mut tasks = Told::new();
+    // What each site's earlier runs have changed.
+    let mut changed = BTreeSet::new();
     // A rollback's tasks are those of the run that it takes back, which may be a rollback itself.
     let mut playbooks: BTreeMap<&str, &str> = BTreeMap::new();
     for journal in journals {
@@ -144,20 +146,27 @@ fn all_of(journals: &[Journal]) -> Result<Told> {
             Began::RollbackOf(of) => (playbooks.get(of.as_str()).copied().unwrap_or(""), true),
         };
         playbooks.insert(run, playbook);
-        add(journal, playbook, back, &mut tasks)?;
+        add(journal, playbook, back, &mut changed, &mut tasks)?;
     }
     Ok(tasks)
 }
 
-fn add(journal: &Journal, playbook: &str, back: bool, tasks: &mut Told) -> Result<()> {
+fn add(
+    journal: &Journal,
+    playbook: &str,
+    back: bool,
+    changed: &mut BTreeSet<(String, String)>,
+    tasks: &mut Told,
+) -> Result<()> {
     let name = &journal.name;
+    let site = name.split(' ').next().unwrap_or_default();
     let run = match &journal.began {
         Began::Playbook(playbook) => format!("{name} ({playbook})"),
         Began::RollbackOf(of) => format!("{name} (rollback of {of})"),
     };
     let ended = journal.records.iter();
     for record in ended.filter(|r| r["record"] == "node-finished") {
-        let needless = record["said"][1].as_str().is_some_and(is_needless);
+        let why = record["said"][1].as_str().unwrap_or_default();
         let (task, status) = said(record)
             .rsplit_once(": ")
             .context("a node without a status")?;
@@ -165,8 +174,18 @@ fn add(journal: &Journal, playbook: &str, back: bool, tasks: &mut Told) -> Resul
         let done = tasks.entry(key).or_default();
         match (status, back) {
             ("changed", true) => done.taken_back.insert(run.clone()),
-            ("changed", false) => done.changed.insert(run.clone()),
-            ("skipped", false) if needless => done.ok.insert(run.clone()),
+            ("changed", false) => {
+                changed.insert((site.to_owned(), task.to_owned()));
+                done.changed.insert(run.clone())
+            }
+            ("skipped", false) if is_needless(why) => done.ok.insert(run.clone()),
+            // Its condition asks for what it changes: the second time it is false.
+            ("skipped", false)
+                if why.starts_with("since the condition ")
+                    && changed.contains(&(site.to_owned(), task.to_owned())) =>
+            {
+                done.ok.insert(format!("{run}, skipped as done"))
+            }
             ("ok", false) => done.ok.insert(run.clone()),
             _ => false,
         };
@@ -275,6 +294,8 @@ mod tests {
             row("D05", "Dump", "a.yaml", "a file of its own"),
             row("D06", "Nobody", "a.yaml", ""),
             row("D07", "Make room", "a.yaml", "it is room"),
+            row("D08", "Once", "a.yaml", "it stays"),
+            row("D09", "Twice", "a.yaml", "it stays"),
         ];
         let first = [
             "Stop: now: changed",
@@ -283,6 +304,8 @@ mod tests {
             "Dump: changed",
             "Nobody: skipped",
             "Make room: changed",
+            "Once: changed",
+            "Twice: skipped\nsince the condition `old` is false",
         ];
         const ROOM: &str = "Make room: skipped\nsince it is only for the time of a change by `swap`, and there is none";
         let second = [
@@ -290,6 +313,8 @@ mod tests {
             "Write: ok",
             ROOM,
             "Dump: skipped\nsince it is Monday",
+            "Once: skipped\nsince the condition `old` is false",
+            "Twice: changed",
         ];
         let back = ["Stop: now: changed", "Dump: ok"];
         // Of another playbook with a task of the same name nothing is taken for this one.
@@ -318,6 +343,7 @@ mod tests {
                 "D06: never changed: Nobody",
                 "D06: never ok: Nobody",
                 "D06: never taken back: Nobody",
+                "D09: never ok: Twice",
             ]
         );
         assert!(

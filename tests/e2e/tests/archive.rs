@@ -52,7 +52,7 @@ fn three_hosts_are_upgraded_fall_back_and_finish() -> Result<()> {
     archive.branches_overlap()?;
     archive.second_run_is_quiet(&done)?;
     archive.damages_are_mended(&done)?;
-    archive.falls_back_and_forward()?;
+    archive.falls_back_and_forward(long())?;
     archive.finishes()?;
     archive.site().destroy()
 }
@@ -62,7 +62,7 @@ fn an_upgrade_is_taken_back_while_people_work_on() -> Result<()> {
     let Some(archive) = site("an_upgrade_is_taken_back", "e2e-back", Hosts::One)? else {
         return Ok(());
     };
-    archive.mistakes_are_told_beforehand()?;
+    archive.mistakes_are_told_beforehand(long())?;
     let before = archive.as_it_is()?;
     let check = archive.check_changes_nothing()?;
     let (run, done) = archive.run_does_what_the_check_said(&check)?;

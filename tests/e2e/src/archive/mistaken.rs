@@ -79,13 +79,14 @@ const MISTAKES: [(&str, &str, &str, &[&str]); 11] = [
 const ROLE: &str = "cn=manage-users,ou=realm-management,dc=dcm4che,dc=org";
 
 impl Archive {
-    /// Each mistake ends the upgrade in its preflight, and the site is afterwards what it was.
+    /// Each mistake, or a sample of them, ends the upgrade in its preflight, and the site is afterwards what it was.
     ///
     /// # Errors
     /// One does not, or something has changed.
-    pub fn mistakes_are_told_beforehand(&self) -> Result<()> {
+    pub fn mistakes_are_told_beforehand(&self, all: bool) -> Result<()> {
         let before = Likeness::of(self)?;
-        for (what, variables, task, words) in MISTAKES {
+        let every = if all { 1 } else { 4 };
+        for (what, variables, task, words) in MISTAKES.into_iter().step_by(every) {
             self.is_told(variables, task, words)
                 .with_context(|| what.to_owned())?;
         }
