@@ -54,8 +54,8 @@ pub fn run(args: &Args) -> Result<()> {
         let records = archive.takes_records(&lab, Duration::from_millis(args.round_trip))?;
         archive.site().destroy()?;
         say(&format!(
-            "the records of 5.31.2 change {} entries at {} ms a round trip in {:.1} s, the whole call takes {:.1} s",
-            records.entries, args.round_trip, records.task, records.call
+            "the 322 records of 5.31.2, {} changes, took {:.1} s at {} ms a round trip, the whole call {:.1} s",
+            records.changes, records.task, args.round_trip, records.call
         ));
         ensure!(
             records.task <= RECORDS || args.round_trip > 100,

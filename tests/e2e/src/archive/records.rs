@@ -15,8 +15,8 @@ use crate::Proxy;
 /// What was measured.
 #[derive(Debug, Clone, Copy)]
 pub struct Records {
-    /// Entries that the version changes.
-    pub entries: usize,
+    /// What the check would show of them, a line each.
+    pub changes: usize,
     /// From the start of the task to its end, in seconds.
     pub task: f64,
     /// The whole call, with connecting and a prediction before it, in seconds.
@@ -109,7 +109,7 @@ impl Archive {
             event(&run, "run-finished", None)?,
         );
         Ok(Records {
-            entries: task["changes"].as_array().map_or(0, Vec::len),
+            changes: task["changes"].as_array().map_or(0, Vec::len),
             task: seconds(moment(task, "start")?, moment(task, "end")?),
             call: seconds(moment(begin, "at")?, moment(end, "at")?),
         })
