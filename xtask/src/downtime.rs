@@ -63,6 +63,9 @@ pub fn run(args: &Args) -> Result<()> {
         );
     }
     ensure!(found.down <= most, "it is down for longer than that");
-    ensure!(data.is_some(), "the records of 5.31.2 are not here");
+    ensure!(
+        data.is_some(),
+        "the real data are not here (realdata in `shared` beside the project), so the records of 5.31.2 were not measured"
+    );
     Ok(())
 }

@@ -42,17 +42,25 @@ impl Walk {
                 theirs.is_some_and(|theirs| mine.iter().any(|x| theirs.iter().any(|y| x.meets(y))))
             })
         };
-        (0..branches.len())
+        let all = 0..branches.len();
+        let needed: Vec<Vec<usize>> = all
+            .clone()
+            .map(|at| {
+                let needs = |other: &usize| !branches[at].needs.is_disjoint(&branches[*other].ids);
+                all.clone().filter(|o| *o != at && needs(o)).collect()
+            })
+            .collect();
+        all.clone()
             .map(|at| {
                 let mine = &branches[at];
-                (0..branches.len())
-                    .filter(|other| {
-                        let theirs = &branches[*other];
-                        let needed = *other != at && !mine.needs.is_disjoint(&theirs.ids);
-                        let earlier = *other < at;
-                        needed || (earlier && (meets(mine, theirs) || mentions(mine, theirs)))
-                    })
-                    .collect()
+                let waits = |other: &usize| {
+                    let theirs = &branches[*other];
+                    // Who is needed by the one before it does not wait for that one.
+                    let earlier = *other < at && !is_reached(&needed, *other, at);
+                    needed[at].contains(other)
+                        || (earlier && (meets(mine, theirs) || mentions(mine, theirs)))
+                };
+                all.clone().filter(waits).collect()
             })
             .collect()
     }
@@ -113,9 +121,18 @@ impl Walk {
             }
         }
         for task in &tasks {
-            branch.registers.extend(task.register.clone());
+            branch.registers.extend(task.gives());
             let looped = task.looped.iter().map(|looped| &looped.items);
-            let nodes: Vec<&Node> = looped.chain([&task.args]).collect();
+            let said = [&task.changed_when, &task.failed_when];
+            let said = said.into_iter().flatten().flatten();
+            let one = [&task.delegate_to, &task.become_user, &task.ignore_errors];
+            let nodes: Vec<&Node> = looped
+                .chain([&task.args])
+                .chain(said)
+                .chain(one.into_iter().flatten())
+                .chain(&task.until)
+                .chain(&task.environment)
+                .collect();
             for host in hosts {
                 let texts = self.texts_behind(&nodes, host, here, &task.common.layers);
                 branch.texts.extend(texts);
@@ -123,6 +140,18 @@ impl Walk {
         }
         branch
     }
+}
+
+/// Does one need the other, at once or through others?
+fn is_reached(needed: &[Vec<usize>], from: usize, to: usize) -> bool {
+    let (mut ahead, mut seen) = (vec![from], BTreeSet::new());
+    while let Some(at) = ahead.pop() {
+        if needed[at].contains(&to) {
+            return true;
+        }
+        ahead.extend(needed[at].iter().copied().filter(|next| seen.insert(*next)));
+    }
+    false
 }
 
 /// Every text in a tree that may hold a template.

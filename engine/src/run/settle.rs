@@ -465,6 +465,7 @@ impl Settle<'_> {
                 Way::Gather(_, overlay) | Way::Predict(overlay) if self.is_risky(changes) => {
                     settled.risky = true;
                     self.may_be(overlay, changes.iter().map(|c| &c.key));
+                    self.stirred(overlay, &wanted.stirs);
                 }
                 Way::Gather(_, overlay) | Way::Predict(overlay) => {
                     let all = changes

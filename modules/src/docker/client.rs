@@ -137,8 +137,8 @@ impl Reader {
             .map_err(|e| broken(&e))
     }
 
-    /// Asks on a connection that an earlier question has left open, so that it costs one round trip and not two.
-    /// What is under a path, or why the daemon does not give it.
+    /// What is under a path, or why the daemon does not give it. It is asked on a connection that an earlier question has left
+    /// open, so that it costs one round trip and not two.
     pub async fn look(&self, path: &str) -> Result<Result<Json, Refused>, HostError> {
         let idle = self.idle().await?;
         // One that the daemon has closed meanwhile is no failure: the question is asked again on a new one.

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use runbook_engine::action::Effects;
 use runbook_engine::host::FileType;
 use runbook_engine::module::{Footprint, Mark, Module, Stop, Wanted as WantedAll, reference};
-use runbook_engine::resource::Kind;
+use runbook_engine::resource::{Kind, contains};
 use runbook_engine::value::Value;
 use runbook_engine::world::View;
 use schemars::JsonSchema;
@@ -17,7 +17,9 @@ use super::image::{Image, ImageKey};
 use super::kind::Container;
 use super::network::{Network, NetworkKey};
 use super::restart::{Restart, RestartCall};
-use super::state::{ContainerKey, ContainerWant, Healthy, Wanted, WantedImage, WantedNetwork};
+use super::state::{
+    ContainerKey, ContainerState, ContainerWant, Healthy, Mount, Wanted, WantedImage, WantedNetwork,
+};
 use super::{desired, spec};
 use crate::file::place::PathKind;
 use crate::file::{FileKey, FileKind};
@@ -188,6 +190,46 @@ impl Args {
         }
     }
 
+    /// Whether what `unpack` names is what it should be, as far as that can be seen beforehand.
+    fn can_unpack(&self, state: &ContainerState, world: &View<'_>) -> Result<(), Stop> {
+        if !self.unpack.is_empty() && !state.exists {
+            return Err(Stop::refuse(format!(
+                "`unpack`: there is no container {} to be replaced; unpack the archives by hand",
+                self.name
+            )));
+        }
+        let keys = self.unpack.iter().flat_map(|(path, archive)| {
+            [FileKey::new(path), FileKey::following(archive)].map(|key| reference::<PathKind>(&key))
+        });
+        world.need(&keys.collect::<Vec<_>>())?;
+        for (path, archive) in &self.unpack {
+            let path = path.trim_end_matches('/');
+            let mounts = |m: &&Mount| {
+                let source = m.source.trim_end_matches('/');
+                !m.read_only && m.kind == "bind" && (source == path || contains(source, path))
+            };
+            if !state.mounts.iter().any(|m| mounts(&m)) {
+                let there: Vec<&str> = state.mounts.iter().map(|m| m.source.as_str()).collect();
+                return Err(Stop::refuse(format!(
+                    "`unpack`: {path} is no directory that {} mounts for writing ({})",
+                    self.name,
+                    there.join(", ")
+                )));
+            }
+            if world.get::<PathKind>(&FileKey::new(path))?.is == FileType::Link {
+                return Err(Stop::refuse(format!(
+                    "`unpack`: {path} is a link; name what it leads to"
+                )));
+            }
+            if world.get::<PathKind>(&FileKey::following(archive))?.is != FileType::File {
+                return Err(Stop::refuse(format!(
+                    "`unpack`: there is no file {archive} to be unpacked into {path}; name one that `directory_dump` has written"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     fn want(&self, image: Option<WantedImage>) -> ContainerWant {
         let within = self
             .healthy
@@ -293,7 +335,7 @@ impl Module for DockerContainer {
                     "`unpack`: {path} has to be among `save` too, so that what is there now can come back"
                 ));
             }
-            if runbook_engine::resource::contains(path, archive) {
+            if contains(path, archive) {
                 return Err(format!(
                     "`unpack`: {archive} lies in {path}, whose content goes; move it elsewhere"
                 ));
@@ -410,14 +452,6 @@ impl Module for DockerContainer {
                 "`unpack`: there is no container {name} to be replaced; unpack the archives by hand"
             )));
         }
-        for (path, archive) in &args.unpack {
-            let there = world.get::<PathKind>(&FileKey::following(archive))?;
-            if there.is != FileType::File {
-                return Err(Stop::refuse(format!(
-                    "`unpack`: there is no file {archive} to be unpacked into {path}"
-                )));
-            }
-        }
         let compose = state.labels().get("com.docker.compose.project").cloned();
         let mut want = args.want(image);
         if args.recreate && state.exists {
@@ -432,6 +466,13 @@ impl Module for DockerContainer {
             )));
         }
         let mut wanted = WantedAll::one::<Container>(&key, &want);
+        if differences.anew.is_empty() {
+            wanted.notes.extend(args.unpack.keys().map(|path| {
+                format!("{path} stays as it is, since {name} is not replaced; `recreate: true` replaces it")
+            }));
+        } else {
+            args.can_unpack(&state, world)?;
+        }
         if !differences.lines().is_empty() {
             let mut summary = format!("{name} {}", differences.lines().join("; "));
             if !differences.anew.is_empty() && state.exists {

@@ -111,6 +111,9 @@ pub(super) async fn carry_on(
         place,
         saved: saved::found(host, name, want, from).await?,
     };
+    if !halfway.running && from.exists {
+        saved::complete(host, name, want, from, &mut old.saved).await?;
+    }
     match settle(host, daemon, &new, &mut old, to, want, halfway.running).await {
         Ok(()) => {
             if let Some(earlier) = new.earlier {

@@ -92,6 +92,30 @@ pub(super) async fn save(
     Ok(saved)
 }
 
+/// Of what is to be unpacked into and has no copy any more (a way back that was cut off had used it), copies are made anew.
+pub(super) async fn complete(
+    host: &Target,
+    name: &str,
+    want: &ContainerWant,
+    from: &ContainerState,
+    saved: &mut Saved,
+) -> Result<(), WriteError> {
+    let is_there = |path: &String| {
+        let place = format!("{COPY}{}", place(path, from));
+        let kept = saved.kept.iter().any(|kept| kept.place == place);
+        kept || saved.absent.iter().any(|(absent, _)| absent == path)
+    };
+    let lost = want.unpack.keys().filter(|path| !is_there(path));
+    let lost = ContainerWant {
+        save: lost.cloned().collect(),
+        ..ContainerWant::default()
+    };
+    let again = save(host, name, &lost, from).await?;
+    saved.kept.extend(again.kept);
+    saved.absent.extend(again.absent);
+    Ok(())
+}
+
 /// The copies that a change which was cut off had made.
 pub(super) async fn found(
     host: &Target,

@@ -17,9 +17,9 @@ if printf '%s\n' "$names" | grep -q -e '^"/' -e '^"\.\./' -e '/\.\./' -e '/\.\."
 /// The content goes, the archive's comes. Called again after it was cut off, it does the same. What the directory itself is (a
 /// mount point, its owner) comes from the archive as far as that can be.
 const UNPACK: &str = r#"
-mkdir -p "$p" && find "$p" -mindepth 1 -maxdepth 1 -exec rm -rf {} + &&
+mkdir -p "$p" && find "$p/." -mindepth 1 -maxdepth 1 -exec rm -rf {} + &&
 tar --extract --gzip --preserve-permissions --numeric-owner --file "$a" --directory "$p" || exit 3
-if command -v restorecon >/dev/null 2>&1; then restorecon -RF "$p" >/dev/null 2>&1; fi
+if command -v restorecon >/dev/null 2>&1; then restorecon -R "$p" >/dev/null 2>&1; fi
 exit 0
 "#;
 

@@ -79,10 +79,17 @@ impl Module for DirectoryDump {
                 "dest: {dest} lies in {path}, and would become a part of itself"
             ));
         }
-        let wrong =
-            |name: &&String| name.is_empty() || name.starts_with('/') || name.contains('\n');
+        let wrong = |name: &&String| {
+            name.is_empty()
+                || name.starts_with(['/', '-'])
+                || name.starts_with("./")
+                || name.ends_with('/')
+                || name.contains('\n')
+        };
         if let Some(name) = args.exclude.iter().find(wrong) {
-            return Err(format!("exclude: `{name}` is no name relative to {path}"));
+            return Err(format!(
+                "exclude: `{name}` is no name relative to {path}, such as `log` or `data/*.tmp`"
+            ));
         }
         Ok(())
     }
@@ -165,20 +172,21 @@ while [ "$n" -gt 0 ]; do
   shift
   n=$((n - 1))
 done
-need=$(cd "$from" && du -sk . | cut -f1)
+need=$(cd "$from" && du -sk "$@" . | cut -f1)
 free=$(df -Pk "${folder:-/}" | awk 'NR == 2 { print $4 }')
-if [ -n "$free" ] && [ -n "$need" ] && [ "$free" -lt "$need" ]; then echo "$free KiB are free, $need KiB may be needed" >&2; exit 92; fi
-trap 'rm -f "$part" "$part.said" "$part.moved"' EXIT
+if [ -n "$free" ] && [ -n "$need" ] && [ "$free" -lt "$need" ]; then echo "$free KiB are free, $need KiB may be needed; make room, or name in exclude what nobody needs" >&2; exit 92; fi
+trap 'rm -f "$part" "$part.said" "$part.moved" "$part.names"' EXIT
 trap 'exit 99' HUP INT TERM
 LC_ALL=C tar --create --gzip --numeric-owner --file "$part" --directory "$from" --anchored "$@" . 2> "$part.said"
 status=$?
 case $status in
 0) ;;
-1) sed -n 's/^tar: \.\/\(.*\): \(file changed as we read it\|File removed before we read it\)$/\1/p' "$part.said" | LC_ALL=C sort -u > "$part.moved"
+1) sed -n 's/^tar: \.\/\(.*\): \(file changed as we read it\|File removed before we read it\|File shrank by .*\)$/\1/p' "$part.said" | LC_ALL=C sort -u > "$part.moved"
    changed=$(cat "$part.moved"); rm -f "$part.moved" ;;
 *) head -n 3 "$part.said" >&2; exit 94 ;;
 esac
-count=$(LC_ALL=C tar --list --gzip --file "$part" | wc -l) || exit 95
+LC_ALL=C tar --list --gzip --file "$part" > "$part.names" || exit 95
+count=$(wc -l < "$part.names")
 [ "$count" -gt 0 ] || exit 95
 sync "$part" 2>/dev/null || sync
 ln "$part" "$final" 2>/dev/null || { [ ! -e "$final" ] && mv -n "$part" "$final"; }
@@ -392,6 +400,31 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_read_again_never_gets_the_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let tar = folder.path().join("bin/tar");
+        fs::create_dir_all(tar.parent().unwrap()).unwrap();
+        fs::write(
+            &tar,
+            "#!/bin/sh\ncase $1 in --list) echo ./; exit 2;; esac\nexec /usr/bin/tar \"$@\"\n",
+        )
+        .unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(&tar, mode).unwrap();
+        let from = folder.path().join("from");
+        fs::create_dir_all(&from).unwrap();
+        let path = format!("{}:/usr/bin:/bin", folder.path().join("bin").display());
+        let out = Command::new("sh")
+            .args(["-c", SCRIPT, "directory_dump"])
+            .args([folder.path().join("to/x.tar.gz"), from])
+            .env("PATH", path)
+            .output()
+            .unwrap();
+        assert_eq!(out.status.code(), Some(95), "{out:?}");
+        assert_eq!(fs::read_dir(folder.path().join("to")).unwrap().count(), 0);
+    }
+
+    #[test]
     fn refused_arguments() {
         for (name, value) in [
             ("path", json!("etc")),
@@ -399,6 +432,8 @@ mod tests {
             ("dest", json!("/etc/backup.tar.gz")),
             ("dest", json!("/backup/")),
             ("exclude", json!(["/etc/x"])),
+            ("exclude", json!(["log/"])),
+            ("exclude", json!(["./log"])),
         ] {
             let mut args = json!({"path": "/etc", "dest": "/backup.tar.gz"});
             let good = serde_json::from_value(args.clone()).unwrap();

@@ -96,7 +96,13 @@ async fn it_comes_with_the_new_container_and_goes_where_that_fails() {
 
     // Nothing is unpacked where nothing is replaced.
     fs::write(Path::new(&scene.kept()).join("file"), "later").unwrap();
-    assert!(!host.run(&scene.args(&name, NEW)).await.unwrap().changed);
+    let again = host.run(&scene.args(&name, NEW)).await.unwrap();
+    assert!(!again.changed);
+    assert!(
+        again.wanted.notes[0].contains("stays as it is"),
+        "{:?}",
+        again.wanted.notes
+    );
     assert_eq!(scene.holds()[0], pair("file", "later"));
 }
 
@@ -142,7 +148,13 @@ async fn what_cannot_be_unpacked_is_refused_before_anything_stops() {
     let mut args = scene.args(&name, NEW);
     args["save"] = json!([link]);
     args["unpack"] = json!({link: archive});
-    refused(args, "is a link").await;
+    refused(args, "mounts for writing").await;
+    // Nothing but what the container mounts.
+    let above = scene.folder.path().display().to_string();
+    let mut args = scene.args(&name, NEW);
+    args["save"] = json!([above]);
+    args["unpack"] = json!({above: "/srv/none.tar.gz"});
+    refused(args, "mounts for writing").await;
     let none = host.name("none");
     refused(scene.args(&none, NEW), "there is no container").await;
 }

@@ -37,6 +37,23 @@ const ONE_AFTER_THE_OTHER: &str = r#"
         - assert: {that: "told == 'IT'"}
 "#;
 
+/// The first needs the last, and both mention what the other gives.
+const NEEDS_THE_LAST: &str = r#"
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - name: Both
+      parallel: true
+      block:
+        - needs: [last]
+          copy: {dest: FOLDER/told, content: "{{ said.stdout }}\n"}
+        - set_fact: {word: it}
+        - name: Last
+          id: last
+          command: {argv: [echo, "{{ word }}"], changes: [FOLDER/said], reads: []}
+          register: said
+"#;
+
 fn played(playbook: &str) -> Result<Scene> {
     let scene = Scene::new()?;
     let folder = scene.path("made");
@@ -51,6 +68,13 @@ fn played(playbook: &str) -> Result<Scene> {
 #[test]
 fn commands_that_say_what_they_touch_go_side_by_side() -> Result<()> {
     played(SIDE_BY_SIDE).map(drop)
+}
+
+#[test]
+fn who_is_needed_by_the_one_before_does_not_wait_for_it() -> Result<()> {
+    let scene = played(NEEDS_THE_LAST)?;
+    assert_eq!(std::fs::read_to_string(scene.path("made/told"))?, "it\n");
+    Ok(())
 }
 
 #[test]
