@@ -68,12 +68,17 @@ fn stopped_after(playbook: &str, point: &str) -> String {
 
 /// The parts of the schema that a rollback has left and named.
 pub(super) fn kept_parts(back: &Played) -> BTreeSet<String> {
+    kept(back, "pg-schema:")
+}
+
+/// Of what a rollback has left and named, that whose name begins so.
+pub(super) fn kept(back: &Played, begin: &str) -> BTreeSet<String> {
     back.notes()
         .iter()
         .filter(|note| note.contains("stays:"))
         .flat_map(|note| note.split([' ', ',']))
         .map(|word| word.trim_end_matches(':'))
-        .filter(|word| word.starts_with("pg-schema:"))
+        .filter(|word| word.starts_with(begin))
         .map(str::to_owned)
         .collect()
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::points::{SCHEMA, kept_parts};
+use super::points::{SCHEMA, kept, kept_parts};
 use super::story::{FINISH, UPGRADE};
 use super::{Archive, Played, VERSION, damage, equal};
 
@@ -257,6 +257,9 @@ const ONCE: [&str; 7] = [
 /// The images of the upgrade, as a variable.
 pub const NEW: &str = r#"{"images": {"ldap": "real/slapd-dcm4chee:2.6.6-32.0", "arc": "dcm4che/dcm4chee-arc-psql:5.32.0", "db": {"15": "real/postgres-dcm4chee:15.6-32"}}}"#;
 
+/// The directory's schema.
+const OWN_SCHEMA: &str = "docker exec ldap sh -c 'ldapsearch -x -LLL -o ldif-wrap=no -D cn=admin,cn=config -w $LDAP_CONFIGPASS -b cn=schema,cn=config' | sort";
+
 const ROLE: &str = r#"docker exec -i ldap sh -c 'ldapmodify -x -D "cn=admin,$LDAP_BASE_DN" -w "$LDAP_ROOTPASS"' >/dev/null <<'L'
 dn: dicomAETitle=DCM4CHEE,dicomDeviceName=dcm4chee-arc,cn=Devices,cn=DICOM Configuration,dc=dcm4che,dc=org
 changetype: modify
@@ -359,7 +362,7 @@ impl Archive {
     pub fn comes_from_5_29(&self) -> Result<()> {
         self.on("ldap", ADDED)?;
         let directory = damage::lasting(&damage::directory(self)?);
-        let schema = self.on("db", SCHEMA)?;
+        let (schema, own) = (self.on("db", SCHEMA)?, self.on("ldap", OWN_SCHEMA)?);
         let check = self.play_real(UPGRADE, &["--check", "--diff", "-e", ADDITIONAL], 0)?;
         let run = self.play_real(UPGRADE, &["-e", ADDITIONAL], 0)?;
         let tasks = equal(&check, &run)?;
@@ -390,8 +393,16 @@ impl Archive {
 
         let id = run.run_id().context("the run has no id")?;
         let back = self.rollback(&id, &[])?;
-        let keys = kept_parts(&back);
-        ensure!(!keys.is_empty(), "nothing is said of the schema");
+        let mut keys = kept_parts(&back);
+        let entries = kept(&back, "ldap-entry:");
+        for said in [&keys, &entries] {
+            ensure!(!said.is_empty(), "nothing is said of the schema");
+        }
+        keys.extend(entries);
+        ensure!(
+            self.on("ldap", OWN_SCHEMA)? != own,
+            "the directory's schema has not stayed"
+        );
         let also: Vec<&str> = keys
             .iter()
             .flat_map(|key| ["--also", key.as_str()])
@@ -414,6 +425,10 @@ impl Archive {
         ensure!(
             differs.is_empty() && schema == now,
             "the schema is not the one before: {differs:#?}"
+        );
+        ensure!(
+            self.on("ldap", OWN_SCHEMA)? == own,
+            "the directory's schema is not the one before"
         );
 
         self.play_real(UPGRADE, &["-e", ADDITIONAL], 0)?;
