@@ -226,6 +226,10 @@ impl New<'_> {
         {
             left.push(format!("it could not be stopped: {error}"));
         }
+        // The daemon was perhaps starting it again just when it got its policy, and then wrote the one of before.
+        if !temporary {
+            let _ = aside::mute(daemon, &self.id).await;
+        }
         let ran = inspected.pointer("/State/Running") == Some(&Json::Bool(true));
         if temporary && ran && gone(daemon, &self.id).await.is_ok() {
             return Vec::new();
