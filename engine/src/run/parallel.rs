@@ -1,8 +1,8 @@
 //! In which order the branches of a parallel block go.
 //!
 //! A branch waits for the siblings that its `needs` names, for siblings before it that meet it in a resource of the
-//! same machine (one writes what the other reads or writes), and for the sibling before it that registers a variable
-//! which it mentions, be it through another variable.
+//! same machine (one writes what the other reads or writes), and for the sibling before it that sets a variable
+//! which it mentions, be it through another variable; never for one that needs it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -77,10 +77,8 @@ impl Walk {
                 let texts = self.texts_behind(&conditions, host, here, layers);
                 branch.texts.extend(texts);
             }
-            match inner {
-                Item::Task(task) => tasks.push(task.clone()),
-                Item::Include(_) => branch.needs.extend(Vec::<String>::new()),
-                _ => {}
+            if let Item::Task(task) = inner {
+                tasks.push(task.clone());
             }
         });
         let mut includes = false;

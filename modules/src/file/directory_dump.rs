@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::FileKind;
 use super::compare::type_name;
+use super::fresh::{self, EXISTS};
 use super::place::PathKind;
 use super::state::{FileKey, tidy};
 use super::target::absolute;
@@ -161,10 +162,7 @@ const SCRIPT: &str = r#"
 umask 077
 final=$1 from=$2
 shift 2
-folder=${final%/*}
-part="$folder/.${final##*/}.part.$$"
-mkdir -p "${folder:-/}" || exit 91
-if [ -e "$final" ] || [ -L "$final" ]; then exit 93; fi
+begin_file
 [ -d "$from" ] || exit 96
 n=$#
 while [ "$n" -gt 0 ]; do
@@ -173,7 +171,6 @@ while [ "$n" -gt 0 ]; do
   n=$((n - 1))
 done
 need=$(cd "$from" && du -sk "$@" . | cut -f1)
-free=$(df -Pk "${folder:-/}" | awk 'NR == 2 { print $4 }')
 if [ -n "$free" ] && [ -n "$need" ] && [ "$free" -lt "$need" ]; then echo "$free KiB are free, $need KiB may be needed; make room, or name in exclude what nobody needs" >&2; exit 92; fi
 trap 'rm -f "$part" "$part.said" "$part.moved" "$part.names"' EXIT
 trap 'exit 99' HUP INT TERM
@@ -188,16 +185,16 @@ esac
 LC_ALL=C tar --list --gzip --file "$part" > "$part.names" || exit 95
 count=$(wc -l < "$part.names")
 [ "$count" -gt 0 ] || exit 95
-sync "$part" 2>/dev/null || sync
-ln "$part" "$final" 2>/dev/null || { [ ! -e "$final" ] && mv -n "$part" "$final"; }
-[ ! -e "$part" ] || [ "$part" -ef "$final" ] || exit 93
+keep_file
 sha256sum < "$final" | cut -c1-64
 wc -c < "$final"
 echo "$count"
 [ -z "$changed" ] || printf '%s\n' "$changed"
 "#;
 
-const EXISTS: i32 = 93;
+fn script() -> String {
+    format!("{}{SCRIPT}", fresh::FUNCTIONS)
+}
 
 #[async_trait]
 impl ActionKind for Dump {
@@ -216,7 +213,15 @@ impl ActionKind for Dump {
         call: &DumpCall,
         run: &ActionRun,
     ) -> Result<Outcome, ActionError> {
-        let words = ["sh", "-c", SCRIPT, "directory_dump", &call.dest, &call.path];
+        let script = script();
+        let words = [
+            "sh",
+            "-c",
+            &script,
+            "directory_dump",
+            &call.dest,
+            &call.path,
+        ];
         let words = words.into_iter().map(str::to_owned);
         let command = Command {
             argv: words.chain(call.exclude.iter().cloned()).collect(),
@@ -297,7 +302,7 @@ mod tests {
 
     fn run(dest: &Path, from: &Path, exclude: &[&str]) -> Output {
         Command::new("sh")
-            .args(["-c", SCRIPT, "directory_dump"])
+            .args(["-c", &script(), "directory_dump"])
             .args([dest, from])
             .args(exclude)
             .output()
@@ -371,57 +376,42 @@ mod tests {
         );
     }
 
-    #[test]
-    fn what_grows_meanwhile_is_named() {
+    /// Called where `tar` is this script; what is then in the folder of the archive.
+    fn with_tar(instead: &str) -> (Output, usize) {
         let folder = tempfile::tempdir().unwrap();
-        let tar = folder.path().join("bin/tar");
-        fs::create_dir_all(tar.parent().unwrap()).unwrap();
-        // What GNU tar does where a file changes while it reads it.
-        fs::write(
-            &tar,
-            "#!/bin/sh\n/usr/bin/tar \"$@\" || exit\ncase $1 in --create) echo 'tar: ./log/a b.log: file changed as we read it' >&2; exit 1;; esac\n",
-        )
-        .unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["bin", "from/log"] {
+            fs::create_dir_all(at(name)).unwrap();
+        }
+        fs::write(at("bin/tar"), format!("#!/bin/sh\n{instead}\n")).unwrap();
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        fs::set_permissions(&tar, mode).unwrap();
-        let from = folder.path().join("from");
-        fs::create_dir_all(from.join("log")).unwrap();
-        let path = format!("{}:/usr/bin:/bin", folder.path().join("bin").display());
+        fs::set_permissions(at("bin/tar"), mode).unwrap();
         let out = Command::new("sh")
-            .args(["-c", SCRIPT, "directory_dump"])
-            .args([folder.path().join("to/x.tar.gz"), from])
-            .env("PATH", path)
+            .args(["-c", &script(), "directory_dump"])
+            .args([at("to/x.tar.gz"), at("from")])
+            .env("PATH", format!("{}:/usr/bin:/bin", at("bin").display()))
             .output()
             .unwrap();
+        (out, fs::read_dir(at("to")).unwrap().count())
+    }
+
+    #[test]
+    fn what_grows_meanwhile_is_named() {
+        // What GNU tar does where a file changes while it reads it.
+        let (out, left) = with_tar(
+            "/usr/bin/tar \"$@\" || exit\ncase $1 in --create) echo 'tar: ./log/a b.log: file changed as we read it' >&2; exit 1;; esac",
+        );
         assert!(out.status.success(), "{out:?}");
         let said = String::from_utf8(out.stdout).unwrap();
         assert_eq!(said.lines().nth(3), Some("log/a b.log"), "{said}");
-        assert_eq!(fs::read_dir(folder.path().join("to")).unwrap().count(), 1);
+        assert_eq!(left, 1);
     }
 
     #[test]
     fn what_cannot_be_read_again_never_gets_the_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let tar = folder.path().join("bin/tar");
-        fs::create_dir_all(tar.parent().unwrap()).unwrap();
-        fs::write(
-            &tar,
-            "#!/bin/sh\ncase $1 in --list) echo ./; exit 2;; esac\nexec /usr/bin/tar \"$@\"\n",
-        )
-        .unwrap();
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        fs::set_permissions(&tar, mode).unwrap();
-        let from = folder.path().join("from");
-        fs::create_dir_all(&from).unwrap();
-        let path = format!("{}:/usr/bin:/bin", folder.path().join("bin").display());
-        let out = Command::new("sh")
-            .args(["-c", SCRIPT, "directory_dump"])
-            .args([folder.path().join("to/x.tar.gz"), from])
-            .env("PATH", path)
-            .output()
-            .unwrap();
-        assert_eq!(out.status.code(), Some(95), "{out:?}");
-        assert_eq!(fs::read_dir(folder.path().join("to")).unwrap().count(), 0);
+        let (out, left) =
+            with_tar("case $1 in --list) echo ./; exit 2;; esac\nexec /usr/bin/tar \"$@\"");
+        assert_eq!((out.status.code(), left), (Some(95), 0), "{out:?}");
     }
 
     #[test]

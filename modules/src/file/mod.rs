@@ -19,6 +19,7 @@ pub mod file;
 mod foresee;
 #[cfg(test)]
 mod foretold;
+pub mod fresh;
 pub mod kind;
 pub mod lineinfile;
 pub mod listing;

@@ -18,6 +18,7 @@ use super::facts_kind::{FactsKey, PgFacts};
 use super::server::Server;
 use crate::command::exec::folder;
 use crate::docker::Container;
+use crate::file::fresh::{self, EXISTS};
 
 /// The module.
 pub struct PgDump;
@@ -183,12 +184,8 @@ pub struct DumpCall {
 const SCRIPT: &str = r#"
 umask 077
 final=$1 format=$2 need=$3 name=$4 host=$5 port=$6 user=$7 database=$8
-folder=${final%/*}
-part="$folder/.${final##*/}.part.$$"
+begin_file
 pass="$part.pass"
-mkdir -p "${folder:-/}" || exit 91
-if [ -e "$final" ] || [ -L "$final" ]; then exit 93; fi
-free=$(df -Pk "${folder:-/}" | awk 'NR == 2 { print $4 }')
 if [ -n "$free" ] && [ "$free" -lt $((need / 1024)) ]; then echo "$free" >&2; exit 92; fi
 trap 'rm -f "$part" "$part.rows" "$part.bad" "$pass"' EXIT
 trap 'exit 99' HUP INT TERM
@@ -201,14 +198,16 @@ else
   { pg pg_restore --data-only -f - < "$part" || : > "$part.bad"; } | count_rows > "$part.rows"
   [ ! -e "$part.bad" ] || exit 95
 fi
-sync "$part" 2>/dev/null || sync
-ln "$part" "$final" 2>/dev/null || { [ ! -e "$final" ] && mv -n "$part" "$final"; }
-[ ! -e "$part" ] || [ "$part" -ef "$final" ] || exit 93
+keep_file
 mv -f "$part.rows" "$final.rows" || exit 91
 sha256sum < "$final" | cut -c1-64
 wc -c < "$final"
 cat "$final.rows"
 "#;
+
+fn script() -> String {
+    format!("{FUNCTIONS}{}{SCRIPT}", fresh::FUNCTIONS)
+}
 
 #[async_trait]
 impl ActionKind for Dump {
@@ -246,7 +245,7 @@ impl ActionKind for Dump {
         };
         let path = path(call, run);
         let [name, at, port] = client::place(&call.server);
-        let script = format!("{FUNCTIONS}{SCRIPT}");
+        let script = script();
         let words = [
             "sh",
             "-c",
@@ -339,7 +338,7 @@ fn failure(shown: &str, path: &str, need: u64, finished: &Finished) -> String {
             "{path}: not enough space: {said} KiB are free, {} KiB may be needed to dump {shown}",
             need / 1024
         ),
-        93 => format!("{path} exists already; a dump is never written over an older one"),
+        EXISTS => format!("{path} exists already; a dump is never written over an older one"),
         95 => format!("the dump of {shown} is not complete and was removed: {said}"),
         status => missing(status, shown)
             .unwrap_or_else(|| format!("{shown} could not be dumped ({status}): {said}")),
@@ -417,7 +416,7 @@ mod tests {
             use std::io::Write as _;
             let file = self.0.path().join("out/db.dump");
             let mut child = std::process::Command::new("sh")
-                .args(["-c", &format!("{FUNCTIONS}{SCRIPT}"), "pg_dump"])
+                .args(["-c", &script(), "pg_dump"])
                 .arg(&file)
                 .args([format, need, container, "", "5432", "pacs", "pacsdb"])
                 .env("PATH", format!("{}:/usr/bin:/bin", self.0.path().display()))

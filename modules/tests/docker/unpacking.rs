@@ -146,9 +146,12 @@ async fn what_cannot_be_unpacked_is_refused_before_anything_stops() {
     let link = scene.at("link");
     std::os::unix::fs::symlink("kept", &link).unwrap();
     let mut args = scene.args(&name, NEW);
-    args["save"] = json!([link]);
-    args["unpack"] = json!({link: archive});
-    refused(args, "mounts for writing").await;
+    args["save"] = json!([link.as_str()]);
+    args["unpack"] = json!({link.as_str(): archive});
+    refused(args.clone(), "mounts for writing").await;
+    let linked = host.by_hand("linked", &["-v", &format!("{link}:/kept"), OLD]);
+    args["name"] = json!(linked);
+    refused(args, "is a link").await;
     // Nothing but what the container mounts.
     let above = scene.folder.path().display().to_string();
     let mut args = scene.args(&name, NEW);

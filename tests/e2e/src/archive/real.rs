@@ -498,7 +498,7 @@ impl Archive {
         self.on("arc", &format!("echo old > {STALE}"))?;
         self.on(
             "arc",
-            "docker network rm dcm4chee_more >/dev/null 2>&1 || true",
+            "docker network ls -q -f name=dcm4chee_more | xargs -r docker network rm >/dev/null",
         )?;
         let directory = damage::lasting(&damage::directory(self)?);
         let given = ["-e", GIVEN];
