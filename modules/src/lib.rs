@@ -45,6 +45,7 @@ pub fn registry() -> Registry {
         .kind(postgres::rows_kind::PgRows)
         .action(command::exec::Exec)
         .action(docker::exec::Exec)
+        .action(docker::oneshot::OneshotRun)
         .action(docker::restart::Restart)
         .action(file::directory_dump::Dump)
         .action(flow::pause::Sleep)

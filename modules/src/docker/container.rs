@@ -16,6 +16,7 @@ use serde_json::Value as Json;
 use super::image::{Image, ImageKey};
 use super::kind::Container;
 use super::network::{Network, NetworkKey};
+use super::oneshot::{LABEL, Oneshot, OneshotCall, OneshotRun};
 use super::restart::{Restart, RestartCall};
 use super::state::{
     ContainerKey, ContainerState, ContainerWant, Healthy, Mount, Wanted, WantedImage, WantedNetwork,
@@ -34,7 +35,7 @@ pub struct Args {
     /// Name of the container.
     pub name: String,
     /// What it shall be doing: `started` (the default), `present`, `stopped`, `absent`, or `restarted`, which is an
-    /// action for handlers.
+    /// action for handlers, or `oneshot`: made, waited for until it has done its work, and removed.
     #[serde(default)]
     pub state: State,
     /// Its image, `repository:tag`. It has to be on the host (`docker_image` brings it). Images are compared by id, so
@@ -106,6 +107,9 @@ pub struct Args {
     /// among `save`, so that what is there now can come back.
     #[serde(default)]
     pub unpack: BTreeMap<String, String>,
+    /// With `oneshot`: when it has done its work, and what that is.
+    #[serde(default)]
+    pub oneshot: Option<Oneshot>,
     /// With `absent`: remove the volumes without a name too (`docker rm -v`). What they hold is lost.
     #[serde(default)]
     pub remove_volumes: bool,
@@ -126,6 +130,8 @@ pub enum State {
     Absent,
     /// Be stopped and started again, now.
     Restarted,
+    /// Be made, do its work, and go.
+    Oneshot,
 }
 
 /// A network.
@@ -190,6 +196,69 @@ impl Args {
         }
     }
 
+    /// Whether `oneshot` goes with the other arguments.
+    fn can_go(&self) -> Result<(), String> {
+        let work = self.oneshot.as_ref();
+        if self.state != State::Oneshot {
+            return match work {
+                Some(_) => Err("`oneshot` goes with `state: oneshot`".to_owned()),
+                None => Ok(()),
+            };
+        }
+        if self.image.is_none() {
+            return Err("`state: oneshot` makes a container: name its `image`".to_owned());
+        }
+        if self.restart_policy.as_deref().is_some_and(|p| p != "no") {
+            return Err(
+                "with `state: oneshot` Docker does not start it again: leave out `restart_policy`"
+                    .to_owned(),
+            );
+        }
+        if self.recreate || !self.save.is_empty() || !self.unpack.is_empty() {
+            return Err(
+                "`recreate`, `save` and `unpack` go with a container that is replaced".to_owned(),
+            );
+        }
+        work.map_or(Ok(()), Oneshot::validate)
+    }
+
+    /// The action that makes it, waits for it and removes it.
+    fn once(
+        &self,
+        state: &ContainerState,
+        want: ContainerWant,
+        world: &View<'_>,
+    ) -> Result<WantedAll, Stop> {
+        let name = &self.name;
+        let work = self.oneshot.clone().unwrap_or_default();
+        if let Some(path) = &work.creates
+            && world.get::<PathKind>(&FileKey::following(path))?.is != FileType::Absent
+        {
+            return Ok(WantedAll {
+                skipped: Some(format!("{path} exists")),
+                ..WantedAll::default()
+            });
+        }
+        if state.exists {
+            let left = if state.labels().contains_key(LABEL) {
+                "of another run, which was cut off: resume that one, or remove the container"
+            } else {
+                "already; `state: oneshot` makes one of its own and removes it"
+            };
+            return Err(Stop::refuse(format!("there is a container {name} {left}")));
+        }
+        let effects = work.effects();
+        let call = OneshotCall {
+            name: name.clone(),
+            to: desired::desired(&want, state),
+            want,
+            work,
+        };
+        let image = self.image.as_deref().unwrap_or_default();
+        let summary = format!("{name} is made from {image}, does its work and goes");
+        Ok(WantedAll::action::<OneshotRun>(&call, effects, summary))
+    }
+
     /// Whether what `unpack` names is what it should be, as far as that can be seen beforehand.
     fn can_unpack(&self, state: &ContainerState, world: &View<'_>) -> Result<(), Stop> {
         if !self.unpack.is_empty() && !state.exists {
@@ -239,7 +308,7 @@ impl Args {
             .unwrap_or(60);
         ContainerWant {
             state: match self.state {
-                State::Started | State::Restarted => Wanted::Started,
+                State::Started | State::Restarted | State::Oneshot => Wanted::Started,
                 State::Present => Wanted::Present,
                 State::Stopped => Wanted::Stopped,
                 State::Absent => Wanted::Absent,
@@ -346,6 +415,7 @@ impl Module for DockerContainer {
                 }
             }
         }
+        args.can_go()?;
         if args.remove_volumes && args.state != State::Absent {
             return Err("`remove_volumes` goes with `state: absent`".to_owned());
         }
@@ -354,6 +424,13 @@ impl Module for DockerContainer {
 
     fn touches(args: &Args) -> Footprint {
         let mut footprint = Footprint::nothing().writes(Container::NAME, &args.name);
+        if args.state == State::Oneshot {
+            let work = args.oneshot.clone().unwrap_or_default();
+            match work.effects() {
+                Effects::Opaque => return Footprint::everything(),
+                effects => footprint.writes.extend(effects.marks().iter().cloned()),
+            }
+        }
         if let Some(image) = &args.image {
             footprint = footprint.reads(Image::NAME, image);
         }
@@ -451,6 +528,9 @@ impl Module for DockerContainer {
             return Err(Stop::refuse(format!(
                 "`unpack`: there is no container {name} to be replaced; unpack the archives by hand"
             )));
+        }
+        if args.state == State::Oneshot {
+            return args.once(&state, args.want(image), world);
         }
         let compose = state.labels().get("com.docker.compose.project").cloned();
         let mut want = args.want(image);

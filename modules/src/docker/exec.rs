@@ -101,6 +101,20 @@ impl Args {
     }
 }
 
+impl Call {
+    /// A line for the shell in a container.
+    #[must_use]
+    pub fn line(container: &str, line: &str) -> Self {
+        Self {
+            container: container.to_owned(),
+            argv: ["/bin/sh", "-c", line].map(str::to_owned).to_vec(),
+            user: None,
+            chdir: None,
+            env: BTreeMap::new(),
+        }
+    }
+}
+
 /// Runs a command in a container and waits for its end.
 pub async fn run(daemon: &Writer, call: &Call) -> Result<Said, HostError> {
     let env: Vec<String> = call.env.iter().map(|(k, v)| format!("{k}={v}")).collect();

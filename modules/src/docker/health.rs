@@ -105,7 +105,7 @@ pub(super) async fn wait(
     }
 }
 
-async fn look(
+pub(super) async fn look(
     probe: &Probe,
     daemon: &Reader,
     name: &str,

@@ -6,7 +6,7 @@ use runbook_engine::host::{HostError, Target};
 use runbook_engine::resource::{Kept, WriteError};
 use serde_json::{Value as Json, json};
 
-use super::aside::{self, refused};
+use super::aside::{self, REPLACES, refused};
 use super::body::body;
 use super::client::{Writer, encode};
 use super::health;
@@ -22,7 +22,7 @@ pub(super) async fn again(
     name: &str,
     was: &ContainerState,
 ) -> Result<(), WriteError> {
-    let id = make(daemon, &aside::new_name(name), was, "").await?;
+    let id = make(daemon, &aside::new_name(name), was, (REPLACES, "")).await?;
     aside::rename(daemon, &id, name).await?;
     if was.running {
         start(daemon, &id).await?;
@@ -48,7 +48,7 @@ pub(super) async fn replace(
         Some(earlier) => find(daemon, name, &earlier.state).await?,
         // What is wrong with the new container's settings shows while the old one still runs.
         None => New {
-            id: make(daemon, &aside::new_name(name), to, &from.id).await?,
+            id: make(daemon, &aside::new_name(name), to, (REPLACES, &from.id)).await?,
             brought: None,
             earlier: want.earlier.as_ref().map(|e| &e.state),
         },
@@ -269,12 +269,13 @@ struct Old<'a> {
     saved: Saved,
 }
 
-/// Makes a container and has it join its networks; gives its id. It holds no port and no address before it starts.
-async fn make(
+/// Makes a container with a label of ours and has it join its networks; gives its id. It holds no port and no address before
+/// it starts.
+pub(super) async fn make(
     daemon: &Writer,
     as_name: &str,
     to: &ContainerState,
-    replaces: &str,
+    (label, value): (&str, &str),
 ) -> Result<String, WriteError> {
     let mut made = body(to);
     if let Some(id) = other_content(daemon, to).await? {
@@ -283,7 +284,7 @@ async fn make(
     if let Some(config) = made.create.as_object_mut() {
         let labels = config.entry("Labels").or_insert_with(|| json!({}));
         if let Some(labels) = labels.as_object_mut() {
-            labels.insert(aside::REPLACES.to_owned(), json!(replaces));
+            labels.insert(label.to_owned(), json!(value));
         }
     }
     let created = daemon
@@ -423,7 +424,8 @@ async fn remade(host: &Target, daemon: &Writer, new: &New<'_>, old: &Old<'_>) ->
         .post(&format!("/containers/{}/stop", new.id), None)
         .await;
     let mut left: Vec<String> = saved::restore(host, &old.saved).await.into_iter().collect();
-    let again = match make(daemon, &aside::old_name(name, &old.state.id), old.state, "").await {
+    let place = aside::old_name(name, &old.state.id);
+    let again = match make(daemon, &place, old.state, (REPLACES, "")).await {
         Ok(again) => again,
         Err(error) => return lost(error.to_string()),
     };

@@ -13,6 +13,7 @@ mod composing;
 mod daemon;
 mod images;
 mod keeping;
+mod oneshot;
 mod refusing;
 mod registry;
 mod registry_server;

@@ -371,6 +371,13 @@ fn docker() -> Vec<Case> {
             ..base
         },
         Case {
+            module: "docker_container",
+            args: "{name: $NAME, image: runbook-test/server:1, state: oneshot, env: {API_TOKEN: geheimes-wort}, \
+                   command: [sh, -c, 'echo $API_TOKEN'], oneshot: {changes: [\"file:/srv/none\"]}}",
+            secrets: &["geheimes-wort"],
+            ..base
+        },
+        Case {
             module: "docker_image",
             args: "{name: \"127.0.0.1:$PORT/$NAME:1\", source: pull}",
             needs: Needs::Registry,
