@@ -239,24 +239,27 @@ impl Args {
                 ..WantedAll::default()
             });
         }
-        if state.exists {
-            let left = if state.labels().contains_key(LABEL) {
-                "of another run, which was cut off: resume that one, or remove the container"
-            } else {
-                "already; `state: oneshot` makes one of its own and removes it"
-            };
-            return Err(Stop::refuse(format!("there is a container {name} {left}")));
+        // One of an attempt that failed or was cut off gives way.
+        let left = state.exists && state.labels().contains_key(LABEL);
+        if state.exists && !left {
+            return Err(Stop::refuse(format!(
+                "there is a container {name} already; `state: oneshot` makes one of its own and removes it"
+            )));
         }
         let effects = work.effects();
         let call = OneshotCall {
             name: name.clone(),
-            to: desired::desired(&want, state),
+            to: desired::desired(&want, &ContainerState::default()),
             want,
             work,
         };
         let image = self.image.as_deref().unwrap_or_default();
         let summary = format!("{name} is made from {image}, does its work and goes");
-        Ok(WantedAll::action::<OneshotRun>(&call, effects, summary))
+        let mut wanted = WantedAll::action::<OneshotRun>(&call, effects, summary);
+        wanted.notes.extend(left.then(|| {
+            format!("a container {name} that an attempt before has left is removed first")
+        }));
+        Ok(wanted)
     }
 
     /// Whether what `unpack` names is what it should be, as far as that can be seen beforehand.

@@ -155,6 +155,7 @@ impl ActionKind for OneshotRun {
                 if let Some(ended) = recorded(host, &own).await? {
                     return Ok(ended.outcome());
                 }
+                give_way(&daemon, &call.name).await?;
                 replace::make(&daemon, &call.name, &call.to, (LABEL, &own))
                     .await
                     .map_err(failed)?
@@ -174,10 +175,7 @@ impl ActionKind for OneshotRun {
         let exit_code = state(&daemon, call, &id).await?.exit_code;
         let ended = Ended { exit_code, ..ended };
         let ended = record(host, &own, ended).await?;
-        let path = format!("/containers/{}?force=1&v=1", encode(&id));
-        daemon.delete(&path).await?.map_err(|r| {
-            ActionError::Failed(format!("{} could not be removed: {}", call.name, r.message))
-        })?;
+        remove(&daemon, &call.name, &id).await?;
         Ok(ended.outcome())
     }
 }
@@ -226,6 +224,23 @@ async fn find(daemon: &Writer, own: &str) -> Result<Option<String>, HostError> {
     let list = daemon.get(&path).await?;
     let id = list.pointer("/0/Id").and_then(Json::as_str);
     Ok(id.map(str::to_owned))
+}
+
+/// Removes it, with its volumes that have no name.
+async fn remove(daemon: &Writer, name: &str, id: &str) -> Result<(), ActionError> {
+    let path = format!("/containers/{}?force=1&v=1", encode(id));
+    let gone = daemon.delete(&path).await?;
+    gone.map(drop)
+        .map_err(|r| ActionError::Failed(format!("{name} could not be removed: {}", r.message)))
+}
+
+/// Removes one of this name that another attempt has left.
+async fn give_way(daemon: &Writer, name: &str) -> Result<(), ActionError> {
+    let left = kind::read(daemon, name).await?;
+    if left.exists && left.labels().contains_key(LABEL) {
+        remove(daemon, name, &left.id).await?;
+    }
+    Ok(())
 }
 
 /// The status of a place that was taken before anything was made.

@@ -170,6 +170,16 @@ async fn a_cut_does_nothing_twice() {
     let again = scene.act(&call, "cut").await.unwrap();
     assert_eq!(again, ended);
     assert_eq!(scene.lines("cut"), 1);
+    // What an attempt has left that nobody goes on with gives way to the next.
+    let args = scene.args("left", "echo x >> /out/left; sleep 90", &json!({}));
+    let first = scene.call(&args).await;
+    let begun = tokio::time::timeout(Duration::from_millis(1500), scene.act(&first, "left")).await;
+    assert!(begun.is_err() && scene.is_there("left"));
+    let args = scene.args("left", "echo x >> /out/left", &json!({}));
+    let second = scene.call(&args).await;
+    assert_eq!(scene.act(&second, "left-2").await.unwrap().failed, None);
+    assert!(!scene.is_there("left"));
+    assert_eq!(scene.lines("left"), 2);
     // Removed by somebody before it had ended: it was not done.
     let args = scene.args("gone", "echo x >> /out/gone; sleep 3", &json!({}));
     let call = scene.call(&args).await;

@@ -307,6 +307,16 @@ const FILES: [(&str, &str); 2] = [
     - name: A branch as an export has it
       ldap_restore: {container: ldap, bind_dn: "cn=admin,{{ base_dn }}", password: "{{ ldap_password }}", src: /srv/given.ldif}
 
+    - name: A container that does its work and goes
+      docker_container:
+        name: crash-once
+        image: crash:1
+        state: oneshot
+        command: [sh, -c, "echo ran >> /counts/once; sleep 0.3; echo done; sleep 60"]
+        stop_timeout: 1
+        volumes: ["/srv/crash/counts:/counts"]
+        oneshot: {until: {log: ^done}, changes: ["file:/srv/crash/counts"]}
+
     - name: A command after
       shell: echo ran >> /srv/crash/counts/after
   handlers:
