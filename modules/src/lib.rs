@@ -4,9 +4,14 @@ pub mod command;
 pub mod docker;
 pub mod file;
 pub mod flow;
+pub mod httpd;
 pub mod ldap;
 pub mod net;
+pub mod php;
 pub mod postgres;
+#[cfg(test)]
+#[path = "../../tests/realdata.rs"]
+mod realdata;
 #[cfg(test)]
 #[path = "../../tests/skip.rs"]
 mod skip;
@@ -33,11 +38,13 @@ pub fn registry() -> Registry {
         .kind(docker::network::Network)
         .kind(docker::registry::RegistryImage)
         .kind(docker::volume::Volume)
+        .kind(httpd::program::Httpd)
         .kind(ldap::entry_kind::LdapEntry)
         .kind(ldap::schema_kind::LdapSchema)
         .kind(ldap::listing::LdapListing)
         .kind(ldap::search_kind::LdapSearch)
         .kind(net::http::HttpKind)
+        .kind(php::program::Php)
         .kind(postgres::schema_kind::PgSchema)
         .kind(postgres::facts_kind::PgFacts)
         .kind(postgres::database_kind::PgDatabase)
@@ -76,6 +83,7 @@ pub fn registry() -> Registry {
         .module::<flow::fail::Fail>()
         .module::<flow::pause::Pause>()
         .module::<flow::set_fact::SetFact>()
+        .module::<httpd::httpd_alias::HttpdAlias>()
         .module::<ldap::attrs::LdapAttrs>()
         .module::<ldap::entry_module::LdapEntryModule>()
         .module::<ldap::export::LdapExport>()
@@ -84,6 +92,7 @@ pub fn registry() -> Registry {
         .module::<ldap::update::LdapUpdate>()
         .module::<net::uri::UriModule>()
         .module::<net::wait_for::WaitFor>()
+        .module::<php::php_ini::PhpIni>()
         .module::<postgres::pg_dump::PgDump>()
         .module::<postgres::pg_database::PgDatabaseModule>()
         .module::<postgres::pg_info::PgInfo>()

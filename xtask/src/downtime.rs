@@ -15,14 +15,24 @@ use crate::run::{built_for_long, say};
 #[derive(clap::Args)]
 pub struct Args {
     /// How many seconds longer the directory's branch takes
-    #[arg(long, default_value_t = 40)]
+    #[arg(long, default_value_t = Self::default().directory)]
     directory: u32,
     /// How many seconds longer the database's branch takes
-    #[arg(long, default_value_t = 30)]
+    #[arg(long, default_value_t = Self::default().database)]
     database: u32,
     /// How long a round trip takes on the line over which the records go, in milliseconds
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = Self::default().round_trip)]
     round_trip: u64,
+}
+
+impl Default for Args {
+    fn default() -> Self {
+        Self {
+            directory: 40,
+            database: 30,
+            round_trip: 100,
+        }
+    }
 }
 
 /// The 322 records of 5.31.2 may take so many seconds on a line of 100 ms.

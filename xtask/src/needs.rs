@@ -26,6 +26,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("iptables", "iptables"),
     ("strace", "strace"),
     ("ansible-playbook", "ansible-core"),
+    ("apache2", "apache2-bin"),
+    ("php", "php-cli"),
 ];
 
 /// PostgreSQL's server programs lie outside the search path.

@@ -42,17 +42,17 @@ impl Skipped {
     /// Names all of them and says how many they are.
     ///
     /// # Errors
-    /// There is one, and `RUNBOOK_REQUIRE=1` says that everything has to run.
-    pub fn end(self) -> Result<()> {
+    /// There is one, and everything has to run: `all`, or `RUNBOOK_REQUIRE=1` says so.
+    pub fn end(self, all: bool) -> Result<()> {
         let text = fs::read_to_string(&self.0).with_context(|| self.0.display().to_string())?;
         fs::remove_file(&self.0)?;
         for line in closing(&text) {
             say(&line);
         }
-        let required = env::var_os("RUNBOOK_REQUIRE").is_some_and(|v| v == "1");
+        let required = all || env::var_os("RUNBOOK_REQUIRE").is_some_and(|v| v == "1");
         ensure!(
             text.is_empty() || !required,
-            "something was skipped, and RUNBOOK_REQUIRE=1 wants everything to run"
+            "something was skipped, and everything has to run (--all, or RUNBOOK_REQUIRE=1)"
         );
         Ok(())
     }

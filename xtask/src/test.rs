@@ -3,6 +3,7 @@
 use anyhow::Result;
 use runbook_lab::Lab;
 
+use crate::downtime;
 use crate::needs;
 use crate::rows;
 use crate::run::{built_for_long, has, run as command, say};
@@ -27,8 +28,8 @@ pub fn run(args: &Args) -> Result<()> {
         needs::compose_plugin()?;
     }
     let outcome = formatted().and_then(|()| tests(args, &skipped.variable()));
-    // Named whatever the outcome is, as the last that is said.
-    outcome.and(skipped.end())
+    // Named whatever the outcome is, as the last that is said. All is all: nothing may be skipped then.
+    outcome.and(skipped.end(args.all))
 }
 
 fn formatted() -> Result<()> {
@@ -54,7 +55,7 @@ fn tests(args: &Args, skipped: &str) -> Result<()> {
     let folder = args.all.then(rows::folder).transpose()?;
     if let Some(folder) = &folder {
         say("with the long matrices (RUNBOOK_LONG=1)");
-        words.push("RUNBOOK_LONG=1");
+        words.extend(["RUNBOOK_LONG=1", "RUNBOOK_REQUIRE=1"]);
         program = format!(
             "RUNBOOK_PROGRAM={}",
             built_for_long(&["runbook"])?.join("runbook").display()
@@ -75,7 +76,12 @@ fn tests(args: &Args, skipped: &str) -> Result<()> {
     }
     words.extend(["--workspace", "--no-fail-fast"]);
     command("env", &words)?;
-    folder.map_or(Ok(()), |folder| rows::judge(&folder))
+    let Some(folder) = folder else {
+        return Ok(());
+    };
+    // They measure time, and so stand alone.
+    downtime::run(&downtime::Args::default())?;
+    rows::judge(&folder)
 }
 
 /// How many of the long matrices run at once: they wait for servers for a good part of their time.

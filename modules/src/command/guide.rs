@@ -59,6 +59,14 @@ pub fn mistaken(line: &str) -> Option<String> {
             "`init-account` takes one user: with `{first} {second}` it adds nothing. Call it once for each, or use `ldap_attrs`"
         ));
     }
+    if behind("export-realm-managment").is_some() {
+        return Some(
+            "only the images 2.4.44 have a script of this spelling, all others `export-realm-management`; where it is not there, \
+             the file that its output goes to stays empty. `ldap_export` with `base: \"ou=realm-management,…\"` writes it from \
+             every image, and counts the entries"
+                .to_owned(),
+        );
+    }
     None
 }
 
@@ -104,6 +112,10 @@ mod tests {
                 "aet: SECOND",
             ),
             ("docker exec ldap init-account admin user", "takes one user"),
+            (
+                "docker exec prev-ldap export-realm-managment > /tmp/realm.ldif",
+                "`ldap_export`",
+            ),
         ] {
             let told = mistaken(line);
             assert!(
@@ -119,6 +131,7 @@ mod tests {
             "docker exec -e AE_TITLE=SECOND ldap update-comp DCM4CHEE 5.32.0",
             "docker run -e ARCHIVE_AET=X slapd",
             "docker exec ldap init-account admin",
+            "docker exec prev-ldap export-realm-management > /tmp/realm.ldif",
             "docker exec ldap init-account admin > /tmp/log",
             "echo update-schema",
         ] {

@@ -61,6 +61,24 @@ impl Edited {
     }
 }
 
+impl<'a> Frame<'a> {
+    /// A file that has to be there, whose rights stay.
+    #[must_use]
+    pub fn of(path: &'a str) -> Self {
+        Self {
+            path,
+            create: false,
+            absent_is_fine: false,
+            made: None,
+            backup: false,
+            validate: None,
+            mode: None,
+            owner: None,
+            group: None,
+        }
+    }
+}
+
 impl Frame<'_> {
     /// What an edit may touch.
     #[must_use]

@@ -14,6 +14,7 @@ pub fn all() -> Vec<Case> {
     cases.extend(docker());
     cases.extend(directory());
     cases.extend(database());
+    cases.extend(crate::web::all());
     cases
 }
 

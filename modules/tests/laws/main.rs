@@ -15,6 +15,7 @@ mod laws;
 mod rig;
 #[path = "../../../tests/skip.rs"]
 mod skip;
+mod web;
 
 #[path = "../postgres/cluster.rs"]
 #[expect(dead_code, reason = "the tests of the database use more of it")]

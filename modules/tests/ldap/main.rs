@@ -14,6 +14,7 @@ mod model;
 mod parsing;
 mod predicting;
 mod realdata;
+mod reprinting;
 mod restoring;
 mod shipped;
 #[path = "../../../tests/skip.rs"]

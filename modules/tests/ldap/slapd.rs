@@ -12,7 +12,7 @@ pub const CONFIG_ADMIN: &str = "cn=admin,cn=config";
 pub const CONFIG_PASSWORD: &str = "config-secret";
 
 /// The files that a fresh directory is filled with.
-const INIT: [&str; 10] = [
+pub const INIT: [&str; 10] = [
     "init-baseDN",
     "init-config",
     "dcm4chee-arc",

@@ -1,9 +1,8 @@
-//! What the vendor's guide gets wrong, carried over literally: told before any host is touched, with the right form. What of it
-//! is harmless is not here: the network of another name is refused where it is looked at (`runbook-modules::docker`), the
-//! output that does not come is waited for by nobody, and `export-realm-managment` reads.
+//! What the vendor's guide gets wrong, carried over literally: told before any host is touched, with the right form. The network of
+//! another name (defect 6) is refused where it is looked at, before anything is made (`runbook-modules`, `docker/keeping.rs`).
 
 use anyhow::{Result, ensure};
-use runbook_e2e::Scene;
+use runbook_e2e::{Scene, realdata};
 
 /// The number of the defect, the task, and what is said of it.
 const LITERAL: &[(u8, &str, &[&str])] = &[
@@ -50,6 +49,11 @@ const LITERAL: &[(u8, &str, &[&str])] = &[
         "command: docker exec ldap init-account admin user",
         &["takes one user", "it adds nothing"],
     ),
+    (
+        9,
+        "shell: docker exec prev-ldap export-realm-managment > /tmp/backup/realm-management.ldif",
+        &["only the images 2.4.44", "`ldap_export`"],
+    ),
 ];
 
 #[test]
@@ -81,5 +85,33 @@ fn each_is_told_before_anything_is_touched() -> Result<()> {
             );
         }
     }
+    Ok(())
+}
+
+/// Defect 7: the guide shows `adding new entry "cn=dicom-tls,…"` among what an update to 5.32.0 says. No update of that version
+/// has such an entry, and nobody waits for it: the check lists what there is.
+#[test]
+fn the_entry_that_the_guide_shows_is_in_no_update() -> Result<()> {
+    let Some(folder) = realdata("the_entry_that_the_guide_shows", "ldap/update") else {
+        return Ok(());
+    };
+    let mut of_others = 0;
+    for version in std::fs::read_dir(folder)? {
+        let version = version?.path();
+        for file in std::fs::read_dir(&version)? {
+            let text = std::fs::read(file?.path())?;
+            let adds = String::from_utf8_lossy(&text).contains("dn: cn=dicom-tls");
+            ensure!(
+                !(adds && version.ends_with("5.32.0")),
+                "it is in {}",
+                version.display()
+            );
+            of_others += usize::from(adds);
+        }
+    }
+    ensure!(
+        of_others > 0,
+        "it is in no update at all: it may be written otherwise"
+    );
     Ok(())
 }

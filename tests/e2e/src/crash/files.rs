@@ -95,7 +95,8 @@ impl Files {
             }
             proxy.mend();
         }
-        let ended = going.end()?;
+        let mut ended = going.end()?;
+        ended.in_time = broken.is_none() || proxy.is_broken();
         // What is resumed goes the same way: the proxy works on, and breaks nothing more.
         Ok((ended, proxy.bytes()))
     }

@@ -96,6 +96,8 @@ pub struct Ended {
     pub err: String,
     /// How long it took.
     pub took: Duration,
+    /// What was to disturb it came while there was something to be disturbed.
+    pub in_time: bool,
 }
 
 /// A call that goes on. It is killed when this is dropped.
@@ -207,6 +209,7 @@ impl Going {
             out,
             err,
             took,
+            in_time: true,
         })
     }
 }

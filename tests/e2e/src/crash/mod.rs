@@ -235,7 +235,7 @@ impl Course<'_> {
             let mut kills = Vec::new();
             for (server, _) in SERVERS {
                 for _ in 0..self.choice.count(1, 5) {
-                    let at = 5 + chance.below(90);
+                    let at = 5 + chance.below(75);
                     kills.push(Harm::Own(format!("{server}-killed-at-{at}%")));
                 }
             }

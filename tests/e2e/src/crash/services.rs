@@ -136,6 +136,9 @@ pub const SERVERS: [(&str, &str); 4] = [
     ("sshd", "New app"),
 ];
 
+/// Up to this part of the time that a task takes undisturbed, in hundredths, a kill that comes too late is a mistake of ours.
+const EARLY: u32 = 60;
+
 /// How a server is killed.
 fn kill(server: &str) -> Result<&'static str> {
     Ok(match server {
@@ -144,7 +147,7 @@ fn kill(server: &str) -> Result<&'static str> {
         "postgres" => "pkill -9 -o -x postgres",
         // The listener, and all that it has let in. It is back after two seconds, as where systemd sees to it.
         "sshd" => {
-            "kill -9 $(cat /run/crash-sshd.pid) $(pgrep -f '^sshd: ') 2>/dev/null; sleep 2; /usr/sbin/sshd -p 2022 -o PidFile=/run/crash-sshd.pid"
+            "kill -9 $(cat /run/crash-sshd.pid) || exit 1; pkill -9 -f '^sshd: '; sleep 2; /usr/sbin/sshd -p 2022 -o PidFile=/run/crash-sshd.pid"
         }
         _ => bail!("there is no server {server}"),
     })
@@ -208,7 +211,8 @@ impl<'a> Services<'a> {
         Ok(self.watched(scene, task, Some((kill(server)?, after)))?.0)
     }
 
-    /// Runs the playbook; how long a task took. A script may be run on the host so long after the task has begun.
+    /// Runs the playbook; how long a task took. A script, which has to succeed, may be run on the host so long after the task has
+    /// begun; it came in time where the task had not ended by then.
     fn watched(
         &self,
         scene: &Scene,
@@ -227,7 +231,7 @@ impl<'a> Services<'a> {
         };
         let mut begun: Option<Instant> = None;
         let mut took = Duration::ZERO;
-        let mut then = then;
+        let (mut then, mut in_time) = (then, true);
         while going.wait(Duration::from_millis(2))?.is_none() {
             let text = going.said()?;
             if begun.is_none() && seen("task-started", &text) {
@@ -239,13 +243,23 @@ impl<'a> Services<'a> {
             }
             if let Some((script, after)) = then {
                 std::thread::sleep(after.saturating_sub(since.elapsed()));
-                self.archive
-                    .site()
-                    .exec(self.archive.host_of("db")?, script)?;
+                in_time = !seen("task-finished", &going.said()?);
+                let site = self.archive.site();
+                let killed = site.exec(self.archive.host_of("db")?, script)?;
+                ensure!(
+                    killed.status == Some(0),
+                    "`{script}` kills nothing: {}",
+                    killed.stderr
+                );
                 then = None;
             }
         }
-        Ok((going.end()?, took))
+        ensure!(
+            then.is_none(),
+            "{task} was never begun, or too short to be disturbed"
+        );
+        let ended = going.end()?;
+        Ok((Ended { in_time, ..ended }, took))
     }
 }
 
@@ -457,6 +471,21 @@ impl Stage for Services<'_> {
         let hundredths = at.strip_suffix('%').and_then(|a| a.parse().ok());
         let hundredths = hundredths.with_context(|| format!("{at} is no part of a time"))?;
         self.with_server_killed(scene, server, hundredths)
+    }
+
+    /// A server that is killed in the first part of what its task takes is killed while that goes on.
+    fn heard(&self, harm: &Harm, ended: &Ended) -> Result<()> {
+        let Harm::Own(what) = harm else {
+            return Ok(());
+        };
+        let part = what
+            .rsplit_once("-at-")
+            .and_then(|(_, at)| at.strip_suffix('%')?.parse().ok());
+        ensure!(
+            ended.in_time || part.is_none_or(|part: u32| part > EARLY),
+            "its task had ended before it was killed"
+        );
+        Ok(())
     }
 
     fn mend(&self, _scene: &Scene) -> Result<()> {

@@ -403,7 +403,7 @@ pub fn one(stage: &dyn Stage, reference: &Reference, harm: &Harm) -> Result<Outc
     let mut outcome = Outcome {
         harm: harm.to_string(),
         // Of a line that was cut and of a server that was killed a run may get over by itself.
-        disturbed: matches!(harm, Harm::Byte(..) | Harm::Own(_))
+        disturbed: matches!(harm, Harm::Byte(..) | Harm::Own(_)) && ended.in_time
             || !seen.is_empty()
             || ended.code != Some(reference.code),
         ends: seen.len(),

@@ -218,27 +218,56 @@ pub fn meant(site: &Site) -> Result<Haystack> {
     Ok(Haystack::new("where they belong", output.stdout))
 }
 
-/// An exec trace without the variables that containers were given on purpose.
+/// An exec trace without the variables that containers were given on purpose: those in the environment of what is started,
+/// the second list of a line (`execve("/bin/sleep", ["sleep", "9"], ["TOKEN=…"])`). In the list of arguments they stay.
 pub fn without_own(trace: &[u8]) -> Vec<u8> {
     let mut left = Vec::with_capacity(trace.len());
-    let mut at = 0;
-    while at < trace.len() {
-        let own = OWN.iter().find(|name| {
-            let begin = format!("\"{name}=");
-            trace[at..].starts_with(begin.as_bytes())
-        });
-        if own.is_some() {
+    let (mut at, mut lists) = (0, 0);
+    while let Some(byte) = trace.get(at) {
+        match byte {
+            b'\n' => lists = 0,
+            b'[' => lists += 1,
+            _ => {}
+        }
+        if *byte != b'"' {
+            left.push(*byte);
             at += 1;
-            while at < trace.len() && trace[at] != b'"' {
-                at += if trace[at] == b'\\' { 2 } else { 1 };
-            }
+            continue;
         }
-        if at < trace.len() {
-            left.push(trace[at]);
-        }
+        let from = at;
         at += 1;
+        while let Some(inner) = trace.get(at).filter(|b| **b != b'"') {
+            at += if *inner == b'\\' { 2 } else { 1 };
+        }
+        at = (at + 1).min(trace.len());
+        let word = &trace[from..at];
+        let is_own = |name: &&str| word.starts_with(format!("\"{name}=").as_bytes());
+        if !(lists == 2 && OWN.iter().any(|name| is_own(name))) {
+            left.extend_from_slice(word);
+        }
     }
     left
+}
+
+/// What is written down on purpose in each place that is searched, so that the search is known to reach it.
+pub fn mark(site: &Site) -> Result<()> {
+    let control = secret(CONTROL);
+    let base = Variables::of(&site.name).base_dn;
+    for line in [
+        format!("printf '%s\\n' {} > /var/log/control", word(&control)),
+        format!(
+            "docker exec ldap ldapsearch -x -b {base} {} >/dev/null",
+            word(&format!("(description={control})"))
+        ),
+        format!(
+            "printf %s {} | docker exec -i db psql -q -U pacs -d pacsdb",
+            word(&format!("select {};", literal(&control)))
+        ),
+    ] {
+        let output = site.exec(&site.hosts[0].name, &line)?;
+        ensure!(output.status == Some(0), "{line}: {}", output.stderr);
+    }
+    Ok(())
 }
 
 fn word(text: &str) -> String {
@@ -251,4 +280,19 @@ fn literal(text: &str) -> String {
 
 fn base64(text: &str) -> String {
     STANDARD.encode(text)
+}
+
+#[test]
+fn what_stands_in_a_list_of_arguments_stays() {
+    let trace = br#"7 execve("/bin/docker", ["docker", "run", "-e", "TOKEN=geheim", "[x]"], ["PATH=/bin"]) = 0
+8 execve("/bin/sleep", ["sleep", "9 \"]"], ["A=1", "TOKEN=gehe\"im", "B=[2]"]) = 0
+9 execve("/bin/env", ["env", "TOKEN=geheim"], ["TOKEN=geheim"]) = 0
+"#;
+    let left = String::from_utf8(without_own(trace)).unwrap();
+    assert_eq!(left.matches("TOKEN=geheim").count(), 2, "{left}");
+    assert!(!left.contains("im\"") || !left.contains("gehe\\"), "{left}");
+    assert!(
+        left.contains("\"B=[2]\"") && left.contains("\"A=1\""),
+        "{left}"
+    );
 }

@@ -1,0 +1,226 @@
+//! The kind `httpd`: what the server program of a host says of itself, and of a configuration that it is shown. Read only.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use runbook_engine::host::{HostError, Probe, ReadCommand};
+use runbook_engine::resource::{Kind, ReadKind, Ref, Shadow, contains};
+use runbook_engine::world::{Predicted, PredictedChange};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::file::FileKind;
+use crate::file::state::Content;
+
+/// The kind.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Httpd;
+
+/// A server program, and a configuration to be judged by it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpdKey {
+    /// Its name or path; `None`: the one that is there, under its usual names.
+    #[serde(default)]
+    pub program: Option<String>,
+    /// What it is to judge: the whole configuration in one file, and the directory that paths in it begin at.
+    #[serde(default)]
+    pub candidate: Option<(Content, String)>,
+}
+
+impl std::fmt::Display for HttpdKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.program.as_deref().unwrap_or("httpd"))?;
+        match &self.candidate {
+            Some((content, _)) => write!(f, "#{}", &hex::encode(Sha256::digest(&content.0))[..16]),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What it says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpdSays {
+    /// The name under which it was found.
+    pub program: String,
+    /// `2.4.62`.
+    pub version: String,
+    /// The directory that relative paths begin at, unless its configuration says otherwise.
+    pub server_root: String,
+    /// Its first file of configuration.
+    pub config_file: String,
+    /// The files of the modules that are built into it: `mod_so.c`.
+    pub built_in: Vec<String>,
+    /// The variables that it is started with, as far as Debian's `envvars` says.
+    pub environment: BTreeMap<String, String>,
+    /// Of the candidate: why it does not start with it, as it says it.
+    pub refuses: Option<String>,
+}
+
+/// The names under which it is found, on Debian, on Red Hat, and where it was built from its source.
+const NAMES: [&str; 4] = [
+    "apache2",
+    "httpd",
+    "/usr/local/apache2/bin/httpd",
+    "/usr/local/apache/bin/httpd",
+];
+
+/// The status where there is no such program.
+const MISSING: i32 = 44;
+/// The one where there is nowhere to put the candidate.
+const NO_MEMORY: i32 = 45;
+
+/// The first word is the directory for the candidate on standard input, or empty; the others are names of the program. It
+/// takes a configuration from a regular file alone: the candidate gets one in a private folder in memory, which goes at once.
+const SCRIPT: &str = r#"
+PATH=$PATH:/usr/sbin:/sbin
+root=$1
+shift
+program= folder=
+for name do
+  command -v "$name" >/dev/null 2>&1 && { program=$name; break; }
+done
+[ -n "$program" ] || exit 44
+envvars=
+case $program in *apache2) [ ! -r /etc/apache2/envvars ] || envvars=/etc/apache2/envvars;; esac
+if [ -n "$root" ]; then
+  [ -z "$envvars" ] || . "$envvars"
+  umask 077
+  for memory in /dev/shm /run; do
+    [ -d "$memory" ] && folder=$(mktemp -d "$memory/runbook-httpd-XXXXXX" 2>/dev/null) && break
+  done
+  [ -n "$folder" ] || exit 45
+  trap 'rm -rf "$folder"' EXIT
+  trap 'exit 99' HUP INT TERM
+  cat > "$folder/candidate" || exit 45
+  "$program" -t -d "$root" -f "$folder/candidate" 2>&1 || echo refused
+  exit 0
+fi
+echo "program $program"
+"$program" -V 2>/dev/null
+"$program" -l 2>/dev/null
+echo environment
+[ -z "$envvars" ] || env -i PATH="$PATH" sh -c '. "$1"; env' sh "$envvars"
+"#;
+
+#[async_trait]
+impl ReadKind for Httpd {
+    type Key = HttpdKey;
+    /// `None` where there is no such program.
+    type State = Option<HttpdSays>;
+
+    const NAME: &'static str = "httpd";
+
+    async fn read(&self, host: &Probe, keys: &[HttpdKey]) -> Vec<Result<Self::State, HostError>> {
+        let all = keys.iter().map(|key| async move {
+            let run = async |root: &str, stdin: &[u8]| {
+                let mut argv: Vec<String> = ["sh", "-c", SCRIPT, "httpd", root]
+                    .map(str::to_owned)
+                    .to_vec();
+                match &key.program {
+                    Some(program) => argv.push(program.clone()),
+                    None => argv.extend(NAMES.map(str::to_owned)),
+                }
+                let command = ReadCommand {
+                    stdin: Some(stdin.to_vec().into()),
+                    ..ReadCommand::new(argv)
+                };
+                host.command(&command).await
+            };
+            let reply = run("", b"").await?;
+            if reply.status == MISSING {
+                return Ok(None);
+            }
+            let mut says =
+                understood(&String::from_utf8_lossy(&reply.stdout)).ok_or_else(|| {
+                    HostError::failed(format!(
+                        "the server program does not say what it is (status {}): {}",
+                        reply.status,
+                        String::from_utf8_lossy(&reply.stderr).trim()
+                    ))
+                })?;
+            if let Some((content, root)) = &key.candidate {
+                let reply = run(root, &content.0).await?;
+                if reply.status == NO_MEMORY {
+                    return Err(HostError::failed(
+                        "the new configuration cannot be tried: neither /dev/shm nor /run can be written to",
+                    ));
+                }
+                let said = String::from_utf8_lossy(&reply.stdout);
+                says.refuses = said.trim_end().strip_suffix("refused").map(str::to_owned);
+            }
+            Ok(Some(says))
+        });
+        futures::future::join_all(all).await
+    }
+
+    fn touched_by(&self, key: &HttpdKey, written: &Ref) -> bool {
+        written.kind == FileKind::NAME && is_program(&written.id, key)
+    }
+
+    fn predicted(&self, key: &HttpdKey, world: &Predicted<'_>) -> Shadow<HttpdKey, Self::State> {
+        let written =
+            |c: &&PredictedChange| c.key.kind == FileKind::NAME && is_program(&c.key.id, key);
+        match world.changes.iter().rev().find(written) {
+            Some(change) => Shadow::Unknown(format!("until \"{}\"", change.task)),
+            None => Shadow::AsRead,
+        }
+    }
+}
+
+/// Is the program found at this path, or below it?
+fn is_program(path: &str, key: &HttpdKey) -> bool {
+    let is = |name: &str| {
+        if name.starts_with('/') {
+            path == name || contains(path, name)
+        } else {
+            path.rsplit('/').next() == Some(name)
+        }
+    };
+    match &key.program {
+        Some(program) => is(program),
+        None => NAMES.iter().any(|name| is(name)),
+    }
+}
+
+fn understood(said: &str) -> Option<HttpdSays> {
+    let (about, environment) = said.split_once("\nenvironment\n").unwrap_or((said, ""));
+    let after = |begin: &str| {
+        let line = about.lines().find_map(|l| l.trim().strip_prefix(begin));
+        line.map(|l| l.trim_matches('"').to_owned())
+    };
+    let version = after("Server version: ")?;
+    let version = version.split_once('/')?.1;
+    let version = version.split_whitespace().next()?.to_owned();
+    let modules = about.lines().map(str::trim).filter(|l| l.ends_with(".c"));
+    let variables = environment.lines().filter_map(|l| l.split_once('='));
+    let own = variables.filter(|(name, _)| name.starts_with("APACHE") || *name == "LANG");
+    Some(HttpdSays {
+        program: after("program ")?,
+        version,
+        server_root: after("-D HTTPD_ROOT=").unwrap_or_default(),
+        config_file: after("-D SERVER_CONFIG_FILE=").unwrap_or_default(),
+        built_in: modules.map(str::to_owned).collect(),
+        environment: own.map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
+        refuses: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_program_says() {
+        let said = "program apache2\nServer version: Apache/2.4.62 (Debian)\nServer's Module Magic Number: 20120211:141\n \
+             -D HTTPD_ROOT=\"/etc/apache2\"\n -D SERVER_CONFIG_FILE=\"apache2.conf\"\nCompiled in modules:\n  core.c\n  \
+             mod_so.c\nenvironment\nPATH=/bin\nAPACHE_RUN_DIR=/run/apache2\n";
+        let says = understood(said).unwrap();
+        assert_eq!(says.program, "apache2");
+        assert_eq!(says.version, "2.4.62");
+        assert_eq!(says.server_root, "/etc/apache2");
+        assert_eq!(says.config_file, "apache2.conf");
+        assert_eq!(says.built_in, ["core.c", "mod_so.c"]);
+        assert_eq!(says.environment.len(), 1);
+        assert_eq!(understood("program x\nusage: x\n"), None);
+    }
+}

@@ -1,0 +1,67 @@
+//! The cases of what web servers and PHP are configured with.
+
+use crate::case::{Case, PLAIN};
+
+/// All of them.
+pub fn all() -> Vec<Case> {
+    let ini = "printf '[PHP]\\r\\nmemory_limit = 128M ; enough\\r\\n;extension=exif ; late\\r\\nmagic=1\\r\\n' > $DIR/php.ini";
+    let elsewhere = "printf '[PHP]\\nprecision = 3\\n' > $DIR/php.ini";
+    let php_ini = |args, before, foreign| Case {
+        module: "php_ini",
+        args,
+        before,
+        foreign,
+        ..PLAIN
+    };
+    let conf = "mkdir -p $DIR/logs $DIR/www; printf 'ServerRoot %s\\nListen 8080\\nServerName x\\nLoadModule mpm_event_module \
+                %s/mod_mpm_event.so\\nLoadModule authz_core_module %s/mod_authz_core.so\\nLoadModule alias_module \
+                %s/mod_alias.so\\n' $DIR $MODULES $MODULES $MODULES > $DIR/httpd.conf";
+    let conf: &'static str = conf.replace("$MODULES", "/usr/lib/apache2/modules").leak();
+    let httpd_alias = |args, before| Case {
+        module: "httpd_alias",
+        args,
+        before,
+        foreign: "echo '# mine' >> $DIR/httpd.conf",
+        ..PLAIN
+    };
+    let old: &'static str = format!(
+        "{conf}; printf 'Alias /x /nowhere\\n<Directory %s/www>\\nRequire all denied\\n</Directory>\\n' $DIR >> $DIR/httpd.conf"
+    )
+    .leak();
+    vec![
+        httpd_alias(
+            "{alias: /x, path: $DIR/www, conf: $DIR/httpd.conf, options: [None], access: [granted], backup: true}",
+            conf,
+        ),
+        httpd_alias(
+            "{alias: /x, path: $DIR/www, conf: $DIR/httpd.conf, access: [granted]}",
+            old,
+        ),
+        httpd_alias(
+            "{alias: /x, path: $DIR/www, conf: $DIR/httpd.conf, state: absent}",
+            old,
+        ),
+        php_ini(
+            "{path: $DIR/php.ini, set: {memory_limit: 256M, session.save_path: 'N;/tmp', display_errors: false}, \
+             unset: [magic], enable: [exif]}",
+            ini,
+            elsewhere,
+        ),
+        php_ini(
+            "{path: $DIR/new/php.ini, template: $DIR/php.ini, set: {memory_limit: 134217728}, mode: \"0640\"}",
+            ini,
+            "mkdir $DIR/new; printf 'x=1\\n' > $DIR/new/php.ini",
+        ),
+        php_ini(
+            "{path: $DIR/php.ini, section: PATH=/srv/www, set: {precision: 4}, backup: true}",
+            ini,
+            elsewhere,
+        ),
+        php_ini(
+            "{path: $DIR/php.ini, set: {precision: 5}, disable: [sockets], zend_disable: [opcache]}",
+            "mkdir $DIR/conf.d; printf 'precision=5\\n' > $DIR/conf.d/10.ini; printf 'extension=sockets.so\\nprecision=1\\n\
+             zend_extension=opcache\\n' > $DIR/php.ini",
+            elsewhere,
+        ),
+    ]
+}
