@@ -42,6 +42,17 @@ fn one_host_is_upgraded_damaged_mended_and_finished() -> Result<()> {
     archive.site().destroy()
 }
 
+/// With `RUNBOOK_LONG=1` also an archive that runs and never answers, for which the upgrade waits five minutes.
+#[test]
+fn an_archive_that_does_not_start_leaves_the_old_one() -> Result<()> {
+    let test = "an_archive_that_does_not_start";
+    let Some(archive) = site(test, "e2e-bad", Hosts::One)? else {
+        return Ok(());
+    };
+    archive.bad_image_leaves_the_old_archive(long())?;
+    archive.site().destroy()
+}
+
 #[test]
 fn three_hosts_are_upgraded_fall_back_and_finish() -> Result<()> {
     let Some(archive) = site("three_hosts_are_upgraded", "e2e-three", Hosts::Three)? else {

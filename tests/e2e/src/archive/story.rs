@@ -380,6 +380,81 @@ impl Archive {
         self.confirm("arc", VERSION, r#"{"version":"5.32.0"}"#)
     }
 
+    /// The same for the archive that is to be upgraded: directory and database have become new, and the new archive does not
+    /// start; or it runs and never answers. The old one runs, with its own configuration. The right image ends the upgrade.
+    ///
+    /// # Errors
+    /// Where that is not so.
+    pub fn bad_image_leaves_the_old_archive(&self, also_silent: bool) -> Result<()> {
+        let spoilt = "echo spoiled > /opt/wildfly/standalone/configuration/spoiled.xml";
+        let mut ways = vec![(
+            "5.32.7",
+            "sleep 2; echo deployment failed >&2; exit 1",
+            "deployment failed",
+        )];
+        if also_silent {
+            ways.push((
+                "5.32.8",
+                "trap exit TERM; while :; do sleep 1; done",
+                "did not become healthy",
+            ));
+        }
+        let id = "docker inspect -f '{{.Id}}' arc";
+        // Its configuration, but for what it logs.
+        let tree = "cd /var/local/dcm4chee-arc/wildfly && find . -name log -prune -o -printf '%P %y %m %U:%G %l\n' | sort; find . -name \
+                    log -prune -o -type f -print0 | sort -z | xargs -0r sha256sum";
+        let (before, whole) = (self.on("arc", id)?, self.on("arc", tree)?);
+        ensure!(
+            whole.lines().count() > 10,
+            "the archive mounts no configuration: {whole}"
+        );
+        for (tag, does, said) in ways {
+            let bad = format!("dcm4che/dcm4chee-arc-psql:{tag}");
+            self.on(
+                "arc",
+                &format!(
+                    r#"set -e; id=$(docker create dcm4che/dcm4chee-arc-psql:5.32.0); docker commit --change 'ENTRYPOINT ["sh", "-c", "{spoilt}; {does}"]' $id {bad}; docker rm $id"#
+                ),
+            )?;
+            let images = format!(
+                r#"{{"images": {{"ldap": "dcm4che/slapd-dcm4chee:2.6.6-32.0", "arc": "{bad}", "db": {{"15": "dcm4che/postgres-dcm4chee:15.6-32"}}}}}}"#
+            );
+            let run = self.play(UPGRADE, &["-e", &images], 2)?;
+            let failures = run.failures();
+            let message = failures.get(NEW_ARCHIVE).map_or("", String::as_str);
+            for word in [said, "is back"] {
+                ensure!(
+                    message.contains(word),
+                    "nothing of `{word}` in what failed: {failures:?}"
+                );
+            }
+            ensure!(
+                run.said.contains("dcm4chee-arc-psql:5.31.2")
+                    || message.contains("is back and runs"),
+                "the report does not say that the old archive runs: {}",
+                run.said
+            );
+            self.confirm("arc", id, before.trim())?;
+            self.confirm(
+                "arc",
+                &format!("{RUNNING} arc"),
+                "dcm4che/dcm4chee-arc-psql:5.31.2 true",
+            )?;
+            let now = self.on("arc", tree)?;
+            ensure!(
+                now == whole,
+                "its configuration is not as before:\n{whole}\n{now}"
+            );
+            let answers =
+                format!("for n in $(seq 100); do {VERSION} && exit; sleep 0.2; done; exit 1");
+            self.on("arc", &answers)?;
+            self.confirm("arc", VERSION, r#"{"version":"5.31.2"}"#)?;
+        }
+        self.say("# the old archive runs, the same container with the same configuration");
+        self.play(UPGRADE, &[], 0)?;
+        self.confirm("arc", VERSION, r#"{"version":"5.32.0"}"#)
+    }
+
     /// A playbook with mistakes stops before any host is touched.
     ///
     /// # Errors
