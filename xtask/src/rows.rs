@@ -70,10 +70,15 @@ pub fn variable(folder: &Path) -> String {
 /// Says what is known of each step; an error where one has not been shown to do what it should.
 pub fn judge(folder: &Path) -> Result<()> {
     let tasks = told(folder)?;
+    let listed = fs::read_dir(root().join("playbooks"))?;
+    let names: Vec<String> = listed
+        .map(|file| Ok(file?.file_name().to_string_lossy().into_owned()))
+        .collect::<Result<_>>()?;
+    let playbooks = names.iter().map(String::as_str).collect();
     let mut all = Vec::new();
     for (name, letter) in GUIDES {
         let text = fs::read_to_string(root().join(format!("docs/guides/{name}.md")))?;
-        let (lines, missing) = judged(&guide::rows(&text, letter), &tasks);
+        let (lines, missing) = judged(&guide::rows(&text, letter), &tasks, &playbooks);
         ensure!(!lines.is_empty(), "{name}.md has no table of steps");
         for line in lines {
             say(&line);

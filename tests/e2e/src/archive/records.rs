@@ -35,6 +35,10 @@ const PLAYBOOK: &str = r#"
       ldap_update: {to: 5.31.1, names: {device: "{{ archive_device }}", aet: "{{ archive_aet }}"}}
     - name: Records
       ldap_update: {to: "{{ to }}", names: {device: "{{ archive_device }}", aet: "{{ archive_aet }}"}}
+      register: records
+    - name: All of them
+      assert: {that: ["records.records == 322", "records.already == 0"]}
+      when: to == "5.31.2"
 "#;
 const TASK: &str = "Records";
 
