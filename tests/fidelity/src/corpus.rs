@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use runbook_e2e::Scene;
-use runbook_e2e::archive::{Archive, Snapshot};
+use runbook_e2e::archive::{Archive, POINTS, Snapshot};
 use runbook_lab::{Hosts, Lab};
 
 use crate::compare::{Compared, Wrong, compare};
@@ -208,13 +208,20 @@ pub fn on_lab(half_done: bool, seed: u64, place: &Place, tell: fn(&str)) -> Resu
     Ok(compared)
 }
 
-/// The upgrade of the archive on a fresh site of the lab.
+/// The upgrade of the archive on a fresh site of the lab, or on one where an upgrade was stopped half way.
 ///
 /// # Errors
 /// The lab is not up, or the upgrade fails.
-pub fn upgrade(place: &Place, tell: fn(&str)) -> Result<Compared> {
+pub fn upgrade(half_done: bool, seed: u64, place: &Place, tell: fn(&str)) -> Result<Compared> {
     let site = Lab::ready()?.new_site(&format!("{}-upgrade", place.sites), Hosts::One)?;
     let archive = Archive::new(site, place.program.clone(), |_| {})?;
+    if half_done {
+        // Neither before anything was done nor when all is.
+        let middle = &POINTS[2..POINTS.len() - 2];
+        let at = usize::try_from(seed)? % middle.len();
+        tell(&format!("upgrade: stopped after `{}`", middle[at]));
+        archive.stop_after(middle[at])?;
+    }
     let check = archive.check_changes_nothing()?;
     let run = archive.play("upgrade-5.32.yaml", &[], 0)?;
     let compared = compare(&check.events, &run.events);

@@ -221,7 +221,11 @@ impl Archive {
         Ok(())
     }
 
-    fn stop_after(&self, point: &str) -> Result<Played> {
+    /// The upgrade until this task has ended, one of [`POINTS`]; then it fails.
+    ///
+    /// # Errors
+    /// There is no such task, or the run ends otherwise.
+    pub fn stop_after(&self, point: &str) -> Result<Played> {
         let project = Lab::project().join("playbooks");
         let folder = tempfile::tempdir()?;
         symlink(project.join("vars"), folder.path().join("vars"))?;
