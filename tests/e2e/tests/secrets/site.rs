@@ -242,7 +242,7 @@ pub fn without_own(trace: &[u8]) -> Vec<u8> {
         at = (at + 1).min(trace.len());
         let word = &trace[from..at];
         let is_own = |name: &&str| word.starts_with(format!("\"{name}=").as_bytes());
-        if !(lists == 2 && OWN.iter().any(|name| is_own(name))) {
+        if !(lists == 2 && OWN.iter().any(is_own)) {
             left.extend_from_slice(word);
         }
     }
