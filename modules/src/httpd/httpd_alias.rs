@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::access::{Access, Form, NAMES};
 use super::conf::{Conf, Says};
 use super::effective::Placed;
-use super::site::{Given, Site};
+use super::site::{Given, Site, told};
 use super::words::{quoted, written};
 use crate::file::FileKind;
 use crate::file::lineinfile::Presence;
@@ -431,7 +431,7 @@ fn put(
         text.push(b'\n');
     }
     text.extend_from_slice(format!("{}\n", lines.join("\n")).as_bytes());
-    site.done.push(format!("{path}: {}", lines.join("; ")));
+    site.done.push(format!("{path}: {}", told(lines)));
     site.add(&in_tree, &path, &text)?;
     if path != in_tree {
         let file = path.rsplit('/').next().unwrap_or_default();

@@ -227,7 +227,7 @@ impl<'a> Site<'a> {
             new.extend_from_slice(line.as_bytes());
             new.extend_from_slice(newline);
         }
-        self.done.push(format!("{path}: {}", lines.join("; ")));
+        self.done.push(format!("{path}: {}", told(lines)));
         self.splice(path, at..at, &new);
     }
 
@@ -310,6 +310,9 @@ impl<'a> Site<'a> {
             }
         }
         wanted.notes.extend(self.notes);
+        if anything {
+            wanted.summary = Some(self.done.join("; "));
+        }
         let version = self.says.as_ref().map(|s| Value::from(s.version.clone()));
         wanted
             .facts
@@ -347,6 +350,13 @@ impl<'a> Site<'a> {
             )))
         })
     }
+}
+
+/// Lines in one, for people.
+#[must_use]
+pub fn told(lines: &[String]) -> String {
+    let lines: Vec<&str> = lines.iter().map(|l| l.trim()).collect();
+    lines.join("; ")
 }
 
 fn frame(path: &str, backup: bool) -> Frame<'_> {

@@ -147,7 +147,7 @@ impl Module for PhpIni {
     }
 
     fn touches(args: &PhpIniArgs) -> Footprint {
-        let mut footprint = args.frame().touches().reads(Php::NAME, args.program());
+        let mut footprint = args.frame().touches().reads(Php::NAME, "*");
         if let Some(dir) = args.scan_dir() {
             footprint = footprint
                 .reads(ListingKind::NAME, &dir)
@@ -219,6 +219,9 @@ impl Module for PhpIni {
         };
         let mut wanted = args.frame().want(world, |_| Ok(edited))?;
         wanted.notes.extend(notes);
+        if !edit.done.is_empty() {
+            wanted.summary = Some(format!("{} {}", args.path, edit.done.join("; ")));
+        }
         let facts = now.facts(&text, args);
         wanted.facts.extend(facts);
         Ok(wanted)

@@ -19,7 +19,7 @@ use crate::script::TARGET;
 use crate::trial::{PLAY, Place, accepted, tried};
 
 /// The files that need nothing but this machine.
-pub const LOCAL: [&str; 4] = ["files", "names", "commands", "service"];
+pub const LOCAL: [&str; 5] = ["files", "names", "commands", "service", "web"];
 
 /// The folder of the corpus.
 #[must_use]
