@@ -12,7 +12,7 @@ use runbook_engine::action::{ActionError, ActionKind, ActionRun, AfterCut, Effec
 use runbook_engine::host::{Command, HostError, Target};
 use runbook_engine::module::Mark;
 use runbook_engine::resource::WriteError;
-use runbook_engine::value::Value;
+use runbook_engine::value::{MASK, Value};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -21,7 +21,7 @@ use super::client::{Writer, encode};
 use super::container::seconds;
 use super::starting::start;
 use super::state::{ContainerState, ContainerWant};
-use super::{exec, health, kind, log, replace, write};
+use super::{exec, health, kind, log, replace, secret, write};
 use crate::command::exec::folder;
 use crate::command::query::mark;
 
@@ -173,7 +173,7 @@ impl ActionKind for OneshotRun {
         };
         drop(write::stop(&daemon, &id, &call.want).await);
         let exit_code = state(&daemon, call, &id).await?.exit_code;
-        let ended = Ended { exit_code, ..ended };
+        let ended = Ended { exit_code, ..ended }.without(&secret::of(&call.to));
         let ended = record(host, &own, ended).await?;
         remove(&daemon, &call.name, &id).await?;
         Ok(ended.outcome())
@@ -196,6 +196,19 @@ struct Ended {
 }
 
 impl Ended {
+    /// What the container was given in secret is in nothing that it says.
+    fn without(self, secrets: &[String]) -> Self {
+        let masked = |text: String| {
+            let real = secrets.iter().filter(|s| !s.is_empty());
+            real.fold(text, |text, secret| text.replace(secret, MASK))
+        };
+        Self {
+            failed: self.failed.map(masked),
+            exit_code: self.exit_code,
+            log: self.log.into_iter().map(masked).collect(),
+        }
+    }
+
     fn outcome(self) -> Outcome {
         let lines = self.log.iter().cloned().map(Value::from).collect();
         let output = IndexMap::from([
