@@ -13,7 +13,7 @@ use super::client::{Writer, encode};
 use super::replace::{self, Halfway};
 use super::starting::start;
 use super::state::Wanted;
-use super::write::Changed;
+use super::write::{Changed, stop};
 use super::{aside, saved};
 
 /// Carries on what was begun; what it keeps aside.
@@ -41,6 +41,8 @@ pub(super) async fn one(
     match (&present, &unborn) {
         (None, None) if want.state == Wanted::Absent && old.is_some() => {
             aside::silence(daemon, &from.id, from).await?;
+            // A daemon that was started again meanwhile may have started it.
+            stop(daemon, &from.id, want).await?;
             return Ok(vec![aside::kept(name, place, None)]);
         }
         (None, None) if old.is_some() => {

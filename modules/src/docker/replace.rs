@@ -104,6 +104,12 @@ pub(super) async fn carry_on(
     let place = halfway
         .old_is_aside
         .then(|| aside::old_name(name, &from.id));
+    if place.is_some() {
+        // A daemon that was started again meanwhile starts one with such a policy, though it had been stopped: it has the ports,
+        // and writes where the new one is to write.
+        aside::silence(daemon, &from.id, from).await?;
+        stop(daemon, &from.id, want).await?;
+    }
     let mut old = Old {
         name,
         state: from,

@@ -277,6 +277,50 @@ async fn a_replacement_that_was_cut_off_is_carried_on() {
     assert!(outside("docker", &["inspect", &new]).is_err());
 }
 
+/// The new one had the name when the daemon was killed; when it came back it started the old one, which is restarted always and
+/// had only been stopped.
+#[tokio::test]
+async fn an_old_container_that_the_daemon_has_started_again_gives_way() {
+    let Some(host) = Host::new("an_old_container_that_the_daemon_has_started_again") else {
+        return;
+    };
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let publish = format!("{}:80", port.local_addr().unwrap().port());
+    drop(port);
+    let name = host.by_hand("again", &["--restart", "always", "-p", &publish, OLD]);
+    let change = host.container_change(&healthy(&name, NEW)).await;
+    let id = change.change.from.id.clone();
+    let (aside, label) = (
+        format!("{name}.runbook-{}", &id[..8]),
+        format!("org.runbook.replaces={id}"),
+    );
+    docker(&["stop", "-t", "1", &name]);
+    docker(&["rename", &name, &aside]);
+    docker(&[
+        "create",
+        "--name",
+        &name,
+        "--label",
+        &label,
+        "--restart",
+        "always",
+        "-p",
+        &publish,
+        NEW,
+    ]);
+    docker(&["start", &aside]);
+
+    let kept = Container.recover(&host.target, &[change]).await.unwrap();
+    assert!(kept.iter().any(|k| k.place == aside), "{kept:?}");
+    let (new, old) = (inspect(&name), inspect(&aside));
+    assert_eq!(
+        (&new["State"]["Running"], &old["State"]["Running"]),
+        (&json!(true), &json!(false))
+    );
+    assert_eq!(new["Config"]["Image"], NEW);
+    assert_eq!(old["HostConfig"]["RestartPolicy"]["Name"], "no");
+}
+
 #[tokio::test]
 async fn a_container_made_to_be_removed_is_replaced_and_made_again() {
     let Some(host) = Host::new("a_container_made_to_be_removed") else {

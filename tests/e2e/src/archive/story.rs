@@ -428,11 +428,10 @@ impl Archive {
                     "nothing of `{word}` in what failed: {failures:?}"
                 );
             }
+            let report = failures.get("Not upgraded").map_or("", String::as_str);
             ensure!(
-                run.said.contains("dcm4chee-arc-psql:5.31.2")
-                    || message.contains("is back and runs"),
-                "the report does not say that the old archive runs: {}",
-                run.said
+                report.contains("the archive before it runs again"),
+                "the report does not say that the old archive runs: {report}"
             );
             self.confirm("arc", id, before.trim())?;
             self.confirm(
