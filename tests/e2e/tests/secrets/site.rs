@@ -255,9 +255,10 @@ pub fn mark(site: &Site) -> Result<()> {
     let base = Variables::of(&site.name).base_dn;
     for line in [
         format!("printf '%s\\n' {} > /var/log/control", word(&control)),
+        // Who logs in is written down as he says it, and that he may not.
         format!(
-            "docker exec ldap ldapsearch -x -b {base} {} >/dev/null",
-            word(&format!("(description={control})"))
+            "docker exec ldap ldapwhoami -x -D {} -w none >/dev/null 2>&1 || [ $? = 49 ]",
+            word(&format!("cn={control},{base}"))
         ),
         format!(
             "printf %s {} | docker exec -i db psql -q -U pacs -d pacsdb",
