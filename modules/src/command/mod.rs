@@ -9,5 +9,6 @@ pub mod exec;
 mod guide;
 pub mod launch;
 pub mod matches;
+pub mod program;
 pub mod query;
 pub mod shell;

@@ -249,7 +249,6 @@ impl Args {
         let effects = work.effects();
         let call = OneshotCall {
             name: name.clone(),
-            to: desired::desired(&want, &ContainerState::default()),
             want,
             work,
         };

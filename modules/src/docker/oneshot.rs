@@ -19,6 +19,7 @@ use serde_json::Value as Json;
 
 use super::client::{Writer, encode};
 use super::container::seconds;
+use super::desired::desired;
 use super::starting::start;
 use super::state::{ContainerState, ContainerWant};
 use super::{exec, health, kind, log, replace, secret, write};
@@ -123,9 +124,7 @@ pub struct OneshotRun;
 pub struct OneshotCall {
     /// Its name.
     pub name: String,
-    /// What it is.
-    pub to: ContainerState,
-    /// `healthy` and `stop_timeout` of it.
+    /// What it is, with `healthy` and `stop_timeout` of it.
     pub want: ContainerWant,
     /// What it is there for.
     pub work: Oneshot,
@@ -149,6 +148,7 @@ impl ActionKind for OneshotRun {
     ) -> Result<Outcome, ActionError> {
         let daemon = Writer::new(host);
         let own = folder(run);
+        let to = desired(&call.want, &ContainerState::default());
         let id = match find(&daemon, &own).await? {
             Some(id) => id,
             None => {
@@ -156,7 +156,7 @@ impl ActionKind for OneshotRun {
                     return Ok(ended.outcome());
                 }
                 give_way(&daemon, &call.name).await?;
-                replace::make(&daemon, &call.name, &call.to, (LABEL, &own))
+                replace::make(&daemon, &call.name, &to, (LABEL, &own))
                     .await
                     .map_err(failed)?
             }
@@ -173,7 +173,7 @@ impl ActionKind for OneshotRun {
         };
         drop(write::stop(&daemon, &id, &call.want).await);
         let exit_code = state(&daemon, call, &id).await?.exit_code;
-        let ended = Ended { exit_code, ..ended }.without(&secret::of(&call.to));
+        let ended = Ended { exit_code, ..ended }.without(&secret::of(&to));
         let ended = record(host, &own, ended).await?;
         remove(&daemon, &call.name, &id).await?;
         Ok(ended.outcome())

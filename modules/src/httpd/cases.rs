@@ -11,6 +11,7 @@ use runbook_engine::world::{Known, Lookup, View};
 use serde_json::{Value as Json, json};
 
 use super::httpd_alias::HttpdAlias;
+use super::laws::load;
 use super::program::Httpd;
 use crate::command::matches::GlobKind;
 use crate::file::FileKind;
@@ -19,13 +20,6 @@ use crate::file::contents::ContentKind;
 use crate::file::listing::ListingKind;
 use crate::file::state::{FileKey, FileWant, Source};
 use crate::skip::skip;
-
-const MODULES: &str = "/usr/lib/apache2/modules";
-
-fn load(modules: &[&str]) -> String {
-    let line = |m: &&str| format!("LoadModule {m}_module {MODULES}/mod_{m}.so\n");
-    modules.iter().map(line).collect()
-}
 
 /// A server's folder, in which `$DIR` is the folder itself.
 struct Scene {

@@ -215,7 +215,8 @@ fn has_server(test: &str) -> bool {
     has
 }
 
-fn load(modules: &[&str]) -> String {
+/// Lines that load modules.
+pub(super) fn load(modules: &[&str]) -> String {
     modules
         .iter()
         .map(|m| format!("LoadModule {m}_module {MODULES}/mod_{m}.so\n"))

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use runbook_engine::host::{HostError, Probe, ReadCommand};
-use runbook_engine::resource::{Kind, ReadKind, Ref, Shadow, contains};
-use runbook_engine::world::{Predicted, PredictedChange};
+use runbook_engine::resource::{Kind, ReadKind, Ref, Shadow};
+use runbook_engine::world::Predicted;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::command::program::{changed, may_become};
 use crate::file::FileKind;
 use crate::file::state::Content;
 
@@ -82,24 +83,22 @@ done
 [ -n "$program" ] || exit 44
 envvars=
 case $program in *apache2) [ ! -r /etc/apache2/envvars ] || envvars=/etc/apache2/envvars;; esac
-if [ -n "$root" ]; then
-  [ -z "$envvars" ] || . "$envvars"
-  umask 077
-  for memory in /dev/shm /run; do
-    [ -d "$memory" ] && folder=$(mktemp -d "$memory/runbook-httpd-XXXXXX" 2>/dev/null) && break
-  done
-  [ -n "$folder" ] || exit 45
-  trap 'rm -rf "$folder"' EXIT
-  trap 'exit 99' HUP INT TERM
-  cat > "$folder/candidate" || exit 45
-  "$program" -t -d "$root" -f "$folder/candidate" 2>&1 || echo refused
-  exit 0
-fi
 echo "program $program"
 "$program" -V 2>/dev/null
 "$program" -l 2>/dev/null
 echo environment
 [ -z "$envvars" ] || env -i PATH="$PATH" sh -c '. "$1"; env' sh "$envvars"
+[ -n "$root" ] || exit 0
+[ -z "$envvars" ] || . "$envvars"
+umask 077
+for memory in /dev/shm /run; do
+  [ -d "$memory" ] && folder=$(mktemp -d "$memory/runbook-httpd-XXXXXX" 2>/dev/null) && break
+done
+[ -n "$folder" ] || exit 45
+trap 'rm -rf "$folder"' EXIT
+trap 'exit 99' HUP INT TERM
+cat > "$folder/candidate" || exit 45
+said=$("$program" -t -d "$root" -f "$folder/candidate" 2>&1) || printf 'refused\n%s\n' "$said"
 "#;
 
 #[async_trait]
@@ -112,43 +111,37 @@ impl ReadKind for Httpd {
 
     async fn read(&self, host: &Probe, keys: &[HttpdKey]) -> Vec<Result<Self::State, HostError>> {
         let all = keys.iter().map(|key| async move {
-            let run = async |root: &str, stdin: &[u8]| {
-                let mut argv: Vec<String> = ["sh", "-c", SCRIPT, "httpd", root]
-                    .map(str::to_owned)
-                    .to_vec();
-                match &key.program {
-                    Some(program) => argv.push(program.clone()),
-                    None => argv.extend(NAMES.map(str::to_owned)),
-                }
-                let command = ReadCommand {
-                    stdin: Some(stdin.to_vec().into()),
-                    ..ReadCommand::new(argv)
-                };
-                host.command(&command).await
+            let (stdin, root) = match &key.candidate {
+                Some((content, root)) => (content.0.clone(), root.as_str()),
+                None => (Vec::new(), ""),
             };
-            let reply = run("", b"").await?;
-            if reply.status == MISSING {
-                return Ok(None);
+            let mut argv: Vec<String> = ["sh", "-c", SCRIPT, "httpd", root].map(str::to_owned).to_vec();
+            match &key.program {
+                Some(program) => argv.push(program.clone()),
+                None => argv.extend(NAMES.map(str::to_owned)),
             }
-            let mut says =
-                understood(&String::from_utf8_lossy(&reply.stdout)).ok_or_else(|| {
-                    HostError::failed(format!(
-                        "the server program does not say what it is (status {}): {}",
-                        reply.status,
-                        String::from_utf8_lossy(&reply.stderr).trim()
-                    ))
-                })?;
-            if let Some((content, root)) = &key.candidate {
-                let reply = run(root, &content.0).await?;
-                if reply.status == NO_MEMORY {
+            let command = ReadCommand {
+                stdin: Some(stdin.into()),
+                ..ReadCommand::new(argv)
+            };
+            let reply = host.command(&command).await?;
+            match reply.status {
+                MISSING => return Ok(None),
+                NO_MEMORY => {
                     return Err(HostError::failed(
                         "the new configuration cannot be tried: neither /dev/shm nor /run can be written to",
                     ));
                 }
-                let said = String::from_utf8_lossy(&reply.stdout);
-                says.refuses = said.trim_end().strip_suffix("refused").map(str::to_owned);
+                _ => {}
             }
-            Ok(Some(says))
+            let says = understood(&String::from_utf8_lossy(&reply.stdout));
+            says.map(Some).ok_or_else(|| {
+                HostError::failed(format!(
+                    "the server program does not say what it is (status {}): {}",
+                    reply.status,
+                    String::from_utf8_lossy(&reply.stderr).trim()
+                ))
+            })
         });
         futures::future::join_all(all).await
     }
@@ -158,31 +151,26 @@ impl ReadKind for Httpd {
     }
 
     fn predicted(&self, key: &HttpdKey, world: &Predicted<'_>) -> Shadow<HttpdKey, Self::State> {
-        let written =
-            |c: &&PredictedChange| c.key.kind == FileKind::NAME && is_program(&c.key.id, key);
-        match world.changes.iter().rev().find(written) {
+        match changed(world, |path| is_program(path, key)) {
             Some(change) => Shadow::Unknown(format!("until \"{}\"", change.task)),
             None => Shadow::AsRead,
         }
     }
 }
 
-/// Is the program found at this path, or below it?
+/// Would it be another program if something were written there?
 fn is_program(path: &str, key: &HttpdKey) -> bool {
-    let is = |name: &str| {
-        if name.starts_with('/') {
-            path == name || contains(path, name)
-        } else {
-            path.rsplit('/').next() == Some(name)
-        }
-    };
     match &key.program {
-        Some(program) => is(program),
-        None => NAMES.iter().any(|name| is(name)),
+        Some(program) => may_become(path, program),
+        None => NAMES.iter().any(|name| may_become(path, name)),
     }
 }
 
 fn understood(said: &str) -> Option<HttpdSays> {
+    let (said, refuses) = match said.split_once("\nrefused\n") {
+        Some((said, why)) => (said, Some(why.to_owned())),
+        None => (said, None),
+    };
     let (about, environment) = said.split_once("\nenvironment\n").unwrap_or((said, ""));
     let after = |begin: &str| {
         let line = about.lines().find_map(|l| l.trim().strip_prefix(begin));
@@ -201,7 +189,7 @@ fn understood(said: &str) -> Option<HttpdSays> {
         config_file: after("-D SERVER_CONFIG_FILE=").unwrap_or_default(),
         built_in: modules.map(str::to_owned).collect(),
         environment: own.map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
-        refuses: None,
+        refuses,
     })
 }
 

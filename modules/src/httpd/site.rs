@@ -15,6 +15,7 @@ use super::effective::{Effective, Placed, Server};
 use super::program::{Httpd, HttpdKey, HttpdSays};
 use super::tree::{Tree, included};
 use crate::command::matches::GlobKind;
+use crate::command::program::version;
 use crate::file::FileKind;
 use crate::file::contents::ContentKind;
 use crate::file::edit::{Edited, Frame};
@@ -35,12 +36,6 @@ pub struct Given<'a> {
     pub defines: &'a [String],
     /// Keep files as they were beside them.
     pub backup: bool,
-}
-
-/// Major and minor of `2.4.62` or `2.4`.
-fn version(text: &str) -> Option<(u32, u32)> {
-    let mut parts = text.split('.');
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
 impl Given<'_> {

@@ -16,9 +16,10 @@ use super::edit::{Edit, Wished};
 use super::extension::{self, Form, Sort};
 use super::ini::{self, Ini, Scope};
 use super::program::{Php, PhpKey, PhpSays};
-use super::removed::{removed, version};
+use super::removed::removed;
 use super::scanned::{Scanned, directory_of, loaded, shadow};
 use super::value::Setting;
+use crate::command::program::version;
 use crate::file::contents::{ContentKind, bytes_of};
 use crate::file::edit::{Edited, Frame};
 use crate::file::listing::ListingKind;
@@ -282,13 +283,11 @@ impl PhpIniArgs {
 
     fn settings(&self) -> Result<Vec<(&str, Setting)>, String> {
         let read = |(name, given): (&'_ String, &Json)| {
-            Setting::read(given)
-                .map(|setting| (name.clone(), setting))
-                .map_err(|e| format!("`{name}`: {e}"))
+            Setting::read(given).map_err(|e| format!("`{name}`: {e}"))
         };
-        let settings: Result<Vec<(String, Setting)>, String> = self.set.iter().map(read).collect();
+        let settings: Result<Vec<Setting>, String> = self.set.iter().map(read).collect();
         let names = self.set.keys().map(String::as_str);
-        Ok(names.zip(settings?.into_iter().map(|(_, s)| s)).collect())
+        Ok(names.zip(settings?).collect())
     }
 
     /// What is loaded and what is not, by sort.

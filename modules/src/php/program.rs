@@ -4,11 +4,12 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use runbook_engine::host::{HostError, Probe, ReadCommand};
-use runbook_engine::resource::{Kind, ReadKind, Ref, Shadow, contains};
+use runbook_engine::resource::{Kind, ReadKind, Ref, Shadow};
 use runbook_engine::world::Predicted;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::command::program::{changed, may_become};
 use crate::file::FileKind;
 use crate::file::state::Content;
 
@@ -101,26 +102,14 @@ impl ReadKind for Php {
 
     /// Another program may come with a file, a link or a directory.
     fn touched_by(&self, key: &PhpKey, written: &Ref) -> bool {
-        written.kind == FileKind::NAME && is_program(&written.id, &key.program)
+        written.kind == FileKind::NAME && may_become(&written.id, &key.program)
     }
 
     fn predicted(&self, key: &PhpKey, world: &Predicted<'_>) -> Shadow<PhpKey, Self::State> {
-        let written = |c: &&runbook_engine::world::PredictedChange| {
-            c.key.kind == FileKind::NAME && is_program(&c.key.id, &key.program)
-        };
-        match world.changes.iter().rev().find(written) {
+        match changed(world, |path| may_become(path, &key.program)) {
             Some(change) => Shadow::Unknown(format!("until \"{}\"", change.task)),
             None => Shadow::AsRead,
         }
-    }
-}
-
-/// Is the program found at this path, or below it?
-fn is_program(path: &str, program: &str) -> bool {
-    if program.starts_with('/') {
-        path == program || contains(path, program)
-    } else {
-        path.rsplit('/').next() == Some(program)
     }
 }
 

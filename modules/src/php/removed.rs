@@ -22,13 +22,6 @@ const REMOVED: &[(&str, (u32, u32))] = &[
     ("track_errors", (8, 0)),
 ];
 
-/// Major and minor of `8.2`, `8.2.29`, `7.4.33-1+deb`.
-#[must_use]
-pub fn version(text: &str) -> Option<(u32, u32)> {
-    let mut parts = text.split(['.', '-', '+', '~']);
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
-}
-
 /// Since when PHP does not start with this setting, if that is so of this version.
 #[must_use]
 pub fn removed(name: &str, of: (u32, u32)) -> Option<(u32, u32)> {
@@ -41,10 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions() {
-        assert_eq!(version("8.2.29-1~deb12u1"), Some((8, 2)));
-        assert_eq!(version("7.4"), Some((7, 4)));
-        assert_eq!(version("8"), None);
+    fn from_a_version_on() {
         assert_eq!(removed("magic_quotes_gpc", (5, 3)), None);
         assert_eq!(removed("magic_quotes_gpc", (8, 2)), Some((5, 4)));
         assert_eq!(removed("memory_limit", (8, 2)), None);

@@ -67,6 +67,11 @@ pub enum Is {
     End,
 }
 
+/// Words that mean 1, in any case.
+pub const TRUE: [&str; 3] = ["true", "on", "yes"];
+/// Words that mean nothing, in any case; so does `null`.
+pub const FALSE: [&str; 4] = ["false", "off", "none", "no"];
+
 /// Where in a statement the scanner is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -242,9 +247,9 @@ impl<'a> Scanner<'a> {
         if rest.get(label) == Some(&b'[') && label > 0 {
             longest.offer(Is::Offset, label + 1 + run(&rest[label + 1..], is_blank));
         }
-        longest.offer_some(Is::True, self.one_of(&["true", "on", "yes"]));
-        let false_words = ["false", "off", "none", "no", "null"];
-        longest.offer_some(Is::False, self.one_of(&false_words));
+        longest.offer_some(Is::True, self.one_of(&TRUE));
+        longest.offer_some(Is::False, self.one_of(&FALSE));
+        longest.offer_some(Is::False, self.one_of(&["null"]));
         longest.offer(Is::Label, label);
         if rest.get(blanks) == Some(&b'=') {
             longest.offer(Is::Equals, blanks + 1 + run(&rest[blanks + 1..], is_blank));
@@ -332,9 +337,9 @@ impl<'a> Scanner<'a> {
         let mut longest = Longest::none();
         longest.offer_some(Is::Raw, self.raw());
         longest.offer(Is::Dollar, if rest.starts_with(b"${") { 2 } else { 0 });
-        longest.offer_some(Is::True, self.one_of(&["true", "on", "yes"]));
-        let false_words = ["false", "off", "none", "no", "null"];
-        longest.offer_some(Is::False, self.one_of(&false_words));
+        longest.offer_some(Is::True, self.one_of(&TRUE));
+        longest.offer_some(Is::False, self.one_of(&FALSE));
+        longest.offer_some(Is::False, self.one_of(&["null"]));
         longest.offer_some(Is::Line, self.line_end());
         longest.offer(Is::Constant, self.constant());
         longest.offer(Is::Text, self.number());

@@ -3,6 +3,7 @@
 use serde_json::Value as Json;
 
 use super::ini::{Ini, Says, Value};
+use super::scan::{FALSE, TRUE};
 
 /// A value that is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,9 +19,6 @@ pub enum Setting {
     /// Text, a number among them.
     Text(String),
 }
-
-const TRUE: [&str; 3] = ["on", "yes", "true"];
-const FALSE: [&str; 4] = ["off", "no", "false", "none"];
 
 fn is_one_of(text: &[u8], words: &[&str]) -> bool {
     let is = |word: &&str| text.eq_ignore_ascii_case(word.as_bytes());
