@@ -84,6 +84,8 @@ pub fn registry() -> Registry {
         .module::<flow::pause::Pause>()
         .module::<flow::set_fact::SetFact>()
         .module::<httpd::httpd_alias::HttpdAlias>()
+        .module::<httpd::httpd_directive::HttpdDirective>()
+        .module::<httpd::httpd_module::HttpdModule>()
         .module::<ldap::attrs::LdapAttrs>()
         .module::<ldap::entry_module::LdapEntryModule>()
         .module::<ldap::export::LdapExport>()

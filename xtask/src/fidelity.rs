@@ -47,6 +47,9 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let report = measure(&options, &place, say)?;
     say(&report.table());
+    for text in &report.open {
+        say(&format!("open: {text}"));
+    }
     for text in &report.otherwise {
         say(&format!("under an assumption, and otherwise: {text}"));
     }

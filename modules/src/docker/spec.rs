@@ -123,8 +123,8 @@ fn compare(
     if mounts_of(&read.mounts) != mounts_of(&desired.mounts) {
         found.anew.push(format!(
             "mounts {} → {}",
-            list(&mounts_of(&read.mounts)),
-            list(&mounts_of(&desired.mounts))
+            list(&shown_mounts(&read.mounts, &desired.mounts)),
+            list(&shown_mounts(&desired.mounts, &read.mounts))
         ));
     }
     for (key, name) in [
@@ -333,6 +333,21 @@ fn mounts_of(mounts: &[Mount]) -> Vec<String> {
         })
         .collect();
     all.sort();
+    all
+}
+
+/// The mounts for people. A volume without a name is told where there is none at its place afterwards, or before: its id
+/// means nothing to anybody, and that of a container that is only predicted is not known.
+fn shown_mounts(mounts: &[Mount], others: &[Mount]) -> Vec<String> {
+    let stays =
+        |m: &Mount| m.anonymous && others.iter().any(|o| o.anonymous && o.target == m.target);
+    let (unnamed, named): (Vec<Mount>, Vec<Mount>) = mounts
+        .iter()
+        .filter(|m| !stays(m))
+        .cloned()
+        .partition(|m| m.anonymous);
+    let mut all = mounts_of(&named);
+    all.extend(unnamed.iter().map(|m| format!("(no name):{}", m.target)));
     all
 }
 

@@ -9,9 +9,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::access::{Access, Form, NAMES};
-use super::conf::{Conf, Says};
+use super::conf::Conf;
 use super::effective::Placed;
-use super::site::{Given, Site, told};
+use super::section::{inside, into};
+use super::site::{Given, Site};
 use super::words::{quoted, written};
 use crate::file::FileKind;
 use crate::file::lineinfile::Presence;
@@ -262,20 +263,6 @@ fn section(args: &HttpdAliasArgs, target: &str, form: Form) -> Result<Vec<String
     Ok(lines)
 }
 
-/// What counts directly in a section.
-fn inside(site: &Site<'_>, section: &Placed) -> Vec<Placed> {
-    let is = |d: &&Placed| {
-        let around = d.around.last();
-        !d.opens && around.is_some_and(|a| a.path == section.path && a.line == section.line)
-    };
-    site.effective
-        .directives
-        .iter()
-        .filter(is)
-        .cloned()
-        .collect()
-}
-
 /// A section that is there says what is asked.
 fn adjust(
     args: &HttpdAliasArgs,
@@ -356,27 +343,6 @@ fn same(one: &[String], other: &[String]) -> bool {
     sorted(one) == sorted(other)
 }
 
-/// New lines at the end of a section, indented as its first line is.
-fn into(site: &mut Site<'_>, section: &Placed, lines: &[String]) {
-    let conf = Conf::read(site.text(&section.path));
-    let range = conf.section(section.line);
-    let blanks = |n: usize| -> String {
-        let text = &conf.text[conf.lines[n].at.clone()];
-        text.iter()
-            .map_while(|b| b" \t".contains(b).then_some(*b as char))
-            .collect()
-    };
-    let first = range.clone().find(|n| conf.lines[*n].says != Says::Nothing);
-    let indent = first.map_or_else(|| format!("{}    ", blanks(section.line)), blanks);
-    let at = conf
-        .lines
-        .get(range.end)
-        .map_or(conf.text.len(), |l| l.at.start);
-    let lines: Vec<String> = lines.iter().map(|l| format!("{indent}{l}")).collect();
-    let path = section.path.clone();
-    site.insert(&path, at, &lines);
-}
-
 /// New lines go to `dest`, to a file of their own, or behind all others of the first file.
 fn put(
     args: &HttpdAliasArgs,
@@ -417,31 +383,7 @@ fn put(
         site.insert(&root, end, lines);
         return Ok(());
     };
-    if site.tree.files.contains_key(&in_tree) {
-        let end = site.text(&in_tree).len();
-        site.insert(&in_tree, end, lines);
-        return Ok(());
-    }
-    let state = world.get::<FileKind>(&FileKey::following(&path))?;
-    let mut text = match state.is {
-        FileType::File => crate::file::contents::bytes_of(&state, world)?,
-        _ => Vec::new(),
-    };
-    if !text.is_empty() && !text.ends_with(b"\n") {
-        text.push(b'\n');
-    }
-    text.extend_from_slice(format!("{}\n", lines.join("\n")).as_bytes());
-    site.done.push(format!("{path}: {}", told(lines)));
-    site.add(&in_tree, &path, &text)?;
-    if path != in_tree {
-        let file = path.rsplit('/').next().unwrap_or_default();
-        let folder = crate::file::state::parent(&path)
-            .rsplit('/')
-            .next()
-            .unwrap_or_default();
-        site.link(&in_tree, &format!("../{folder}/{file}"));
-    }
-    Ok(())
+    site.write(&path, &in_tree, lines, world)
 }
 
 /// The name of a file for this alias.

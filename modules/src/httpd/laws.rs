@@ -72,7 +72,7 @@ fn listing(path: &str) -> Vec<Entry> {
     .collect()
 }
 
-const MODULES: &str = "/usr/lib/apache2/modules";
+pub(super) const MODULES: &str = "/usr/lib/apache2/modules";
 
 /// A server's folder.
 struct Rig {

@@ -17,7 +17,7 @@ use super::tree::{Tree, included};
 use crate::command::matches::GlobKind;
 use crate::command::program::version;
 use crate::file::FileKind;
-use crate::file::contents::ContentKind;
+use crate::file::contents::{ContentKind, bytes_of};
 use crate::file::edit::{Edited, Frame};
 use crate::file::listing::ListingKind;
 use crate::file::state::{Content, FileKey, FileWant, join, parent, tidy};
@@ -71,7 +71,7 @@ impl Given<'_> {
 }
 
 /// The configuration.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Site<'a> {
     given: Given<'a>,
     /// What the program says, where there is one.
@@ -95,6 +95,7 @@ pub struct Site<'a> {
 enum Other {
     File(Vec<u8>),
     Link(String),
+    Gone,
 }
 
 impl<'a> Site<'a> {
@@ -240,10 +241,64 @@ impl<'a> Site<'a> {
         Ok(())
     }
 
-    /// A link that shall be there.
-    pub fn link(&mut self, path: &str, to: &str) {
+    /// Lines at the end of a file that the server reads or will read under the name `in_tree`, and that lies at `path`; where
+    /// these are two, the first becomes a link to the second.
+    pub fn write(
+        &mut self,
+        path: &str,
+        in_tree: &str,
+        lines: &[String],
+        world: &View<'_>,
+    ) -> Result<(), Stop> {
+        if self.tree.files.contains_key(in_tree) {
+            let end = self.text(in_tree).len();
+            self.insert(in_tree, end, lines);
+            return Ok(());
+        }
+        let state = world.get::<FileKind>(&FileKey::following(path))?;
+        let mut text = match state.is {
+            FileType::File => bytes_of(&state, world)?,
+            _ => Vec::new(),
+        };
+        if !text.is_empty() && !text.ends_with(b"\n") {
+            text.push(b'\n');
+        }
+        text.extend_from_slice(format!("{}\n", lines.join("\n")).as_bytes());
+        self.done.push(format!("{path}: {}", told(lines)));
+        self.add(in_tree, path, &text)?;
+        if path != in_tree {
+            let (folder, file) = path.rsplit_once('/').unwrap_or_default();
+            let folder = folder.rsplit('/').next().unwrap_or_default();
+            self.others.insert(
+                in_tree.to_owned(),
+                Other::Link(format!("../{folder}/{file}")),
+            );
+        }
+        Ok(())
+    }
+
+    /// A link that the server follows when it reads what one of its `Include`s finds, to a file of this text.
+    pub fn enable(&mut self, in_tree: &str, to: &str, text: &[u8]) -> Result<(), Stop> {
+        self.add(in_tree, in_tree, text)?;
+        self.done.push(format!("{in_tree} -> {to}"));
         self.others
-            .insert(path.to_owned(), Other::Link(to.to_owned()));
+            .insert(in_tree.to_owned(), Other::Link(to.to_owned()));
+        Ok(())
+    }
+
+    /// A file that the server reads by way of a link.
+    pub fn put(&mut self, path: &str, says: &str, text: &[u8]) {
+        self.done.push(format!("{path}: {says}"));
+        self.others
+            .insert(path.to_owned(), Other::File(text.to_vec()));
+    }
+
+    /// A link that the server followed goes.
+    pub fn disable(&mut self, in_tree: &str) {
+        self.tree.remove(in_tree);
+        self.done.push(format!("without {in_tree}"));
+        self.others.insert(in_tree.to_owned(), Other::Gone);
+        self.effective = Effective::of(&self.tree, &self.server);
     }
 
     /// The directory of a layout in which each thing has a file of its own: where such a file goes, and the name under
@@ -298,6 +353,13 @@ impl<'a> Site<'a> {
                     let want = FileWant {
                         is: Some(FileType::Link),
                         link: Some(to.clone()),
+                        ..FileWant::default()
+                    };
+                    add(Wanted::one::<FileKind>(&key, &want));
+                }
+                Other::Gone => {
+                    let want = FileWant {
+                        is: Some(FileType::Absent),
                         ..FileWant::default()
                     };
                     add(Wanted::one::<FileKind>(&key, &want));

@@ -106,6 +106,14 @@ impl Tree {
         any
     }
 
+    /// A file that the server does not find any more.
+    pub fn remove(&mut self, path: &str) {
+        self.files.remove(path);
+        for found in self.found.values_mut() {
+            found.retain(|p| p != path);
+        }
+    }
+
     /// What these files include and has not been looked for.
     fn includes(&self, files: &[String]) -> Vec<String> {
         let mut names = BTreeSet::new();

@@ -28,6 +28,20 @@ pub fn all() -> Vec<Case> {
         "{conf}; printf 'Alias /x /nowhere\\n<Directory %s/www>\\nRequire all denied\\n</Directory>\\n' $DIR >> $DIR/httpd.conf"
     )
     .leak();
+    let httpd_module = |args, before| Case {
+        module: "httpd_module",
+        ..httpd_alias(args, before)
+    };
+    let httpd_directive = |args, before| Case {
+        module: "httpd_directive",
+        ..httpd_alias(args, before)
+    };
+    let debian: &'static str = "mkdir -p $DIR/logs $DIR/mods-available $DIR/mods-enabled; cd $DIR; for n in mpm_event authz_core alias dir; do \
+         echo \"LoadModule ${n}_module /usr/lib/apache2/modules/mod_$n.so\" > mods-available/$n.load; done; \
+         echo '<IfModule mod_dir.c>' > mods-available/dir.conf; echo '</IfModule>' >> mods-available/dir.conf; \
+         for n in mpm_event authz_core alias; do ln -s ../mods-available/$n.load mods-enabled/; done; \
+         printf 'ServerRoot %s\\nListen 8080\\nServerName x\\nInclude mods-enabled/*.load\\nIncludeOptional \
+         mods-enabled/*.conf\\n' $DIR > httpd.conf";
     vec![
         httpd_alias(
             "{alias: /x, path: $DIR/www, conf: $DIR/httpd.conf, options: [None], access: [granted], backup: true}",
@@ -41,6 +55,37 @@ pub fn all() -> Vec<Case> {
             "{alias: /x, path: $DIR/www, conf: $DIR/httpd.conf, state: absent}",
             old,
         ),
+        httpd_directive(
+            "{name: TimeOut, value: \"7\", conf: $DIR/httpd.conf, backup: true}",
+            conf,
+        ),
+        httpd_directive(
+            "{name: Listen, value: \"8080\", conf: $DIR/httpd.conf}",
+            old,
+        ),
+        httpd_directive(
+            "{name: Require, value: all denied, state: absent, section: 'Directory $DIR/www', conf: $DIR/httpd.conf}",
+            old,
+        ),
+        httpd_module(
+            "{name: dir_module, conf: $DIR/httpd.conf, backup: true}",
+            conf,
+        ),
+        httpd_module(
+            "{name: alias_module, conf: $DIR/httpd.conf, state: absent}",
+            conf,
+        ),
+        Case {
+            foreign: "ln -s /nowhere $DIR/mods-enabled/dir.load",
+            ..httpd_module("{name: dir, conf: $DIR/httpd.conf}", debian)
+        },
+        Case {
+            foreign: "ln -sf /nowhere $DIR/mods-enabled/alias.load",
+            ..httpd_module(
+                "{name: alias, conf: $DIR/httpd.conf, state: absent}",
+                debian,
+            )
+        },
         php_ini(
             "{path: $DIR/php.ini, set: {memory_limit: 256M, session.save_path: 'N;/tmp', display_errors: false}, \
              unset: [magic], enable: [exif]}",

@@ -87,6 +87,8 @@ pub struct Compared {
     pub figures: Figures,
     /// What was predicted wrongly.
     pub wrong: Vec<Wrong>,
+    /// What was not predicted, or only under a condition: the task, and why.
+    pub open: Vec<String>,
     /// What was predicted under an assumption, and came otherwise.
     pub otherwise: Vec<Wrong>,
     /// How many tasks there were of each module.
@@ -220,6 +222,8 @@ pub fn compare(check: &[Value], run: &[Value]) -> Compared {
                         _ => figures.conditional = 1,
                     }
                     open.push(node);
+                    let (task, why) = (text(event, "task"), text(event, "message"));
+                    result.open.push(format!("{task}: {status}: {why}"));
                     if ran.is_none() {
                         // Its items, or the tasks of its file, come with ids of their own.
                         let of_it = finished(run).filter(|r| is_within(text(r, "node"), node));

@@ -36,6 +36,8 @@ pub struct Report {
     pub wrong: Vec<String>,
     /// What was told under an assumption and came otherwise.
     pub otherwise: Vec<String>,
+    /// Of playbooks that are written by hand: what was not predicted, or only under a condition.
+    pub open: Vec<String>,
     /// What was not measured, and why.
     pub skipped: Vec<(String, String)>,
 }
@@ -173,6 +175,8 @@ impl Report {
             let text = format!("{what}:\n{}", listed(&compared.wrong));
             self.wrong.push(text);
         }
+        let open = compared.open.iter().map(|text| format!("{what}: {text}"));
+        self.open.extend(open);
         if !compared.otherwise.is_empty() {
             let text = format!("{what}:\n{}", listed(&compared.otherwise));
             self.otherwise.push(text);

@@ -1,179 +1,21 @@
-//! What the modules make of configurations, judged by the server itself.
+//! What `httpd_alias` makes of configurations, judged by the server itself.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use runbook_engine::host::{FileType, Probe, User};
-use runbook_engine::module::{LocalFiles, Module, Stop, Wanted};
-use runbook_engine::resource::{Kind, Ref};
-use runbook_engine::world::{Known, Lookup, View};
 use serde_json::{Value as Json, json};
 
 use super::httpd_alias::HttpdAlias;
 use super::laws::load;
-use super::program::Httpd;
-use crate::command::matches::GlobKind;
-use crate::file::FileKind;
-use crate::file::account::AccountKind;
-use crate::file::contents::ContentKind;
-use crate::file::listing::ListingKind;
-use crate::file::state::{FileKey, FileWant, Source};
-use crate::skip::skip;
+use super::scene::Scene;
 
-/// A server's folder, in which `$DIR` is the folder itself.
-struct Scene {
-    folder: tempfile::TempDir,
-    probe: Probe,
-    runtime: tokio::runtime::Runtime,
-}
-
-#[derive(Default)]
-struct World(BTreeMap<Ref, Known>);
-
-impl Lookup for World {
-    fn lookup(&self, key: &Ref) -> Option<Known> {
-        self.0.get(key).cloned()
+fn alias(more: Json) -> Json {
+    let mut args =
+        json!({"alias": "/pacsone", "path": "$DIR/pacsone/php/", "conf": "$DIR/httpd.conf"});
+    for (name, value) in more.as_object().unwrap() {
+        args[name] = value.clone();
     }
-}
-
-impl Scene {
-    fn new(test: &str, files: &[(&str, &str)]) -> Option<Self> {
-        if !Path::new("/usr/sbin/apache2").exists() {
-            skip(test, "no apache2");
-            return None;
-        }
-        let connection = runbook_engine::transport::local::connect("localhost", None);
-        let scene = Self {
-            folder: tempfile::tempdir().unwrap(),
-            probe: Probe::new(connection, User::Login),
-            runtime: tokio::runtime::Runtime::new().unwrap(),
-        };
-        for folder in ["logs", "www", "pacsone/php", "other"] {
-            fs::create_dir_all(scene.at(folder)).unwrap();
-        }
-        for (name, text) in files {
-            let path = scene.at(name);
-            fs::create_dir_all(Path::new(&path).parent().unwrap()).unwrap();
-            fs::write(path, scene.filled(text)).unwrap();
-        }
-        Some(scene)
-    }
-
-    /// One file, with modules that are usual.
-    fn one_file(test: &str, text: &str) -> Option<Self> {
-        let head = load(&[
-            "mpm_event",
-            "authz_core",
-            "authz_host",
-            "access_compat",
-            "alias",
-            "dir",
-        ]);
-        let text = format!("ServerRoot $DIR\nListen 8080\nServerName x\n{head}{text}");
-        Self::new(test, &[("httpd.conf", &text)])
-    }
-
-    fn at(&self, name: &str) -> String {
-        self.folder.path().join(name).display().to_string()
-    }
-
-    fn filled(&self, text: &str) -> String {
-        text.replace("$DIR", &self.folder.path().display().to_string())
-    }
-
-    fn text(&self, name: &str) -> String {
-        let dir = self.folder.path().display().to_string();
-        let text = fs::read_to_string(self.at(name)).unwrap_or_default();
-        text.replace(&dir, "$DIR")
-    }
-
-    /// What stands behind the head of the one file.
-    fn tail(&self) -> String {
-        let text = self.text("httpd.conf");
-        text.split_once("mod_dir.so\n").unwrap().1.to_owned()
-    }
-
-    fn read<K: Kind>(&self, kind: &K, refs: &[Ref], world: &mut World) {
-        for one in refs.iter().filter(|r| r.kind == K::NAME) {
-            let key: K::Key = serde_json::from_value(one.data.clone()).unwrap();
-            let state = self
-                .runtime
-                .block_on(kind.read(&self.probe, &[key]))
-                .remove(0);
-            let known = match state {
-                Ok(state) => Known::State(serde_json::to_value(state).unwrap()),
-                Err(error) => Known::Failed(error.to_string()),
-            };
-            world.0.insert(one.clone(), known);
-        }
-    }
-
-    fn wanted<M: Module>(&self, args: &Json) -> Result<Wanted, String> {
-        let args = self.filled(&args.to_string());
-        let args: M::Args = serde_json::from_str(&args).map_err(|e| e.to_string())?;
-        M::validate(&args)?;
-        let (mut world, none) = (World::default(), LocalFiles::new());
-        for _ in 0..12 {
-            match M::want(&args, &View::new(&world, &none)) {
-                Ok(wanted) => return Ok(wanted),
-                Err(Stop::Need(refs)) => {
-                    self.read(&FileKind, &refs, &mut world);
-                    self.read(&ListingKind, &refs, &mut world);
-                    self.read(&ContentKind, &refs, &mut world);
-                    self.read(&AccountKind, &refs, &mut world);
-                    self.read(&GlobKind, &refs, &mut world);
-                    self.read(&Httpd, &refs, &mut world);
-                }
-                Err(Stop::Refuse(why) | Stop::Unknown(why)) => return Err(why),
-            }
-        }
-        panic!("it asks and asks");
-    }
-
-    /// Does it; gives the paths of what was changed.
-    fn run<M: Module>(&self, args: &Json) -> Result<Vec<String>, String> {
-        let changed = self.once::<M>(args)?;
-        assert_eq!(self.once::<M>(args)?, Vec::<String>::new(), "a second time");
-        Ok(changed)
-    }
-
-    fn once<M: Module>(&self, args: &Json) -> Result<Vec<String>, String> {
-        let wanted = self.wanted::<M>(args)?;
-        let mut changed = Vec::new();
-        for one in &wanted.resources {
-            let key: FileKey = serde_json::from_value(one.key.data.clone()).unwrap();
-            let want: FileWant = serde_json::from_value(one.want.clone()).unwrap();
-            let path = &key.path;
-            let is_so = match (&want.is, &want.content, &want.link) {
-                (Some(FileType::Link), _, Some(to)) => {
-                    fs::read_link(path).is_ok_and(|l| l == Path::new(to))
-                }
-                (Some(FileType::Absent), ..) => fs::symlink_metadata(path).is_err(),
-                (_, None, _) => true,
-                _ => false,
-            };
-            if is_so {
-                continue;
-            }
-            changed.push(path.replace(&self.at(""), ""));
-            match (&want.content, &want.link) {
-                (Some(Source::Bytes(content)), _) => fs::write(path, &content.0).unwrap(),
-                (None, Some(to)) => std::os::unix::fs::symlink(to, path).unwrap(),
-                _ => fs::remove_file(path).unwrap(),
-            }
-        }
-        Ok(changed)
-    }
-
-    fn alias(&self, more: Json) -> Json {
-        let mut args =
-            json!({"alias": "/pacsone", "path": "$DIR/pacsone/php/", "conf": "$DIR/httpd.conf"});
-        for (name, value) in more.as_object().unwrap() {
-            args[name] = value.clone();
-        }
-        args
-    }
+    args
 }
 
 #[test]
@@ -181,7 +23,7 @@ fn a_new_alias_stands_behind_all_others() {
     let Some(scene) = Scene::one_file("a_new_alias", "# the end") else {
         return;
     };
-    let args = scene.alias(json!({"options": ["MultiViews"], "allow_override": ["None"]}));
+    let args = alias(json!({"options": ["MultiViews"], "allow_override": ["None"]}));
     assert_eq!(scene.run::<HttpdAlias>(&args).unwrap(), ["httpd.conf"]);
     assert_eq!(
         scene.tail(),
@@ -189,7 +31,7 @@ fn a_new_alias_stands_behind_all_others() {
          AllowOverride None\n    Require all granted\n</Directory>\n"
     );
     // Away with it.
-    let gone = scene.alias(json!({"state": "absent"}));
+    let gone = alias(json!({"state": "absent"}));
     scene.run::<HttpdAlias>(&gone).unwrap();
     assert_eq!(scene.tail(), "# the end\n");
 }
@@ -256,7 +98,7 @@ fn what_is_there_is_changed_line_by_line() {
         let Some(scene) = Scene::one_file("what_is_there_is_changed", before) else {
             return;
         };
-        let done = scene.run::<HttpdAlias>(&scene.alias(more.clone()));
+        let done = scene.run::<HttpdAlias>(&alias(more.clone()));
         if after.is_empty() {
             let why = done.unwrap_err();
             assert!(why.contains("cannot be said"), "{why}");
@@ -319,7 +161,7 @@ fn what_cannot_be_is_refused_with_its_place() {
         let Some(scene) = Scene::one_file("what_cannot_be_is_refused", before) else {
             return;
         };
-        let why = scene.run::<HttpdAlias>(&scene.alias(more)).unwrap_err();
+        let why = scene.run::<HttpdAlias>(&alias(more)).unwrap_err();
         let why = why.replace(&scene.at(""), "$DIR/");
         assert!(why.contains(expected), "{before}: {why}");
         assert_eq!(scene.tail(), before);
@@ -328,9 +170,7 @@ fn what_cannot_be_is_refused_with_its_place() {
     let Some(scene) = Scene::new("what_cannot_be_is_refused", &[("httpd.conf", &text)]) else {
         return;
     };
-    let why = scene
-        .run::<HttpdAlias>(&scene.alias(json!({})))
-        .unwrap_err();
+    let why = scene.run::<HttpdAlias>(&alias(json!({}))).unwrap_err();
     assert!(why.contains("does not load alias_module"), "{why}");
 }
 
@@ -341,7 +181,7 @@ fn what_a_person_should_know() {
     let Some(scene) = Scene::one_file("what_a_person_should_know", text) else {
         return;
     };
-    let wanted = scene.wanted::<HttpdAlias>(&scene.alias(json!({}))).unwrap();
+    let wanted = scene.wanted::<HttpdAlias>(&alias(json!({}))).unwrap();
     let notes = wanted.notes.join("\n");
     for expected in [
         "httpd.conf:14: this alias of the same path never counts",
@@ -367,7 +207,7 @@ fn debians_layout_has_a_file_for_it() {
     let Some(scene) = Scene::new("debians_layout_has_a_file_for_it", &files) else {
         return;
     };
-    let args = scene.alias(json!({"access": ["192.0.2.0/24"]}));
+    let args = alias(json!({"access": ["192.0.2.0/24"]}));
     let changed = scene.run::<HttpdAlias>(&args).unwrap();
     assert_eq!(
         changed,
@@ -380,7 +220,7 @@ fn debians_layout_has_a_file_for_it() {
     let link = fs::read_link(scene.at("conf-enabled/pacsone.conf")).unwrap();
     assert_eq!(link, Path::new("../conf-available/pacsone.conf"));
     // It is changed where it lies.
-    let args = scene.alias(json!({"path": "$DIR/other", "access": ["granted"]}));
+    let args = alias(json!({"path": "$DIR/other", "access": ["granted"]}));
     scene.run::<HttpdAlias>(&args).unwrap();
     assert!(
         scene
