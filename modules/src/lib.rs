@@ -12,6 +12,7 @@ pub mod postgres;
 #[cfg(test)]
 #[path = "../../tests/realdata.rs"]
 mod realdata;
+pub mod selinux;
 #[cfg(test)]
 #[path = "../../tests/skip.rs"]
 mod skip;
@@ -50,6 +51,9 @@ pub fn registry() -> Registry {
         .kind(postgres::database_kind::PgDatabase)
         .kind(postgres::dump_file::PgDumpFile)
         .kind(postgres::rows_kind::PgRows)
+        .kind(selinux::Fcontext)
+        .kind(selinux::Labels)
+        .kind(selinux::policy::Selinux)
         .action(command::exec::Exec)
         .action(docker::exec::Exec)
         .action(docker::oneshot::OneshotRun)
@@ -100,4 +104,5 @@ pub fn registry() -> Registry {
         .module::<postgres::pg_info::PgInfo>()
         .module::<postgres::pg_restore::PgRestore>()
         .module::<postgres::pg_schema::PgSchemaModule>()
+        .module::<selinux::selinux_fcontext::SelinuxFcontext>()
 }

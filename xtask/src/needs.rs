@@ -28,6 +28,9 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("ansible-playbook", "ansible-core"),
     ("apache2", "apache2-bin"),
     ("php", "php-cli"),
+    ("semanage", "policycoreutils-python-utils"),
+    ("setfiles", "policycoreutils"),
+    ("setfattr", "attr"),
 ];
 
 /// PostgreSQL's server programs lie outside the search path.
@@ -50,6 +53,9 @@ fn missing() -> Vec<&'static str> {
         .filter(|(program, _)| !has(program) && !sbin(program))
         .map(|(_, package)| *package)
         .collect();
+    if !std::path::Path::new("/etc/selinux/default/policy").exists() {
+        packages.push("selinux-policy-default");
+    }
     if !has_postgres() {
         packages.push("postgresql");
     }

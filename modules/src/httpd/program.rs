@@ -153,9 +153,56 @@ impl ReadKind for Httpd {
     fn predicted(&self, key: &HttpdKey, world: &Predicted<'_>) -> Shadow<HttpdKey, Self::State> {
         match changed(world, |path| is_program(path, key)) {
             Some(change) => Shadow::Unknown(format!("until \"{}\"", change.task)),
-            None => Shadow::AsRead,
+            None => match named(key, world).next_back() {
+                Some((path, task)) => Shadow::Over(Some(format!(
+                    "the server takes {path} as \"{task}\" leaves it"
+                ))),
+                None => Shadow::AsRead,
+            },
         }
     }
+
+    /// What the server misses now, and finds then, is no reason.
+    fn over(
+        &self,
+        key: &HttpdKey,
+        read: Self::State,
+        world: &Predicted<'_>,
+    ) -> Result<Self::State, String> {
+        let mut says = read;
+        if let Some(says) = &mut says {
+            let misses = says.refuses.take_if(|why| {
+                named(key, world).any(|(path, _)| {
+                    let name = path.rsplit('/').next().unwrap_or(path);
+                    why.contains(name)
+                })
+            });
+            drop(misses);
+        }
+        Ok(says)
+    }
+}
+
+/// The files and directories that the candidate names and that are predicted to be others: path and task.
+fn named<'a>(
+    key: &'a HttpdKey,
+    world: &'a Predicted<'_>,
+) -> impl DoubleEndedIterator<Item = (&'a str, &'a str)> {
+    let candidate = key
+        .candidate
+        .as_ref()
+        .map(|(text, root)| (String::from_utf8_lossy(&text.0), root.trim_end_matches('/')));
+    let changes = world
+        .changes
+        .iter()
+        .filter(|c| c.key.kind == FileKind::NAME);
+    changes.filter_map(move |change| {
+        let (text, root) = candidate.as_ref()?;
+        let path = change.key.id.trim_end_matches('/');
+        let below_root = path.strip_prefix(root).and_then(|r| r.strip_prefix('/'));
+        let is_named = text.contains(path) || below_root.is_some_and(|r| text.contains(r));
+        is_named.then_some((path, change.task.as_str()))
+    })
 }
 
 /// Would it be another program if something were written there?

@@ -17,6 +17,8 @@ pub enum Needs {
     Directory,
     /// slapd, and Docker.
     DirectoryAndDocker,
+    /// A SELinux policy of its own, $STORE.
+    Policy,
     /// A database of its own, $DB at 127.0.0.1:$PORT.
     Database,
 }

@@ -23,6 +23,8 @@ mod cluster;
 #[path = "../docker/daemon.rs"]
 #[expect(dead_code, reason = "the tests of Docker use more of it")]
 mod daemon;
+#[path = "../../../tests/policy.rs"]
+mod policy;
 #[path = "../docker/registry_server.rs"]
 mod registry_server;
 #[path = "../ldap/slapd.rs"]
@@ -65,6 +67,7 @@ fn server_of(name: &str) -> Needs {
             Needs::Directory
         }
         "pg-schema" | "pg-facts" | "pg-dump" => Needs::Database,
+        "fcontext" | "labels" => Needs::Policy,
         _ => Needs::Nothing,
     }
 }
@@ -101,8 +104,10 @@ async fn every_module_and_kind_keeps_the_laws() {
     }
     let writing = [
         "container",
+        "fcontext",
         "file",
         "image",
+        "labels",
         "ldap-entry",
         "network",
         "pg-database",

@@ -12,7 +12,9 @@ use runbook_engine::host::{Connection, Probe, Target, User};
 use crate::case::{Case, Needs};
 use crate::cluster::{self, Cluster};
 use crate::daemon;
+use crate::policy::Store;
 use crate::registry_server::Registry;
+use crate::skip::skip;
 use crate::slapd::{self, Slapd};
 
 pub struct Rig {
@@ -26,6 +28,7 @@ pub struct Rig {
     registry: Option<Registry>,
     slapd: Option<Slapd>,
     database: Option<(&'static Cluster, String)>,
+    policy: Option<Store>,
 }
 
 impl Rig {
@@ -47,6 +50,7 @@ impl Rig {
             registry: None,
             slapd: None,
             database: None,
+            policy: None,
         };
         if matches!(
             case.needs,
@@ -73,6 +77,13 @@ impl Rig {
                 );
                 rig.slapd = Some(slapd);
             }
+            Needs::Policy => match Store::new() {
+                Ok(store) => rig.policy = Some(store),
+                Err(why) => {
+                    skip(&test, &why);
+                    return None;
+                }
+            },
             Needs::Database => {
                 let cluster = cluster::cluster(&test)?;
                 rig.database = Some((cluster, cluster.database()));
@@ -96,6 +107,9 @@ impl Rig {
         }
         if let Some(slapd) = &self.slapd {
             variables.push(("PORT", slapd.port.to_string()));
+        }
+        if let Some(store) = &self.policy {
+            variables.push(("STORE", store.name.clone()));
         }
         if let Some((cluster, database)) = &self.database {
             variables.push(("PORT", cluster.port.to_string()));
@@ -150,7 +164,7 @@ impl Rig {
 
     /// What other programs see of all that the case is about.
     pub fn look(&self, case: &Case) -> String {
-        let tree = "cd \"$DIR\"; find . -printf '%P %y %m %U %G %l\\n' | sort; find . -type f | sort | xargs -r sha256sum";
+        let tree = "cd \"$DIR\"; find . -printf '%P %y %m %U %G %l\\n' | sort; find . -type f -print0 | sort -z | xargs -0 -r sha256sum";
         let own = match case.needs {
             Needs::Nothing | Needs::Http => "true",
             Needs::Registry => {
@@ -167,6 +181,9 @@ impl Rig {
             Needs::Directory | Needs::DirectoryAndDocker => {
                 "ldapsearch -x -LLL -o ldif-wrap=no -H ldap://127.0.0.1:$PORT -D cn=admin,dc=dcm4che,dc=org -w secret \
                  -b dc=dcm4che,dc=org"
+            }
+            Needs::Policy => {
+                "semanage fcontext -S $STORE -l -C; getfattr -R -h -d -m security.selinux --absolute-names $DIR"
             }
             Needs::Database => {
                 "pg_dump --no-owner --inserts --exclude-schema=runbook | grep -v -e '^--' -e restrict | sort"

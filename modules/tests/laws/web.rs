@@ -1,6 +1,6 @@
 //! The cases of what web servers and PHP are configured with.
 
-use crate::case::{Case, PLAIN};
+use crate::case::{Case, Needs, PLAIN};
 
 /// All of them.
 pub fn all() -> Vec<Case> {
@@ -42,7 +42,34 @@ pub fn all() -> Vec<Case> {
          for n in mpm_event authz_core alias; do ln -s ../mods-available/$n.load mods-enabled/; done; \
          printf 'ServerRoot %s\\nListen 8080\\nServerName x\\nInclude mods-enabled/*.load\\nIncludeOptional \
          mods-enabled/*.conf\\n' $DIR > httpd.conf";
+    let selinux = |args, foreign| Case {
+        module: "selinux_fcontext",
+        needs: Needs::Policy,
+        args,
+        before: "mkdir -p $DIR/www/log \"$DIR/www/two words\"; echo x > $DIR/www/log/a; echo y > \"$DIR/www/two words/b\"; ln -s nowhere \
+                 $DIR/www/l; semanage fcontext -S $STORE -a -t var_t \"$DIR/www(/.*)?\"; semanage fcontext -S $STORE -a -t \
+                 httpd_log_t \"$DIR/www/log(/.*)?\"; setfattr -h -n security.selinux -v system_u:object_r:tmp_t:s0 $DIR/www/log",
+        foreign,
+        ..PLAIN
+    };
     vec![
+        selinux(
+            "{target: $DIR/www(/.*)?, setype: httpd_sys_content_t, store: $STORE, ignore_selinux_state: true}",
+            "semanage fcontext -S $STORE -m -t tmp_t \"$DIR/www(/.*)?\"",
+        ),
+        selinux(
+            "{target: $DIR/www(/.*)?, state: absent, store: $STORE, ignore_selinux_state: true}",
+            "semanage fcontext -S $STORE -m -t tmp_t \"$DIR/www(/.*)?\"",
+        ),
+        selinux(
+            "{restore: [$DIR/www], store: $STORE, ignore_selinux_state: true}",
+            "setfattr -h -n security.selinux -v system_u:object_r:etc_t:s0 $DIR/www/l",
+        ),
+        selinux(
+            "{rules: [{target: $DIR/www/l, setype: etc_t, ftype: l}, {target: $DIR/www(/.*)?, setype: httpd_sys_content_t}], restore: \
+             [$DIR/www], force: true, store: $STORE, ignore_selinux_state: true}",
+            "semanage fcontext -S $STORE -m -t tmp_t \"$DIR/www(/.*)?\"; setfattr -h -n security.selinux -v system_u:object_r:etc_t:s0 $DIR/www/l",
+        ),
         httpd_alias(
             "{alias: /x, path: $DIR/www, conf: $DIR/httpd.conf, options: [None], access: [granted], backup: true}",
             conf,

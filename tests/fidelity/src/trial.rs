@@ -122,6 +122,14 @@ pub(crate) fn accepted(run: &Run) -> Result<()> {
 /// # Errors
 /// See [`of_script`].
 pub fn tried(scene: &Scene, target: &Path, args: &[&str]) -> Result<Compared> {
+    Ok(tried_by(scene, target, args)?.0)
+}
+
+/// Checks and runs in a scene; gives the run, too.
+///
+/// # Errors
+/// See [`of_script`].
+pub fn tried_by(scene: &Scene, target: &Path, args: &[&str]) -> Result<(Compared, Run)> {
     let call = |more: &[&str]| scene.runbook(&[args, &["--output", "json"], more].concat());
     let before = snapshot(target)?;
     let check = call(&["--check", "--diff"])?;
@@ -156,7 +164,7 @@ pub fn tried(scene: &Scene, target: &Path, args: &[&str]) -> Result<Compared> {
         });
         compared.figures.wrong += 1;
     }
-    Ok(compared)
+    Ok((compared, run))
 }
 
 /// What a tool without a predicted world would come to: every task is checked by itself, against the host as it is
