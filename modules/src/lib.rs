@@ -77,6 +77,7 @@ pub fn registry() -> Registry {
         .module::<file::copy::Copy>()
         .module::<file::directory_dump::DirectoryDump>()
         .module::<file::file::File>()
+        .module::<file::ini_file::IniFile>()
         .module::<file::lineinfile::LineInFile>()
         .module::<file::replace::Replace>()
         .module::<file::slurp::Slurp>()

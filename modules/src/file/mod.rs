@@ -20,6 +20,7 @@ mod foresee;
 #[cfg(test)]
 mod foretold;
 pub mod fresh;
+pub mod ini_file;
 pub mod kind;
 pub mod lineinfile;
 pub mod listing;

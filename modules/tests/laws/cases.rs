@@ -126,6 +126,19 @@ fn files() -> Vec<Case> {
             ..PLAIN
         },
         Case {
+            module: "ini_file",
+            args: "{path: $DIR/new/app.ini, section: a, option: x, value: 1, mode: \"0640\"}",
+            foreign: "mkdir $DIR/new; echo '[b]' > $DIR/new/app.ini",
+            ..PLAIN
+        },
+        Case {
+            module: "ini_file",
+            args: "{path: $DIR/conf, section: a, option: x, values: [1, 2], backup: true}",
+            before: "printf '[a]\\r\\n;x=2\\r\\nx=3\\r\\n' > $DIR/conf",
+            foreign: elsewhere,
+            ..PLAIN
+        },
+        Case {
             module: "stat",
             args: "{path: $DIR/conf, get_checksum: true}",
             before: conf,
