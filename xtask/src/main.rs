@@ -7,6 +7,7 @@ mod downtime;
 mod fidelity;
 mod lab;
 mod needs;
+mod part;
 mod rows;
 mod run;
 mod skipped;

@@ -54,8 +54,13 @@ pub fn run(args: &Args) -> Result<()> {
 
 /// An empty folder for journals.
 pub fn folder() -> Result<PathBuf> {
+    folder_of(true)
+}
+
+/// The folder for journals, emptied where that is said.
+pub fn folder_of(anew: bool) -> Result<PathBuf> {
     let folder = target().join("journals");
-    if folder.exists() {
+    if anew && folder.exists() {
         fs::remove_dir_all(&folder)?;
     }
     fs::create_dir_all(&folder)?;

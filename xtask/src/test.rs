@@ -1,10 +1,11 @@
 //! Tests everything.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use runbook_lab::Lab;
 
 use crate::downtime;
 use crate::needs;
+use crate::part::Part;
 use crate::rows;
 use crate::run::{built_for_long, has, run as command, say};
 use crate::skipped::Skipped;
@@ -15,6 +16,10 @@ pub struct Args {
     /// The long matrices too
     #[arg(long)]
     all: bool,
+    /// Of these, the first, second, … of so many parts, as `1/3`. The parts of one commit together are all; the last one judges
+    /// the steps of the guides
+    #[arg(long, requires = "all", value_name = "N/M")]
+    part: Option<Part>,
 }
 
 pub fn run(args: &Args) -> Result<()> {
@@ -52,7 +57,16 @@ fn formatted() -> Result<()> {
 fn tests(args: &Args, skipped: &str) -> Result<()> {
     let (program, journals);
     let mut words = vec![skipped];
-    let folder = args.all.then(rows::folder).transpose()?;
+    let anew = args.part.is_none_or(Part::is_first);
+    let folder = args.all.then(|| rows::folder_of(anew)).transpose()?;
+    if let Some(part) = args.part {
+        ensure!(
+            has("cargo-nextest"),
+            "parts are made by cargo-nextest, which is not here"
+        );
+        part.follows()?;
+    }
+    let of_tests = args.part.map(Part::of_tests);
     if let Some(folder) = &folder {
         say("with the long matrices (RUNBOOK_LONG=1)");
         words.extend(["RUNBOOK_LONG=1", "RUNBOOK_REQUIRE=1"]);
@@ -75,10 +89,17 @@ fn tests(args: &Args, skipped: &str) -> Result<()> {
         (false, _) => words.push("test"),
     }
     words.extend(["--workspace", "--no-fail-fast"]);
+    words.extend(of_tests.as_deref());
     command("env", &words)?;
     let Some(folder) = folder else {
         return Ok(());
     };
+    if let Some(part) = args.part {
+        part.passed()?;
+        if !part.is_last() {
+            return Ok(());
+        }
+    }
     // They measure time, and so stand alone.
     downtime::run(&downtime::Args::default())?;
     rows::judge(&folder)

@@ -9,9 +9,11 @@ use runbook_engine::host::FileType;
 use runbook_engine::module::{Stop, reference};
 use runbook_engine::world::View;
 
-use super::conf::{Conf, Says};
+use super::conf::{Conf, Line};
 use super::effective::Placed;
+use super::rival::are_rivals;
 use super::site::Site;
+use super::words::written;
 use crate::file::FileKind;
 use crate::file::contents::bytes_of;
 use crate::file::listing::ListingKind;
@@ -33,10 +35,12 @@ pub struct Available {
 pub struct Described {
     /// `php8.2`.
     name: String,
-    /// What its file loads: `php_module`.
-    loads: Vec<String>,
+    /// What its file loads, and from where: `php_module`, `/usr/lib/apache2/modules/libphp8.2.so`.
+    pub loads: Vec<(String, String)>,
     depends: Vec<String>,
     conflicts: Vec<String>,
+    /// Its file's text.
+    text: Vec<u8>,
 }
 
 impl Described {
@@ -55,25 +59,52 @@ impl Described {
         };
         Self {
             name: name.to_owned(),
-            loads: loads.filter_map(|d| d.words.first().cloned()).collect(),
+            loads: loads
+                .filter_map(|d| Some((d.words.first()?.clone(), d.words.get(1)?.clone())))
+                .collect(),
             depends: after("Depends:"),
             conflicts: after("Conflicts:"),
+            text: text.to_vec(),
         }
     }
 
-    /// What it loads under this name, or first.
+    /// What it loads under this name, or alone.
     #[must_use]
     pub fn identifier(&self, bare: &str) -> String {
         let own = format!("{bare}_module");
-        let first = || self.loads.first().cloned();
-        if self.loads.contains(&own) {
-            return own;
+        match &self.loads[..] {
+            [(only, _)] => only.clone(),
+            _ => own,
         }
-        first().unwrap_or(own)
+    }
+
+    fn loads(&self, id: &str) -> bool {
+        self.loads.iter().any(|(own, _)| own == id)
     }
 
     fn is_loaded(&self, site: &Site<'_>) -> bool {
-        !self.loads.is_empty() && self.loads.iter().all(|id| site.effective.has_module(id))
+        let is = |(id, _): &(String, String)| site.effective.has_module(id);
+        !self.loads.is_empty() && self.loads.iter().all(is)
+    }
+
+    /// Does it load something that cannot be beside something that the other loads?
+    fn is_rival(&self, other: &Self) -> bool {
+        let theirs = |id: &str| other.loads.iter().any(|(other, _)| are_rivals(id, other));
+        self.loads.iter().any(|(id, _)| theirs(id))
+    }
+
+    /// Its text with another file for what it loads under this identifier.
+    fn from_file(&self, id: &str, file: &str) -> Option<Vec<u8>> {
+        let conf = Conf::read(&self.text);
+        let is = |line: &&Line| {
+            let load = line.directive("LoadModule");
+            load.is_some_and(|d| d.words.first().is_some_and(|w| w == id))
+        };
+        let at = conf.lines.iter().find(is)?.at.clone();
+        let mut text = self.text.clone();
+        let new = format!("LoadModule {id} {}\n", written(file));
+        text.splice(at, new.into_bytes());
+        Some(text)
     }
 }
 
@@ -138,12 +169,8 @@ impl Available {
         let names = self.names.iter().filter_map(|n| n.strip_suffix(".load"));
         let names: Vec<String> = names.map(str::to_owned).collect();
         let mut found = self.described(&names, world)?;
-        found.retain(|described| {
-            described
-                .loads
-                .iter()
-                .any(|id| id == &format!("{bare}_module"))
-        });
+        let id = format!("{bare}_module");
+        found.retain(|described| described.loads(&id));
         match &found[..] {
             [] | [_] => Ok(found.pop()),
             several => {
@@ -157,35 +184,65 @@ impl Available {
         }
     }
 
-    /// Links for it and for what it depends on.
-    pub fn enable(
+    /// The module and what it depends on and is not loaded yet.
+    pub fn order(
         &self,
         own: &Described,
+        site: &Site<'_>,
+        world: &View<'_>,
+    ) -> Result<Vec<Described>, Stop> {
+        let mut order = Vec::new();
+        self.needed(own, site, world, &mut order)?;
+        Ok(order)
+    }
+
+    /// Links for these modules and their configuration; what one of them loads may be loaded from another file.
+    pub fn enable(
+        &self,
+        order: &[Described],
+        from: Option<(&str, &str)>,
         site: &mut Site<'_>,
         world: &View<'_>,
     ) -> Result<(), Stop> {
-        let mut order = Vec::new();
-        self.needed(own, site, world, &mut order)?;
-        let files: Vec<String> = order
+        let confs: Vec<String> = order
             .iter()
-            .flat_map(|name| ["load", "conf"].map(|end| format!("{name}.{end}")))
+            .map(|described| format!("{}.conf", described.name))
             .filter(|file| self.has(file))
             .collect();
-        for (file, text) in files.iter().zip(self.texts(&files, world)?) {
-            self.link(file, &text, site)?;
+        let texts = self.texts(&confs, world)?;
+        for described in order {
+            let file = format!("{}.load", described.name);
+            let other = from.filter(|(id, to)| {
+                let is = |(own, file): &(String, String)| {
+                    own == id && site.tree.absolute(file) != site.tree.absolute(to)
+                };
+                described.loads.iter().any(is)
+            });
+            let text = match other.and_then(|(id, to)| described.from_file(id, to)) {
+                Some(text) => {
+                    let says = other.map_or("", |(_, to)| to);
+                    site.put(&join(&self.folder, &file), says, &text);
+                    text
+                }
+                None => described.text.clone(),
+            };
+            self.link(&file, &text, site)?;
+        }
+        for (file, text) in confs.iter().zip(&texts) {
+            self.link(file, text, site)?;
         }
         Ok(())
     }
 
-    /// Its name and those of what it depends on and is not loaded yet.
+    /// The module and those that it depends on and are not loaded yet.
     fn needed(
         &self,
         own: &Described,
         site: &Site<'_>,
         world: &View<'_>,
-        order: &mut Vec<String>,
+        order: &mut Vec<Described>,
     ) -> Result<(), Stop> {
-        order.push(own.name.clone());
+        order.push(own.clone());
         let place = join(&self.folder, &format!("{}.load", own.name));
         let missing = own.depends.iter().find(|d| !self.has(&format!("{d}.load")));
         if let Some(missing) = missing {
@@ -197,7 +254,9 @@ impl Available {
         let others = [&own.conflicts[..], &own.depends].concat();
         let others = self.described(&others, world)?;
         let (conflicts, depends) = others.split_at(own.conflicts.len());
-        if let Some(other) = conflicts.iter().find(|other| other.is_loaded(site)) {
+        // What it cannot be beside gives way.
+        let hinders = |other: &&Described| other.is_loaded(site) && !other.is_rival(own);
+        if let Some(other) = conflicts.iter().find(hinders) {
             return Err(Stop::refuse(format!(
                 "{place}: {} does not go with {}, which is loaded; take that away first with `httpd_module: {{name: {}, state: \
                  absent}}`",
@@ -205,7 +264,7 @@ impl Available {
             )));
         }
         for other in depends {
-            if !order.contains(&other.name) && !other.is_loaded(site) {
+            if !order.iter().any(|o| o.name == other.name) && !other.is_loaded(site) {
                 self.needed(other, site, world, order)?;
             }
         }
@@ -219,42 +278,29 @@ impl Available {
     }
 
     /// A new module in the layout.
-    pub fn make(
-        &self,
-        name: &str,
-        line: &str,
-        site: &mut Site<'_>,
-        world: &View<'_>,
-    ) -> Result<(), Stop> {
+    pub fn make(&self, name: &str, line: &str, site: &mut Site<'_>) -> Result<(), Stop> {
         let file = format!("{name}.load");
-        let path = join(&self.folder, &file);
-        let there = self.described(&[name.to_owned()], world)?;
-        if there.iter().any(|d| d.loads.len() > 1) {
-            return Err(Stop::refuse(format!(
-                "{path} loads more than one module; change its lines there"
-            )));
-        }
         let text = format!("{line}\n").into_bytes();
-        site.put(&path, line, &text);
+        site.put(&join(&self.folder, &file), line, &text);
         self.link(&file, &text, site)
     }
 
-    /// The links of what loads this line go, where the line is all that stands there; false where it is not.
-    pub fn disable(&self, line: &Placed, site: &mut Site<'_>) -> Result<bool, Stop> {
+    /// The links of the file in which this line stands go, where it is that of the module that is asked for, or loads nothing
+    /// else; false where it is no such file.
+    pub fn disable(&self, line: &Placed, asked: &str, site: &mut Site<'_>) -> Result<bool, Stop> {
         let file = line.path.rsplit('/').next().unwrap_or_default();
         let Some(name) = file
             .strip_suffix(".load")
-            .filter(|_| parent(&line.path) == self.enabled)
+            .filter(|_| self.links.contains(&line.path))
         else {
             return Ok(false);
         };
-        let conf = Conf::read(site.text(&line.path));
-        let says = conf.lines.iter().filter(|l| l.says != Says::Nothing);
-        if says.count() != 1 {
-            return Ok(false);
-        }
-        if !self.links.contains(&line.path) {
-            return Ok(false);
+        let loads = Described::read(name, site.text(&line.path)).loads;
+        if name != asked && loads.len() > 1 {
+            return Err(Stop::refuse(format!(
+                "{}: it is loaded together with others; take all of them away with `httpd_module: {{name: {name}, state: absent}}`",
+                line.place()
+            )));
         }
         self.needed_by_none(name, site)?;
         site.disable(&line.path);

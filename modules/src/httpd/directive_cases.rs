@@ -131,6 +131,55 @@ fn only_the_line_that_is_meant_changes() {
             json!({"value": "application/x-httpd-php", "state": "absent"}),
             "AddType text/x .x\n",
         ),
+        (
+            "Define T application/x-own\nAddType ${T} .php .phtml\n",
+            "AddType",
+            json!({"value": "text/plain .phtml"}),
+            "Define T application/x-own\nAddType ${T} .php\nAddType text/plain .phtml\n",
+        ),
+        (
+            "AddType application/x-httdp-php .php\nAddType text/x .x\n",
+            "AddType",
+            json!({"value": "application/x-httdp-php", "state": "absent"}),
+            "AddType text/x .x\n",
+        ),
+        // With a variable in what tells it from others.
+        (
+            "Define LOGS $DIR/logs\nCustomLog ${LOGS}/access.log combined\n",
+            "CustomLog",
+            json!({"value": "${LOGS}/access.log common"}),
+            "Define LOGS $DIR/logs\nCustomLog ${LOGS}/access.log common\n",
+        ),
+        (
+            "Redirect permanent /a http://x.example/a\nKeepAlive On\n",
+            "Redirect",
+            json!({"value": "permanent /b http://x.example/b"}),
+            "Redirect permanent /a http://x.example/a\nRedirect permanent /b http://x.example/b\nKeepAlive On\n",
+        ),
+        (
+            "AcceptFilter http data\nAcceptFilter https data\n",
+            "AcceptFilter",
+            json!({"value": "http none"}),
+            "AcceptFilter http none\nAcceptFilter https data\n",
+        ),
+        (
+            "<Directory /srv>\nOptions All\n</Directory>\n<Directory /srv/>\nAllowOverride None\n</Directory>\n",
+            "Options",
+            json!({"state": "absent", "section": "Directory /srv"}),
+            "<Directory /srv>\n</Directory>\n<Directory /srv/>\nAllowOverride None\n</Directory>\n",
+        ),
+        (
+            "<VirtualHost *:8080>\nServerName https://a.example:443\n</VirtualHost>\n",
+            "Timeout",
+            json!({"value": "9", "section": "VirtualHost *:8080", "server_name": "a.example"}),
+            "<VirtualHost *:8080>\nServerName https://a.example:443\nTimeout 9\n</VirtualHost>\n",
+        ),
+        (
+            "<If \"true\">\nFileETag None\n</If>\n",
+            "FileETag",
+            json!({"value": "All", "section": "If true"}),
+            "<If \"true\">\nFileETag All\n</If>\n",
+        ),
         // In a section, and only there.
         (
             host,
@@ -297,4 +346,51 @@ fn a_person_is_told_of_what_else_is_there() {
         slip.contains("httpd.conf:15: `application/x-hpttd-php` is a slip"),
         "{slip}"
     );
+}
+
+#[test]
+fn what_several_sections_include_stays() {
+    let host = |name: &str| {
+        format!("<VirtualHost *:8080>\nServerName {name}\nInclude common.conf\n</VirtualHost>\n")
+    };
+    let Some(scene) = one_file(&format!("{}{}", host("a.example"), host("b.example"))) else {
+        return;
+    };
+    std::fs::write(scene.at("common.conf"), "ServerAdmin root@x\n").unwrap();
+    let args = |state: &str| {
+        directive(
+            "ServerAdmin",
+            json!({"value": "a@a.example", "section": "VirtualHost *:8080", "server_name": "a.example", "state": state}),
+        )
+    };
+    assert_eq!(
+        scene.run::<HttpdDirective>(&args("present")).unwrap(),
+        ["httpd.conf"]
+    );
+    let own = host("a.example").replace("common.conf\n", "common.conf\nServerAdmin a@a.example\n");
+    assert_eq!(scene.tail(), format!("{own}{}", host("b.example")));
+    assert_eq!(scene.text("common.conf"), "ServerAdmin root@x\n");
+    scene.run::<HttpdDirective>(&args("absent")).unwrap();
+    let gone = directive(
+        "ServerAdmin",
+        json!({"section": "VirtualHost *:8080", "server_name": "a.example", "state": "absent"}),
+    );
+    let why = scene.run::<HttpdDirective>(&gone).unwrap_err();
+    assert!(
+        why.contains("common.conf:1: more than one section includes this line"),
+        "{why}"
+    );
+}
+
+#[test]
+fn what_the_command_line_defines_is_judged_so() {
+    let text = format!("<IfDefine OWN>\n{}</IfDefine>\n", load(&["expires"]));
+    let Some(scene) = one_file(&text) else {
+        return;
+    };
+    let args = directive("ExpiresActive", json!({"value": "On", "defines": ["OWN"]}));
+    assert_eq!(scene.run::<HttpdDirective>(&args).unwrap(), ["httpd.conf"]);
+    let args = directive("ExpiresActive", json!({"value": "On", "defines": ["-D x"]}));
+    let why = scene.run::<HttpdDirective>(&args).unwrap_err();
+    assert!(why.contains("`-D x` is no name"), "{why}");
 }

@@ -27,6 +27,8 @@ pub struct Effective {
     pub directives: Vec<Placed>,
     /// Identifiers of modules that are loaded or built in: `alias_module`.
     pub modules: BTreeSet<String>,
+    /// What the files that they are loaded from say of themselves, as identifiers: what `IfModule mod_alias.c` asks for.
+    sources: BTreeSet<String>,
     /// Names that are defined, with their values.
     pub variables: BTreeMap<String, String>,
     /// Conditions whose outcome is not known here, with their places; what stands below them counts as if they held.
@@ -94,7 +96,33 @@ impl Effective {
     /// Is the module loaded, by its identifier or the name of its file?
     #[must_use]
     pub fn has_module(&self, name: &str) -> bool {
-        self.modules.contains(&identifier(name))
+        let id = identifier(name);
+        self.modules.contains(&id) || (name.ends_with(".c") && self.sources.contains(&id))
+    }
+
+    /// Words with what their variables (`${NAME}`) stand for: what is defined, or stands in the environment; what is unknown
+    /// stays as it is.
+    #[must_use]
+    pub fn filled(&self, words: &[String]) -> Vec<String> {
+        let fill = |word: &String| {
+            let mut out = String::new();
+            let mut rest = word.as_str();
+            while let Some((before, after)) = rest.split_once("${") {
+                out.push_str(before);
+                let Some((name, behind)) = after.split_once('}') else {
+                    out.push_str("${");
+                    rest = after;
+                    continue;
+                };
+                match self.variables.get(name) {
+                    Some(value) => out.push_str(value),
+                    None => out.push_str(&format!("${{{name}}}")),
+                }
+                rest = behind;
+            }
+            out + rest
+        };
+        words.iter().map(fill).collect()
     }
 
     /// All directives of this name.
@@ -120,9 +148,14 @@ pub fn identifier(name: &str) -> String {
         .iter()
         .find_map(|end| file.strip_suffix(end))
         .unwrap_or(file);
-    match stem.strip_prefix("mod_") {
-        Some(bare) => format!("{bare}_module"),
-        None => stem.to_owned(),
+    match (stem.strip_prefix("mod_"), stem) {
+        (Some(bare), _) | (None, bare @ "core") => format!("{bare}_module"),
+        (None, "http_core") => "http_module".to_owned(),
+        // The sources of the ways to share out work have names of their own.
+        (None, "event" | "prefork" | "worker" | "winnt") if stem != file => {
+            format!("mpm_{stem}_module")
+        }
+        (None, _) => stem.to_owned(),
     }
 }
 
@@ -217,28 +250,10 @@ impl Reader<'_> {
         });
     }
 
-    /// `${NAME}` of what is defined or stands in the environment; what is unknown stays as it is.
+    /// With what its variables stand for here.
     fn filled(&self, directive: &Directive) -> Directive {
-        let fill = |word: &String| {
-            let mut out = String::new();
-            let mut rest = word.as_str();
-            while let Some((before, after)) = rest.split_once("${") {
-                out.push_str(before);
-                let Some((name, behind)) = after.split_once('}') else {
-                    out.push_str("${");
-                    rest = after;
-                    continue;
-                };
-                match self.effective.variables.get(name) {
-                    Some(value) => out.push_str(value),
-                    None => out.push_str(&format!("${{{name}}}")),
-                }
-                rest = behind;
-            }
-            out + rest
-        };
         Directive {
-            words: directive.words.iter().map(fill).collect(),
+            words: self.effective.filled(&directive.words),
             ..directive.clone()
         }
     }
@@ -257,7 +272,7 @@ impl Reader<'_> {
             self.effective.modules.extend(word(0));
             // A module is asked for by the name of its source, too, which its file tells.
             self.effective
-                .modules
+                .sources
                 .extend(word(1).map(|file| identifier(&file)));
         }
     }
@@ -347,7 +362,8 @@ impl Reader<'_> {
 }
 
 /// Does the section only ask something, so that what stands in it counts as if it stood outside?
-fn is_question(name: &str) -> bool {
+#[must_use]
+pub fn is_question(name: &str) -> bool {
     let questions = [
         "IfModule",
         "IfDefine",

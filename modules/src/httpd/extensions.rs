@@ -3,8 +3,9 @@
 use runbook_engine::module::Stop;
 use runbook_engine::world::View;
 
+use super::conf::{Conf, Says};
 use super::effective::Placed;
-use super::httpd_directive::{HttpdDirectiveArgs, put, says, there};
+use super::httpd_directive::{HttpdDirectiveArgs, own, put, says, there};
 use super::site::Site;
 use super::words::written;
 
@@ -46,7 +47,7 @@ pub fn present(
     site: &mut Site<'_>,
     world: &View<'_>,
 ) -> Result<(), Stop> {
-    let wanted = Given::of(&args.words());
+    let wanted = Given::of(&site.effective.filled(&args.words()));
     if counts(&wanted, args, site)? {
         return Ok(());
     }
@@ -55,6 +56,7 @@ pub fn present(
         !given.is_same(&wanted) && given.names_any_of(&wanted)
     };
     while let Some(line) = there(args, site)?.into_iter().find(gives_other) {
+        own(args, &line, site)?;
         let said = there(args, site)?.iter().any(|d| says(args, d, site));
         if !said && kept(&line, &wanted).is_empty() {
             site.rewrite(&line, &args.line());
@@ -76,13 +78,14 @@ pub fn present(
 
 /// None of the extensions is given it any more; without extensions nothing is.
 pub fn absent(args: &HttpdDirectiveArgs, site: &mut Site<'_>) -> Result<(), Stop> {
-    let unwanted = Given::of(&args.words());
+    let unwanted = Given::of(&site.effective.filled(&args.words()));
     let gives = |line: &Placed| {
         let given = Given::of(&line.directive.words);
         given.is_same(&unwanted)
             && (unwanted.extensions.is_empty() || given.names_any_of(&unwanted))
     };
     while let Some(line) = there(args, site)?.into_iter().find(gives) {
+        own(args, &line, site)?;
         without(args, &line, &unwanted, site);
     }
     Ok(())
@@ -111,9 +114,15 @@ fn kept<'a>(line: &'a Placed, taken: &Given) -> Vec<&'a String> {
 /// The line without these extensions; gone where it has no other.
 fn without(args: &HttpdDirectiveArgs, line: &Placed, taken: &Given, site: &mut Site<'_>) {
     let kept: Vec<String> = kept(line, taken).into_iter().map(|e| written(e)).collect();
-    match line.directive.words.first() {
+    // As it is written, with its variables.
+    let conf = Conf::read(site.text(&line.path));
+    let raw = match conf.lines.get(line.line).map(|l| &l.says) {
+        Some(Says::Directive(raw)) => raw.words.first().map(|w| written(w)),
+        _ => None,
+    };
+    match raw {
         Some(what) if !kept.is_empty() => {
-            let new = format!("{} {} {}", args.name, written(what), kept.join(" "));
+            let new = format!("{} {what} {}", args.name, kept.join(" "));
             site.rewrite(line, &new);
         }
         _ => site.remove(line),

@@ -107,7 +107,7 @@ impl Module for HttpdAlias {
     }
 
     fn touches(args: &HttpdAliasArgs) -> Footprint {
-        let footprint = args.given().touches();
+        let footprint = Given::touches();
         match &args.dest {
             Some(dest) => footprint.writes(FileKind::NAME, dest.clone()),
             None => footprint,

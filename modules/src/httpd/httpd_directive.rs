@@ -9,8 +9,8 @@ use serde::Deserialize;
 use super::conf::{Conf, Says};
 use super::effective::Placed;
 use super::extensions;
-use super::nature::By;
-use super::section::{Asked, find, inside, into};
+use super::nature::{By, may_be_several};
+use super::section::{Asked, find, inside, into, is_shared};
 use super::site::{Given, Site};
 use super::words::{words, written};
 use crate::file::FileKind;
@@ -177,7 +177,13 @@ impl Module for HttpdDirective {
         if args.dest.is_some() && args.section.is_some() {
             return Err("`dest` does not go with `section`, which is where it is".to_owned());
         }
-        if let Some(slip) = args.words().first().and_then(|word| slip(word)) {
+        // One that is there has to be taken away.
+        if let Some(slip) = args
+            .words()
+            .first()
+            .and_then(|word| slip(word))
+            .filter(|_| present)
+        {
             return Err(slip);
         }
         args.sections()?;
@@ -185,7 +191,7 @@ impl Module for HttpdDirective {
     }
 
     fn touches(args: &HttpdDirectiveArgs) -> Footprint {
-        let footprint = args.given().touches();
+        let footprint = Given::touches();
         match &args.dest {
             Some(dest) => footprint.writes(FileKind::NAME, dest.clone()),
             None => footprint,
@@ -202,6 +208,7 @@ impl Module for HttpdDirective {
                     .iter()
                     .rfind(|d| meant(args, by, d, &site))
                 {
+                    own(args, line, &site)?;
                     site.remove(line);
                 }
             }
@@ -228,25 +235,35 @@ pub(super) fn slip(word: &str) -> Option<String> {
     })
 }
 
+/// The sections that are meant; none: the whole server.
+fn sections(args: &HttpdDirectiveArgs, site: &Site<'_>) -> Result<Vec<Placed>, Stop> {
+    let asked = args.sections().map_err(Stop::Refuse)?;
+    find(site, &asked, args.server_name.as_deref())
+}
+
 /// The directives of this name in the place that is meant, in the order in which they are read.
 pub(super) fn there(args: &HttpdDirectiveArgs, site: &Site<'_>) -> Result<Vec<Placed>, Stop> {
-    let asked = args.sections().map_err(Stop::Refuse)?;
-    let all = match find(site, &asked, args.server_name.as_deref())? {
-        Some(section) => inside(site, &section),
-        None => {
-            let outside = |d: &&Placed| d.around.is_empty() && !d.opens;
-            site.effective
-                .directives
-                .iter()
-                .filter(outside)
-                .cloned()
-                .collect()
-        }
+    let mut all: Vec<Placed> = if args.section.is_some() {
+        let sections = sections(args, site)?;
+        sections.iter().flat_map(|s| inside(site, s)).collect()
+    } else {
+        let outside = |d: &&Placed| d.around.is_empty() && !d.opens;
+        let all = site.effective.directives.iter();
+        all.filter(outside).cloned().collect()
     };
-    Ok(all
-        .into_iter()
-        .filter(|d| d.directive.is(&args.name))
-        .collect())
+    all.retain(|d| d.directive.is(&args.name));
+    Ok(all)
+}
+
+/// Refuses to change a line of a section that other sections include, too.
+pub(super) fn own(args: &HttpdDirectiveArgs, line: &Placed, site: &Site<'_>) -> Result<(), Stop> {
+    if args.section.is_none() || !is_shared(site, line) {
+        return Ok(());
+    }
+    Err(Stop::refuse(format!(
+        "{}: more than one section includes this line, and would change with it; take it out of that file first",
+        line.place()
+    )))
 }
 
 /// Words that say the same: capitals do not count in those that are a choice.
@@ -262,7 +279,7 @@ fn same(one: &[String], other: &[String]) -> bool {
 /// Does the line say what is asked, as it stands or with its variables filled in?
 pub(super) fn says(args: &HttpdDirectiveArgs, line: &Placed, site: &Site<'_>) -> bool {
     let wanted = args.words();
-    if same(&line.directive.words, &wanted) {
+    if same(&line.directive.words, &site.effective.filled(&wanted)) {
         return true;
     }
     let conf = Conf::read(site.text(&line.path));
@@ -278,7 +295,7 @@ fn meant(args: &HttpdDirectiveArgs, by: By, line: &Placed, site: &Site<'_>) -> b
     match by {
         By::Name => wanted.is_empty() || args.state == Presence::Present || says(args, line, site),
         By::First if wanted.len() > 1 && args.state == Presence::Absent => says(args, line, site),
-        By::First => line.directive.words.first() == wanted.first(),
+        By::First => line.directive.words.first() == site.effective.filled(&wanted).first(),
         By::All | By::Extension => says(args, line, site),
     }
 }
@@ -290,8 +307,22 @@ fn present(
     world: &View<'_>,
 ) -> Result<(), Stop> {
     let there = there(args, site)?;
+    if args.by.is_none() && may_be_several(&args.name) && there.len() > 1 {
+        let places: Vec<String> = there.iter().map(Placed::place).collect();
+        return Err(Stop::refuse(format!(
+            "there are several {}: {}; say with `by` whether they count side by side (all), or the last one is to be changed (name)",
+            args.name,
+            places.join(", ")
+        )));
+    }
     match there.iter().rfind(|d| meant(args, by, d, site)) {
         Some(line) if says(args, line, site) => {}
+        // What others include, too, stays; a line behind it counts here.
+        Some(line) if own(args, line, site).is_err() => {
+            if let Some(section) = sections(args, site)?.pop() {
+                into(site, &section, &[args.line()]);
+            }
+        }
         Some(line) => site.rewrite(line, &args.line()),
         None => put(args, site, world)?,
     }
@@ -334,8 +365,7 @@ pub(super) fn put(
         let dest = absolute(dest)?;
         return site.write(&dest, &dest, &[line], world);
     }
-    let asked = args.sections().map_err(Stop::Refuse)?;
-    let section = find(site, &asked, args.server_name.as_deref())?;
+    let section = sections(args, site)?.pop();
     // Behind the last of its name, where that stands in no condition.
     let around = section.as_ref().map(|s| (s.path.clone(), s.line));
     let direct = |d: &&Placed| {

@@ -1,7 +1,7 @@
 //! The module `httpd_module`: a module of the server is loaded, or is not.
 
 use runbook_engine::host::FileType;
-use runbook_engine::module::{Footprint, Module, Stop, Wanted};
+use runbook_engine::module::{Footprint, Module, Stop, Wanted, reference};
 use runbook_engine::world::View;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::available::Available;
 use super::conf::{Conf, Directive, Says};
 use super::effective::Placed;
+use super::rival::are_rivals;
 use super::site::{Given, Site};
 use super::words::{words, written};
 use crate::file::FileKind;
@@ -93,8 +94,8 @@ impl Module for HttpdModule {
         }
     }
 
-    fn touches(args: &HttpdModuleArgs) -> Footprint {
-        args.given().touches()
+    fn touches(_: &HttpdModuleArgs) -> Footprint {
+        Given::touches()
     }
 
     fn want(args: &HttpdModuleArgs, world: &View<'_>) -> Result<Wanted, Stop> {
@@ -109,18 +110,39 @@ impl Module for HttpdModule {
             Some(own) => own.identifier(args.bare()),
             None => format!("{}_module", args.bare()),
         };
-        match (args.state, available, own) {
-            (Presence::Absent, available, _) => absent(&id, available.as_ref(), &mut site)?,
+        match (args.state, &available, own) {
+            (Presence::Absent, _, _) => absent(args.bare(), &id, available.as_ref(), &mut site)?,
             (Presence::Present, _, _) if site.effective.has_module(&id) => {
                 from_file(args, &id, &mut site, world)?;
             }
-            (Presence::Present, Some(available), Some(own)) if args.file.is_none() => {
-                alone(&id, &site)?;
-                available.enable(&own, &mut site, world)?;
+            (Presence::Present, Some(available), Some(own)) => {
+                let order = available.order(&own, &site, world)?;
+                let loads: Vec<(String, String)> =
+                    order.iter().flat_map(|d| d.loads.clone()).collect();
+                let from = |other: &String, from: &String| {
+                    let asked = args.file.clone().filter(|_| *other == id);
+                    asked.unwrap_or_else(|| from.clone())
+                };
+                let files: Vec<(&String, String)> = loads
+                    .iter()
+                    .map(|(id, file)| (id, from(id, file)))
+                    .collect();
+                let keys = files.iter().map(|(_, file)| {
+                    reference::<FileKind>(&FileKey::following(&site.tree.absolute(file)))
+                });
+                world.need(&keys.collect::<Vec<_>>())?;
+                for (other, file) in &files {
+                    existing(other, file, &site, world)?;
+                }
+                let from = args.file.as_deref().map(|file| (id.as_str(), file));
+                available.enable(&order, from, &mut site, world)?;
+                for (other, _) in &loads {
+                    give_way(other, Some(available), &mut site)?;
+                }
             }
-            (Presence::Present, available, _) => {
-                alone(&id, &site)?;
+            (Presence::Present, _, _) => {
                 load(args, &id, available.as_ref(), &mut site, world)?;
+                give_way(&id, available.as_ref(), &mut site)?;
             }
         }
         let loaded = site.effective.has_module(&id);
@@ -145,41 +167,20 @@ fn loading(site: &Site<'_>, id: &str) -> Vec<Placed> {
         .collect()
 }
 
-/// Only one of these can be loaded: the server does not start with two ways to share out its work, and dies with two PHPs.
-fn rivals(id: &str) -> Option<fn(&str) -> bool> {
-    let mpm = |id: &str| id.starts_with("mpm_") && id.ends_with("_module");
-    let php = |id: &str| {
-        let middle = id
-            .strip_prefix("php")
-            .and_then(|r| r.strip_suffix("_module"));
-        middle.is_some_and(|m| m.bytes().all(|b| b.is_ascii_digit()))
-    };
-    match id {
-        id if mpm(id) => Some(mpm),
-        id if php(id) => Some(php),
-        _ => None,
+/// What cannot be loaded beside it goes.
+fn give_way(id: &str, available: Option<&Available>, site: &mut Site<'_>) -> Result<(), Stop> {
+    let rival = |d: &&Placed| d.directive.words.first().is_some_and(|w| are_rivals(w, id));
+    let find = |site: &Site<'_>| site.effective.all("LoadModule").find(rival).cloned();
+    while let Some(line) = find(site) {
+        let other = line.directive.words[0].clone();
+        site.notes.push(format!(
+            "{}: {other} gives way, since it cannot be loaded beside {id}",
+            line.place()
+        ));
+        let bare = other.strip_suffix("_module").unwrap_or(&other);
+        absent(bare, &other, available, site)?;
     }
-}
-
-/// Nothing is loaded that does not go with it.
-fn alone(id: &str, site: &Site<'_>) -> Result<(), Stop> {
-    let Some(rival) = rivals(id) else {
-        return Ok(());
-    };
-    let other = |d: &&Placed| {
-        let word = d.directive.words.first();
-        word.is_some_and(|w| w != id && rival(w))
-    };
-    match site.effective.all("LoadModule").find(other) {
-        Some(other) => Err(Stop::refuse(format!(
-            "{}: {} is loaded, which cannot be together with {id}; take it away first with `httpd_module: {{name: {}, state: \
-             absent}}`",
-            other.place(),
-            other.directive.words[0],
-            other.directive.words[0],
-        ))),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// There is such a file.
@@ -248,7 +249,7 @@ fn load(
     existing(id, &file, site, world)?;
     let line = format!("LoadModule {id} {}", written(&file));
     if let Some(available) = available {
-        return available.make(args.bare(), &line, site, world);
+        return available.make(args.bare(), &line, site);
     }
     let of_its_own = site.tree.found.keys();
     let folder = of_its_own
@@ -348,10 +349,15 @@ fn behind_others(site: &Site<'_>) -> (String, usize) {
 }
 
 /// Nothing loads it any more.
-fn absent(id: &str, available: Option<&Available>, site: &mut Site<'_>) -> Result<(), Stop> {
+fn absent(
+    bare: &str,
+    id: &str,
+    available: Option<&Available>,
+    site: &mut Site<'_>,
+) -> Result<(), Stop> {
     while let Some(line) = loading(site, id).pop() {
         let disabled = match available {
-            Some(available) => available.disable(&line, site)?,
+            Some(available) => available.disable(&line, bare, site)?,
             None => false,
         };
         if !disabled {

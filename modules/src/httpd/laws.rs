@@ -111,7 +111,6 @@ impl Rig {
         let none = LocalFiles::new();
         let world = View::new(&Here, &none);
         let root = self.folder.path().display().to_string();
-        let tree = Tree::gather(&world, &self.at("apache2.conf"), Some(&root)).unwrap();
         let built_in = [
             "core.c",
             "mod_so.c",
@@ -128,6 +127,7 @@ impl Rig {
             defined: Vec::new(),
             environment: self.environment(),
         };
+        let tree = Tree::gather(&world, &self.at("apache2.conf"), Some(&root), &server).unwrap();
         Effective::of(&tree, &server)
     }
 

@@ -18,6 +18,7 @@ mod laws;
 mod module_cases;
 mod nature;
 pub mod program;
+mod rival;
 #[cfg(test)]
 mod scene;
 mod section;

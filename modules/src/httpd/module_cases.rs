@@ -118,10 +118,9 @@ fn what_cannot_be_loaded_is_refused() {
         ),
         (
             "",
-            json!({"name": "mpm_prefork"}),
-            "httpd.conf:4: mpm_event_module is loaded, which cannot be together",
+            json!({"name": "core", "state": "absent"}),
+            "core_module is built into the server",
         ),
-        ("", json!({"name": "core", "state": "absent"}), ""),
         (
             "",
             json!({"name": "so", "state": "absent"}),
@@ -154,11 +153,6 @@ fn what_cannot_be_loaded_is_refused() {
         }
         let before = text(&scene);
         let done = scene.run::<HttpdModule>(&all);
-        if expected.is_empty() {
-            // The core is no module that has a name to be loaded by.
-            assert!(done.unwrap().is_empty());
-            continue;
-        }
         let why = done.unwrap_err().replace(&scene.at(""), "$DIR/");
         assert!(why.contains(expected), "{args}: {why}");
         assert_eq!(text(&scene), before);
@@ -259,10 +253,6 @@ fn in_debians_layout_it_is_linked_with_what_it_needs() {
             "lbmethod",
             "lbmethod depends on proxy_balancer, which is not in",
         ),
-        (
-            "mpm_prefork",
-            "mpm_event_module is loaded, which cannot be together",
-        ),
     ] {
         let why = scene.run::<HttpdModule>(&module(name)).unwrap_err();
         assert!(why.contains(expected), "{why}");
@@ -281,4 +271,127 @@ fn in_debians_layout_it_is_linked_with_what_it_needs() {
         absent("autoindex_module").unwrap(),
         ["mods-enabled/autoindex.load"]
     );
+}
+
+#[test]
+fn what_cannot_be_beside_it_gives_way() {
+    let Some(scene) = debian("what_cannot_be_beside_it") else {
+        return;
+    };
+    let wanted = scene.wanted::<HttpdModule>(&module("mpm_prefork")).unwrap();
+    let notes = wanted.notes.join("\n");
+    assert!(notes.contains("mpm_event_module gives way"), "{notes}");
+    let mut changed = scene.run::<HttpdModule>(&module("mpm_prefork")).unwrap();
+    changed.sort();
+    let expected = ["mpm_event.load", "mpm_prefork.load"];
+    assert_eq!(changed, expected.map(|n| format!("mods-enabled/{n}")));
+    let mpm = "LoadModule mpm_event_module $MODULES/mod_mpm_event.so\n";
+    let Some(scene) = one_file("what_cannot_be_beside_it", mpm) else {
+        return;
+    };
+    scene.run::<HttpdModule>(&module("mpm_worker")).unwrap();
+    assert_eq!(
+        text(&scene),
+        "#LoadModule mpm_event_module $MODULES/mod_mpm_event.so\nLoadModule mpm_worker_module $MODULES/mod_mpm_worker.so\n"
+    );
+    scene.run::<HttpdModule>(&module("mpm_event")).unwrap();
+    assert_eq!(
+        text(&scene),
+        "LoadModule mpm_event_module $MODULES/mod_mpm_event.so\n#LoadModule mpm_worker_module $MODULES/mod_mpm_worker.so\n"
+    );
+}
+
+#[test]
+fn files_of_debians_layout_that_say_more_than_one_thing() {
+    let Some(scene) = debian("files_that_say_more") else {
+        return;
+    };
+    let put = |name: &str, text: &str| {
+        let text = text.replace("$MODULES", MODULES);
+        fs::write(scene.at(&format!("mods-available/{name}.load")), text).unwrap();
+    };
+    let both = "# Depends: setenvif\n<IfModule !env_module>\nLoadModule env_module $MODULES/mod_env.so\n</IfModule>\nLoadModule \
+                expires_module $MODULES/mod_expires.so\n";
+    put("expires", both);
+    put(
+        "unique",
+        "LoadFile $MODULES/mod_headers.so\nLoadModule unique_id_module $MODULES/mod_unique_id.so\n",
+    );
+    let absent = |name: &str| {
+        let mut args = module(name);
+        args["state"] = "absent".into();
+        scene.run::<HttpdModule>(&args)
+    };
+    let mut changed = scene.run::<HttpdModule>(&module("expires")).unwrap();
+    changed.sort();
+    assert_eq!(
+        changed,
+        ["mods-enabled/expires.load", "mods-enabled/setenvif.load"]
+    );
+    let why = absent("env").unwrap_err();
+    assert!(why.contains("loaded together with others"), "{why}");
+    assert_eq!(absent("expires").unwrap(), ["mods-enabled/expires.load"]);
+    assert_eq!(
+        fs::read_to_string(scene.at("mods-available/expires.load")).unwrap(),
+        both.replace("$MODULES", MODULES)
+    );
+    // By what it loads.
+    for _ in 0..2 {
+        assert_eq!(
+            scene.run::<HttpdModule>(&module("unique_id")).unwrap(),
+            ["mods-enabled/unique.load"]
+        );
+        assert_eq!(absent("unique_id").unwrap(), ["mods-enabled/unique.load"]);
+    }
+    // From another file: that of who packed it keeps what else it says.
+    fs::create_dir_all(scene.at("own")).unwrap();
+    fs::copy(format!("{MODULES}/mod_ssl.so"), scene.at("own/mod_ssl.so")).unwrap();
+    let mut args = module("ssl");
+    args["file"] = "$DIR/own/mod_ssl.so".into();
+    let changed = scene.run::<HttpdModule>(&args).unwrap();
+    assert!(
+        changed.contains(&"mods-enabled/socache_shmcb.load".to_owned()),
+        "{changed:?}"
+    );
+    assert_eq!(
+        scene.text("mods-available/ssl.load"),
+        "# Depends: setenvif mime socache_shmcb\nLoadModule ssl_module $DIR/own/mod_ssl.so\n"
+    );
+    // One whose file is not there, without a server to say so.
+    put("none", "LoadModule none_module modules/none.so\n");
+    let mut args = module("none");
+    args["program"] = "/none/httpd".into();
+    args["version"] = "2.4".into();
+    let why = scene.run::<HttpdModule>(&args).unwrap_err();
+    assert!(
+        why.contains("modules/none.so, from which none_module would be loaded"),
+        "{why}"
+    );
+}
+
+#[test]
+fn what_stands_behind_variables_and_names_of_sources() {
+    let text = "Define MODS $MODULES\nLoadModule mpm_event_module ${MODS}/mod_mpm_event.so\n<IfModule event.c>\nTimeout \
+                5\n</IfModule>\nInclude ${MORE}\n";
+    let text = text.replace(
+        "Include ${MORE}",
+        "Define MORE extra/x.conf\nInclude ${MORE}",
+    );
+    let Some(scene) = one_file("what_stands_behind_variables", &text) else {
+        return;
+    };
+    fs::create_dir_all(scene.at("extra")).unwrap();
+    let more = format!("#LoadModule alias_module {MODULES}/mod_alias.so\nKeepAlive Off\n");
+    fs::write(scene.at("extra/x.conf"), more).unwrap();
+    assert_eq!(
+        scene.run::<HttpdModule>(&module("alias")).unwrap(),
+        ["extra/x.conf"]
+    );
+    let directive = |name: &str, value: &str| {
+        let args = json!({"name": name, "value": value, "conf": "$DIR/httpd.conf"});
+        scene.run::<super::httpd_directive::HttpdDirective>(&args)
+    };
+    assert!(directive("KeepAlive", "off").unwrap().is_empty());
+    assert!(directive("Timeout", "5").unwrap().is_empty());
+    assert_eq!(directive("KeepAlive", "On").unwrap(), ["extra/x.conf"]);
 }

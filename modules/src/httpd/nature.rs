@@ -19,8 +19,7 @@ pub enum By {
     Extension,
 }
 
-const NAME: [&str; 71] = [
-    "AcceptFilter",
+const NAME: [&str; 74] = [
     "AccessFileName",
     "AddDefaultCharset",
     "AllowOverride",
@@ -29,7 +28,6 @@ const NAME: [&str; 71] = [
     "AuthType",
     "AuthUserFile",
     "DefaultType",
-    "DirectoryIndex",
     "DirectorySlash",
     "DocumentRoot",
     "EnableMMAP",
@@ -45,8 +43,8 @@ const NAME: [&str; 71] = [
     "KeepAlive",
     "KeepAliveTimeout",
     "LimitRequestBody",
-    "LimitRequestFieldSize",
     "LimitRequestFields",
+    "LimitRequestFieldSize",
     "LimitRequestLine",
     "ListenBacklog",
     "LogLevel",
@@ -54,8 +52,8 @@ const NAME: [&str; 71] = [
     "MaxConnectionsPerChild",
     "MaxKeepAliveRequests",
     "MaxRangeRequests",
-    "MaxRequestWorkers",
     "MaxRequestsPerChild",
+    "MaxRequestWorkers",
     "MaxSpareServers",
     "MaxSpareThreads",
     "MinSpareServers",
@@ -75,7 +73,10 @@ const NAME: [&str; 71] = [
     "ServerSignature",
     "ServerTokens",
     "SetHandler",
+    "SSLCACertificateFile",
     "SSLCertificateChainFile",
+    "SSLCertificateFile",
+    "SSLCertificateKeyFile",
     "SSLCipherSuite",
     "SSLCompression",
     "SSLEngine",
@@ -84,6 +85,8 @@ const NAME: [&str; 71] = [
     "SSLProxyEngine",
     "SSLSessionCache",
     "SSLSessionCacheTimeout",
+    "SSLVerifyClient",
+    "SSLVerifyDepth",
     "StartServers",
     "ThreadLimit",
     "ThreadsPerChild",
@@ -93,6 +96,7 @@ const NAME: [&str; 71] = [
     "User",
 ];
 const FIRST: [&str; 15] = [
+    "AcceptFilter",
     "CustomLog",
     "Define",
     "ErrorDocument",
@@ -103,18 +107,18 @@ const FIRST: [&str; 15] = [
     "php_value",
     "ProxyPass",
     "ProxyPassReverse",
-    "Redirect",
     "ScriptAlias",
     "SetEnv",
     "Substitute",
     "TransferLog",
 ];
-const ALL: [&str; 22] = [
+const ALL: [&str; 24] = [
     "AddOutputFilterByType",
     "Allow",
     "BrowserMatch",
     "BrowserMatchNoCase",
     "Deny",
+    "DirectoryIndex",
     "Header",
     "Include",
     "IncludeOptional",
@@ -123,6 +127,7 @@ const ALL: [&str; 22] = [
     "LogFormat",
     "NameVirtualHost",
     "PassEnv",
+    "Redirect",
     "RedirectMatch",
     "RequestHeader",
     "Require",
@@ -142,6 +147,15 @@ const EXTENSION: [&str; 7] = [
     "AddOutputFilter",
     "AddType",
 ];
+
+/// Of these several may count side by side (a certificate for each sort of key), though there mostly is one.
+const SEVERAL: [&str; 2] = ["SSLCertificateFile", "SSLCertificateKeyFile"];
+
+/// May several of the directive count side by side, though it is known by its name?
+#[must_use]
+pub fn may_be_several(name: &str) -> bool {
+    SEVERAL.iter().any(|n| n.eq_ignore_ascii_case(name))
+}
 
 impl By {
     /// What is known of a directive.

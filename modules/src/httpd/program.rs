@@ -23,16 +23,32 @@ pub struct HttpdKey {
     /// Its name or path; `None`: the one that is there, under its usual names.
     #[serde(default)]
     pub program: Option<String>,
-    /// What it is to judge: the whole configuration in one file, and the directory that paths in it begin at.
+    /// What it is to judge.
     #[serde(default)]
-    pub candidate: Option<(Content, String)>,
+    pub candidate: Option<Candidate>,
+}
+
+/// A configuration to be judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// The whole of it in one file.
+    pub text: Content,
+    /// The directory that paths in it begin at.
+    pub server_root: String,
+    /// Names that the command line defines.
+    pub defines: Vec<String>,
 }
 
 impl std::fmt::Display for HttpdKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.program.as_deref().unwrap_or("httpd"))?;
         match &self.candidate {
-            Some((content, _)) => write!(f, "#{}", &hex::encode(Sha256::digest(&content.0))[..16]),
+            Some(candidate) => {
+                let digest = Sha256::new()
+                    .chain_update(&candidate.text.0)
+                    .chain_update(candidate.defines.join(" "));
+                write!(f, "#{}", &hex::encode(digest.finalize())[..16])
+            }
             None => Ok(()),
         }
     }
@@ -70,12 +86,14 @@ const MISSING: i32 = 44;
 /// The one where there is nowhere to put the candidate.
 const NO_MEMORY: i32 = 45;
 
-/// The first word is the directory for the candidate on standard input, or empty; the others are names of the program. It
+/// The first word is the directory for the candidate on standard input, or empty, the second the names that are defined for it; the
+/// others are names of the program. It
 /// takes a configuration from a regular file alone: the candidate gets one in a private folder in memory, which goes at once.
 const SCRIPT: &str = r#"
 PATH=$PATH:/usr/sbin:/sbin
-root=$1
-shift
+root=$1 flags=
+for name in $2; do flags="$flags -D $name"; done
+shift 2
 program= folder=
 for name do
   command -v "$name" >/dev/null 2>&1 && { program=$name; break; }
@@ -98,7 +116,7 @@ done
 trap 'rm -rf "$folder"' EXIT
 trap 'exit 99' HUP INT TERM
 cat > "$folder/candidate" || exit 45
-said=$("$program" -t -d "$root" -f "$folder/candidate" 2>&1) || printf 'refused\n%s\n' "$said"
+said=$("$program" $flags -t -d "$root" -f "$folder/candidate" 2>&1) || printf 'refused\n%s\n' "$said"
 "#;
 
 #[async_trait]
@@ -112,10 +130,13 @@ impl ReadKind for Httpd {
     async fn read(&self, host: &Probe, keys: &[HttpdKey]) -> Vec<Result<Self::State, HostError>> {
         let all = keys.iter().map(|key| async move {
             let (stdin, root) = match &key.candidate {
-                Some((content, root)) => (content.0.clone(), root.as_str()),
+                Some(candidate) => (candidate.text.0.clone(), candidate.server_root.as_str()),
                 None => (Vec::new(), ""),
             };
-            let mut argv: Vec<String> = ["sh", "-c", SCRIPT, "httpd", root].map(str::to_owned).to_vec();
+            let defines = key.candidate.iter().flat_map(|c| &c.defines);
+            let defines: Vec<&str> = defines.map(String::as_str).collect();
+            let words = ["sh", "-c", SCRIPT, "httpd", root, &defines.join(" ")];
+            let mut argv: Vec<String> = words.map(str::to_owned).to_vec();
             match &key.program {
                 Some(program) => argv.push(program.clone()),
                 None => argv.extend(NAMES.map(str::to_owned)),
@@ -188,10 +209,12 @@ fn named<'a>(
     key: &'a HttpdKey,
     world: &'a Predicted<'_>,
 ) -> impl DoubleEndedIterator<Item = (&'a str, &'a str)> {
-    let candidate = key
-        .candidate
-        .as_ref()
-        .map(|(text, root)| (String::from_utf8_lossy(&text.0), root.trim_end_matches('/')));
+    let candidate = key.candidate.as_ref().map(|c| {
+        (
+            String::from_utf8_lossy(&c.text.0),
+            c.server_root.trim_end_matches('/'),
+        )
+    });
     let changes = world
         .changes
         .iter()

@@ -3,7 +3,7 @@
 use runbook_engine::module::Stop;
 
 use super::conf::{Conf, Says};
-use super::effective::{Around, Placed};
+use super::effective::{Around, Placed, is_question};
 use super::site::Site;
 use super::words::words;
 
@@ -33,7 +33,7 @@ impl Asked {
             ));
         }
         let name = all.remove(0).to_ascii_lowercase();
-        if name.starts_with("if") {
+        if is_question(&name) {
             return Err(format!(
                 "`section: {text}` only asks something: what stands in it counts as if it stood outside"
             ));
@@ -42,9 +42,10 @@ impl Asked {
     }
 
     fn is(&self, name: &str, of: &[String]) -> bool {
+        let is_directory = self.name.eq_ignore_ascii_case("directory");
         let bare = |word: &String| match word.trim_end_matches('/') {
-            "" => word.clone(),
-            bare => bare.to_owned(),
+            bare if is_directory && !bare.is_empty() => bare.to_owned(),
+            _ => word.clone(),
         };
         let same = self.words.iter().map(bare).eq(of.iter().map(bare));
         self.name.eq_ignore_ascii_case(name) && same
@@ -65,8 +66,8 @@ impl std::fmt::Display for Asked {
     }
 }
 
-/// The section in which something is to stand, from the outermost name to the innermost; of several virtual hosts the one of
-/// this name.
+/// The sections that are asked for, from the outermost name to the innermost, in the order in which they are read: the last
+/// one counts where they say different things. Of several virtual hosts the one of this name. None where none is asked for.
 ///
 /// # Errors
 /// There is none, or of virtual hosts more than one.
@@ -74,9 +75,9 @@ pub fn find(
     site: &Site<'_>,
     asked: &[Asked],
     server_name: Option<&str>,
-) -> Result<Option<Placed>, Stop> {
+) -> Result<Vec<Placed>, Stop> {
     let Some((inner, outer)) = asked.split_last() else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
     let mut found: Vec<&Placed> = site
         .effective
@@ -96,10 +97,8 @@ pub fn find(
             let own = inside(site, section);
             let mut names = own.iter().filter(|d| d.directive.is("ServerName"));
             names.any(|d| {
-                d.directive
-                    .words
-                    .first()
-                    .is_some_and(|w| w.eq_ignore_ascii_case(name))
+                let is = d.directive.words.first().map(|w| host(w));
+                is.is_some_and(|is| is.eq_ignore_ascii_case(host(name)))
             })
         });
     }
@@ -118,9 +117,26 @@ pub fn find(
                 places.join(", ")
             )))
         }
-        // What stands in the last one counts.
-        [.., last] => Ok(Some((*last).clone())),
+        sections => Ok(sections.iter().map(|s| (*s).clone()).collect()),
     }
+}
+
+/// The host in `ServerName [https://]pacs.example[:443]`.
+fn host(name: &str) -> &str {
+    let name = name.split_once("://").map_or(name, |(_, rest)| rest);
+    match name.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => name,
+    }
+}
+
+/// Is the line read more than once, since more than one place includes its file? Then a change in it is one for all of them.
+#[must_use]
+pub fn is_shared(site: &Site<'_>, line: &Placed) -> bool {
+    let all = site.effective.directives.iter();
+    all.filter(|d| d.path == line.path && d.line == line.line)
+        .count()
+        > 1
 }
 
 /// What counts directly in a section.

@@ -12,7 +12,7 @@ use runbook_engine::world::View;
 
 use super::conf::Conf;
 use super::effective::{Effective, Placed, Server};
-use super::program::{Httpd, HttpdKey, HttpdSays};
+use super::program::{Candidate, Httpd, HttpdKey, HttpdSays};
 use super::tree::{Tree, included};
 use crate::command::matches::GlobKind;
 use crate::command::program::version;
@@ -20,7 +20,7 @@ use crate::file::FileKind;
 use crate::file::contents::{ContentKind, bytes_of};
 use crate::file::edit::{Edited, Frame};
 use crate::file::listing::ListingKind;
-use crate::file::state::{Content, FileKey, FileWant, join, parent, tidy};
+use crate::file::state::{Content, FileKey, FileWant, join, parent};
 use crate::file::target::absolute;
 
 /// What the modules of this folder are told of the server.
@@ -41,25 +41,28 @@ pub struct Given<'a> {
 impl Given<'_> {
     /// Refuses what cannot be.
     pub fn validate(&self) -> Result<(), String> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+        let is_name = |d: &&String| d.is_empty() || d.starts_with('-') || !d.chars().all(fits);
+        if let Some(wrong) = self.defines.iter().find(is_name) {
+            return Err(format!("`defines`: `{wrong}` is no name"));
+        }
         match self.version.filter(|v| version(v).is_none()) {
             Some(text) => Err(format!("`version: {text}` is none; write `\"2.4\"`")),
             None => Ok(()),
         }
     }
 
-    /// What is looked at, whatever is asked. Files are written where the configuration lies; where that is, only the host
-    /// says.
-    pub fn touches(&self) -> Footprint {
-        let folder = self
-            .conf
-            .map_or_else(|| "*".to_owned(), |conf| parent(&tidy(conf)).to_owned());
+    /// What is looked at, whatever is asked. Files are written where the configuration lies, with all that it includes; where
+    /// that is, only the host says.
+    #[must_use]
+    pub fn touches() -> Footprint {
         Footprint::nothing()
             .reads(Httpd::NAME, "*")
             .reads(FileKind::NAME, "*")
             .reads(ContentKind::NAME, "*")
             .reads(ListingKind::NAME, "*")
             .reads(GlobKind::NAME, "*")
-            .writes(FileKind::NAME, folder)
+            .writes(FileKind::NAME, "*")
     }
 
     fn key(&self) -> HttpdKey {
@@ -112,16 +115,6 @@ impl<'a> Site<'a> {
                 ));
             }
         };
-        let of_program = says.as_ref().map(|s| s.server_root.as_str());
-        let tree = Tree::gather(world, &root, of_program.filter(|r| !r.is_empty()))?;
-        for (path, text) in &tree.files {
-            if let Some(broken) = Conf::read(text).broken {
-                return Err(Stop::refuse(format!(
-                    "{path}:{}: {}; mend the file first",
-                    broken.line, broken.why
-                )));
-            }
-        }
         let said = says.as_ref().map(|s| s.version.as_str());
         let said = given.version.map(String::as_str).or(said);
         let server = Server {
@@ -136,6 +129,16 @@ impl<'a> Site<'a> {
                 .map(|s| s.environment.clone())
                 .unwrap_or_default(),
         };
+        let of_program = says.as_ref().map(|s| s.server_root.as_str());
+        let tree = Tree::gather(world, &root, of_program.filter(|r| !r.is_empty()), &server)?;
+        for (path, text) in &tree.files {
+            if let Some(broken) = Conf::read(text).broken {
+                return Err(Stop::refuse(format!(
+                    "{path}:{}: {}; mend the file first",
+                    broken.line, broken.why
+                )));
+            }
+        }
         let effective = Effective::of(&tree, &server);
         let open = effective.open.iter().map(|place| {
             format!("{place} is a condition that only the server can judge; what stands below it was taken to count")
@@ -393,9 +396,13 @@ impl<'a> Site<'a> {
         if self.says.is_none() {
             return Ok(());
         }
-        let (text, places) = self.tree.whole();
+        let (text, places) = self.tree.whole(&self.effective);
         let key = HttpdKey {
-            candidate: Some((Content(text), self.tree.server_root.clone())),
+            candidate: Some(Candidate {
+                text: Content(text),
+                server_root: self.tree.server_root.clone(),
+                defines: self.given.defines.to_vec(),
+            }),
             ..self.given.key()
         };
         let refuses = world.get::<Httpd>(&key)?.and_then(|says| says.refuses);
@@ -453,16 +460,22 @@ fn placed(why: &str, places: &[(String, usize)]) -> String {
 
 impl Tree {
     /// The whole in one file: what is included stands in place of what includes it. With each line's place.
-    fn whole(&self) -> (Vec<u8>, Vec<(String, usize)>) {
+    fn whole(&self, effective: &Effective) -> (Vec<u8>, Vec<(String, usize)>) {
+        // What each line that counts includes, with what its variables stand for.
+        let counting = effective.directives.iter().filter(|d| !d.opens);
+        let filled: BTreeMap<(&str, usize), &str> = counting
+            .filter_map(|d| Some(((d.path.as_str(), d.line), included(&d.directive)?)))
+            .collect();
         let mut text = Vec::new();
         let mut places = Vec::new();
-        self.pour(&self.root, 0, &mut text, &mut places);
+        self.pour(&self.root, &filled, 0, &mut text, &mut places);
         (text, places)
     }
 
     fn pour(
         &self,
         path: &str,
+        filled: &BTreeMap<(&str, usize), &str>,
         depth: usize,
         into: &mut Vec<u8>,
         places: &mut Vec<(String, usize)>,
@@ -472,16 +485,18 @@ impl Tree {
         let Some(own) = self.files.get(path).filter(|_| depth < DEEPEST) else {
             return;
         };
-        for line in &Conf::read(own).lines {
+        for (n, line) in Conf::read(own).lines.iter().enumerate() {
             let found = match &line.says {
-                super::conf::Says::Directive(directive) => {
-                    included(directive).and_then(|name| self.found.get(&self.absolute(name)))
-                }
+                super::conf::Says::Directive(directive) => filled
+                    .get(&(path, n))
+                    .copied()
+                    .or_else(|| included(directive))
+                    .and_then(|name| self.found.get(&self.absolute(name))),
                 _ => None,
             };
             if let Some(found) = found.filter(|f| !f.is_empty()) {
                 for file in found {
-                    self.pour(file, depth + 1, into, places);
+                    self.pour(file, filled, depth + 1, into, places);
                 }
                 continue;
             }

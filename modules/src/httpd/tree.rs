@@ -8,6 +8,7 @@ use runbook_engine::module::{Stop, reference};
 use runbook_engine::world::View;
 
 use super::conf::{Conf, Directive, Says};
+use super::effective::{Effective, Server};
 use crate::command::matches::{GlobKind, Pattern};
 use crate::file::FileKind;
 use crate::file::contents::bytes_of;
@@ -31,8 +32,13 @@ pub struct Tree {
 const DEEPEST: usize = 128;
 
 impl Tree {
-    /// Reads all of them. Conditions are not looked at: what is included under one is read, too.
-    pub fn gather(world: &View<'_>, root: &str, server_root: Option<&str>) -> Result<Self, Stop> {
+    /// Reads all of them, for such a server. Conditions are not looked at: what is included under one is read, too.
+    pub fn gather(
+        world: &View<'_>,
+        root: &str,
+        server_root: Option<&str>,
+        server: &Server,
+    ) -> Result<Self, Stop> {
         let mut tree = Self {
             root: root.to_owned(),
             ..Self::default()
@@ -44,29 +50,24 @@ impl Tree {
             )));
         }
         tree.files.insert(root.to_owned(), bytes_of(&first, world)?);
-        let said = tree.server_root_of(root);
-        tree.server_root = said
-            .or_else(|| server_root.map(str::to_owned))
-            .unwrap_or_else(|| parent(root).to_owned());
-
-        let mut next = vec![root.to_owned()];
+        server_root
+            .unwrap_or_else(|| parent(root))
+            .clone_into(&mut tree.server_root);
+        let said = Effective::of(&tree, server);
+        let said = said.all("ServerRoot").next_back();
+        if let Some(root) = said.and_then(|d| d.directive.words.first()) {
+            root.clone_into(&mut tree.server_root);
+        }
         for _ in 0..DEEPEST {
-            let names = tree.includes(&next);
+            let names = tree.includes(&Effective::of(&tree, server));
             if names.is_empty() {
                 return Ok(tree);
             }
-            next = tree.include(world, &names)?;
+            tree.include(world, &names)?;
         }
         Err(Stop::refuse(format!(
             "the files that {root} includes go round in a circle"
         )))
-    }
-
-    /// The file's `ServerRoot`.
-    fn server_root_of(&self, root: &str) -> Option<String> {
-        let conf = Conf::read(self.files.get(root)?);
-        let set = conf.lines.iter().filter_map(|l| l.directive("ServerRoot"));
-        set.filter_map(|d| d.words.first()).next_back().cloned()
     }
 
     /// A path as the server takes it.
@@ -114,26 +115,29 @@ impl Tree {
         }
     }
 
-    /// What these files include and has not been looked for.
-    fn includes(&self, files: &[String]) -> Vec<String> {
-        let mut names = BTreeSet::new();
-        for file in files {
-            let Some(text) = self.files.get(file) else {
-                continue;
-            };
+    /// What the files include and has not been looked for: with what its variables stand for, where it counts, else as it is
+    /// written.
+    fn includes(&self, effective: &Effective) -> Vec<String> {
+        let counts = effective.directives.iter().filter(|d| !d.opens);
+        let mut names: BTreeSet<String> = counts
+            .filter_map(|d| included(&d.directive))
+            .map(|name| self.absolute(name))
+            .collect();
+        for text in self.files.values() {
             for line in &Conf::read(text).lines {
                 let Says::Directive(directive) = &line.says else {
                     continue;
                 };
-                let name = included(directive).map(|name| self.absolute(name));
-                names.extend(name.filter(|name| !self.found.contains_key(name)));
+                let name = included(directive).filter(|name| !name.contains("${"));
+                names.extend(name.map(|name| self.absolute(name)));
             }
         }
+        names.retain(|name| !self.found.contains_key(name));
         names.into_iter().collect()
     }
 
-    /// Finds and reads what these names stand for; gives the files that are new.
-    fn include(&mut self, world: &View<'_>, names: &[String]) -> Result<Vec<String>, Stop> {
+    /// Finds and reads what these names stand for.
+    fn include(&mut self, world: &View<'_>, names: &[String]) -> Result<(), Stop> {
         let mut needs = Vec::new();
         for name in names {
             needs.push(match Sort::of(name) {
@@ -161,7 +165,7 @@ impl Tree {
             }
         }
         self.found.extend(paths);
-        Ok(new.into_iter().collect())
+        Ok(())
     }
 }
 

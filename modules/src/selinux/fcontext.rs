@@ -7,7 +7,7 @@ use runbook_engine::host::{HostError, Probe, ReadCommand, Target};
 use runbook_engine::resource::{Change, Kept, KeyedChange, Kind, Reversible, WriteError};
 use serde::{Deserialize, Serialize};
 
-use super::rules::{Rule, Sort, read};
+use super::rules::{Rule, Sort, read, set};
 
 /// The kind.
 #[derive(Debug, Clone, Copy, Default)]
@@ -86,7 +86,7 @@ fn commands(rules: &[Rule], changes: &[KeyedChange<Fcontext>]) -> Result<String,
     let mut add = |verb: &str, target: &str, sort: Sort, context: Option<&str>| {
         let mut line = format!("fcontext -{verb} -f {}", sort.letter());
         match context {
-            Some("<<none>>") => line.push_str(" -t '<<none>>'"),
+            Some("<<none>>") => line.push_str(" -t <<none>>"),
             Some(context) => {
                 let mut parts = context.splitn(4, ':');
                 let (user, _, sort_of) = (parts.next(), parts.next(), parts.next());
@@ -103,9 +103,11 @@ fn commands(rules: &[Rule], changes: &[KeyedChange<Fcontext>]) -> Result<String,
         }
         let _ = writeln!(lines, "{line} {}", quoted(target));
     };
+    // As the rules are after each of the lines.
+    let mut rules = rules.to_vec();
     for change in changes {
         let (key, want) = (&change.key, &change.change.want);
-        let now = state_in(rules, key);
+        let now = state_in(&rules, key);
         if now.context != change.change.from.context {
             return Err(WriteError::Moved {
                 what: format!("the rule {key}"),
@@ -116,22 +118,29 @@ fn commands(rules: &[Rule], changes: &[KeyedChange<Fcontext>]) -> Result<String,
             (None, None) => {}
             (Some(_), None) => add("d", &key.target, key.sort, None),
             (Some(_), Some(context)) => add("m", &key.target, key.sort, Some(context)),
-            (None, Some(context)) => {
-                add("a", &key.target, key.sort, Some(context));
-                let is_there = |rule: &&Rule| rules.contains(rule);
-                for rule in want.behind.iter().filter(is_there) {
-                    add("d", &rule.target, rule.sort, None);
-                    add("a", &rule.target, rule.sort, Some(&rule.context));
-                }
-            }
+            (None, Some(context)) => add("a", &key.target, key.sort, Some(context)),
+        }
+        set(&mut rules, &key.target, key.sort, want.context.as_deref());
+        if now.context.is_some() || want.context.is_none() {
+            continue;
+        }
+        // Those that stood behind it stand there again, in their order.
+        let is_there = |rule: &&Rule| rules.contains(rule);
+        let behind: Vec<Rule> = want.behind.iter().filter(is_there).cloned().collect();
+        for rule in behind {
+            add("d", &rule.target, rule.sort, None);
+            add("a", &rule.target, rule.sort, Some(&rule.context));
+            set(&mut rules, &rule.target, rule.sort, None);
+            set(&mut rules, &rule.target, rule.sort, Some(&rule.context));
         }
     }
     Ok(lines)
 }
 
-/// A word as `semanage` cuts its lines, which is how a shell does.
+/// A word as `semanage import` cuts its lines: at blanks, and without the double quotes at both ends. There is no escape: a word
+/// with a blank or a quote in it cannot be said, and none of ours has one.
 fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r#"'"'"'"#))
+    format!("\"{word}\"")
 }
 
 #[async_trait]
@@ -305,14 +314,14 @@ mod tests {
         let changes = [
             change("/a", Some("u:r:a_t:s0"), to(Some("u:r:x_t:s0"))),
             change("/c", Some("u:r:c_t:s0"), to(None)),
-            change("/it's", None, again),
+            change("/new", None, again),
             change("/none", None, to(Some("<<none>>"))),
         ];
         assert_eq!(
             commands(&rules, &changes).unwrap(),
-            "fcontext -m -f a -s 'u' -t 'x_t' -r 's0' '/a'\nfcontext -d -f a '/c'\nfcontext -a -f a -s 'u' -t 'z_t' -r 's0:c1' \
-             '/it'\"'\"'s'\nfcontext -d -f a '/b'\nfcontext -a -f a -s 'u' -t 'b_t' -r 's0' '/b'\nfcontext -a -f a -t '<<none>>' \
-             '/none'\n"
+            "fcontext -m -f a -s \"u\" -t \"x_t\" -r \"s0\" \"/a\"\nfcontext -d -f a \"/c\"\nfcontext -a -f a -s \"u\" -t \"z_t\" -r \"s0:c1\" \
+             \"/new\"\nfcontext -d -f a \"/b\"\nfcontext -a -f a -s \"u\" -t \"b_t\" -r \"s0\" \"/b\"\nfcontext -a -f a -t <<none>> \
+             \"/none\"\n"
         );
         let moved = [change("/a", None, to(Some("u:r:x_t:s0")))];
         assert!(matches!(

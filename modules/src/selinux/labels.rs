@@ -103,7 +103,19 @@ async fn look(host: &Probe, key: &LabelsKey) -> Result<LabelsState, HostError> {
     };
     let reply = host.command(&command).await?;
     match reply.status {
-        0 => Ok(found(&String::from_utf8_lossy(&reply.stdout))),
+        0 => match std::str::from_utf8(&reply.stdout) {
+            Ok(said) => Ok(found(said)),
+            Err(at) => {
+                let before = String::from_utf8_lossy(&reply.stdout[..at.valid_up_to()]);
+                let line = before.rsplit('\n').next().unwrap_or_default();
+                let path = line.strip_prefix("Would relabel ").unwrap_or(line);
+                Err(HostError::failed(format!(
+                    "a name below {} is no UTF-8, and cannot be told here: the one that begins {path}; rename the file, or leave its \
+                     directory out",
+                    key.path
+                )))
+            }
+        },
         NO_MEMORY => Err(HostError::failed(
             "the new rules cannot be tried: neither /dev/shm nor /run can be written to",
         )),

@@ -107,6 +107,11 @@ impl RuleArgs {
                 "`target: {target}` has a blank in it, and so finds nothing; write `{without}`, or `\\s` for a blank in a path"
             ));
         }
+        if target.contains(['"', '\'']) {
+            return Err(format!(
+                "`target: {target}` has a quote in it, which `semanage` does not take; write `.` in its place, which finds it, too"
+            ));
+        }
         if !target.starts_with('/') {
             return Err(format!("`target: {target}` does not begin with `/`"));
         }
@@ -280,8 +285,12 @@ impl Module for SelinuxFcontext {
 fn ruled(rules: &[RuleArgs], policy: &Policy, wanted: &mut Wanted) -> Result<Vec<Rule>, Stop> {
     let mut local = policy.local.clone();
     let mut done = Vec::new();
+    let mut seen: Vec<(String, Sort)> = Vec::new();
     for rule in rules {
-        let target = match canonical(&rule.target, &policy.equivalences) {
+        // One that somebody has made before the directory became another one is there under its own name.
+        let is_there = |r: &Rule| r.target == rule.target && r.sort == rule.ftype;
+        let other = canonical(&rule.target, &policy.equivalences);
+        let target = match other.filter(|_| !policy.local.iter().any(is_there)) {
             Some(target) => {
                 wanted.notes.push(format!(
                     "{}: the policy treats its directory as another one, so that the rule is for {target}",
@@ -291,6 +300,10 @@ fn ruled(rules: &[RuleArgs], policy: &Policy, wanted: &mut Wanted) -> Result<Vec
             }
             None => rule.target.clone(),
         };
+        if seen.contains(&(target.clone(), rule.ftype)) {
+            return Err(Stop::refuse(format!("there are two rules for {target}")));
+        }
+        seen.push((target.clone(), rule.ftype));
         let there = local
             .iter()
             .find(|r| r.target == target && r.sort == rule.ftype);
@@ -330,29 +343,36 @@ fn ruled(rules: &[RuleArgs], policy: &Policy, wanted: &mut Wanted) -> Result<Vec
 }
 
 /// Which rules count before this one for paths that it finds.
+///
+/// Rules of one path come behind all others, wherever they stand; of the others the last one counts (selabel_file(5)).
 fn shadows(target: &str, sort: Sort, local: &[Rule], policy: &Policy) -> Vec<String> {
+    if is_exact(target) {
+        return Vec::new();
+    }
     let own = stem(target);
     let meets = |rule: &&Rule| {
         let other = stem(&rule.target);
         let same_sort = rule.sort == sort || rule.sort == Sort::All || sort == Sort::All;
-        let overlaps = own == other || own.starts_with(&other) || other.starts_with(&own);
+        let overlaps =
+            other.starts_with(&own) || !is_exact(&rule.target) && own.starts_with(&other);
         same_sort && overlaps && (rule.target != target || rule.sort != sort)
     };
     let at = local
         .iter()
         .position(|r| r.target == target && r.sort == sort);
-    let behind = &local[at.map_or(local.len(), |at| at + 1)..];
-    let later = behind.iter().filter(meets).map(|rule| {
+    let at = at.unwrap_or(local.len());
+    let before = local[..at].iter().filter(|r| is_exact(&r.target));
+    let behind = local.iter().skip(at + 1);
+    let later = before.chain(behind).filter(meets).map(|rule| {
         format!(
             "the local rule {} ({}) comes behind {target}, and counts where both find a path",
             rule.target,
             type_of(&rule.context)
         )
     });
-    // Rules of one path come behind all others, wherever they stand.
-    let exact = policy.own.iter().filter(|_| !is_exact(target));
-    let exact = exact.filter(|r| is_exact(&r.target)).filter(meets);
+    let exact = policy.own.iter().filter(|r| is_exact(&r.target));
     let exact = exact
+        .filter(meets)
         .filter(|r| stem(&r.target).starts_with(&format!("{own}/")))
         .map(|rule| {
             format!(

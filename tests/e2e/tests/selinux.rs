@@ -285,6 +285,17 @@ fn what_counts_before_a_rule_is_named_and_what_cannot_be_is_refused() -> Result<
     let (log, all) = (text.find("/log(/.*)?"), text.rfind("home(/.*)?"));
     ensure!(log.is_some() && log < all, "{text}");
 
+    // So do two that go together.
+    site.play(&task("rules: [{target: \"$HOME/log(/.*)?\", state: absent}, {target: \"$HOME(/.*)?\", state: absent}]"))?;
+    site.run(&["-y"])?;
+    let back = site.scene.runbook(&["rollback", "-y"])?;
+    ensure!(back.code == 0, "{}", back.text());
+    let path = format!(
+        "/etc/selinux/{}/contexts/files/file_contexts.local",
+        site.store.name
+    );
+    assert_eq!(fs::read_to_string(path)?, text);
+
     // The policy treats one directory as another.
     site.play(&task("target: /bin/pacsone, setype: bin_t"))?;
     let told = site.run(&["-y"])?;
@@ -314,6 +325,11 @@ fn what_counts_before_a_rule_is_named_and_what_cannot_be_is_refused() -> Result<
         (
             "target: \"/home/(pacsone\", setype: var_t",
             "the policy does not take the rules: ",
+        ),
+        ("target: \"/srv/it's\", setype: var_t", "has a quote in it"),
+        (
+            "rules: [{target: /bin/zz, setype: var_t}, {target: /usr/bin/zz, setype: etc_t}]",
+            "there are two rules for /usr/bin/zz",
         ),
         ("setype: var_t", "`target` is missing"),
     ] {
