@@ -94,7 +94,7 @@ impl Described {
     }
 
     /// Its text with another file for what it loads under this identifier.
-    fn from_file(&self, id: &str, file: &str) -> Option<Vec<u8>> {
+    fn loading(&self, id: &str, file: &str) -> Option<Vec<u8>> {
         let conf = Conf::read(&self.text);
         let is = |line: &&Line| {
             let load = line.directive("LoadModule");
@@ -218,7 +218,7 @@ impl Available {
                 };
                 described.loads.iter().any(is)
             });
-            let text = match other.and_then(|(id, to)| described.from_file(id, to)) {
+            let text = match other.and_then(|(id, to)| described.loading(id, to)) {
                 Some(text) => {
                     let says = other.map_or("", |(_, to)| to);
                     site.put(&join(&self.folder, &file), says, &text);
