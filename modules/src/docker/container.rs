@@ -273,14 +273,6 @@ impl Args {
             [FileKey::new(path), FileKey::following(archive)].map(|key| reference::<PathKind>(&key))
         });
         world.need(&keys.collect::<Vec<_>>())?;
-        // Before the directories: what is in these may be unknown, while it is known that there is nothing to be unpacked.
-        for (path, archive) in &self.unpack {
-            if world.get::<PathKind>(&FileKey::following(archive))?.is != FileType::File {
-                return Err(Stop::refuse(format!(
-                    "`unpack`: there is no file {archive} to be unpacked into {path}; name one that `directory_dump` has written"
-                )));
-            }
-        }
         for path in self.unpack.keys() {
             let path = path.trim_end_matches('/');
             let mounts = |m: &&Mount| {
@@ -295,6 +287,18 @@ impl Args {
                     there.join(", ")
                 )));
             }
+        }
+        // Before the directories: what is in these may be unknown, while it is known that there is nothing to be unpacked.
+        for (path, archive) in &self.unpack {
+            let path = path.trim_end_matches('/');
+            if world.get::<PathKind>(&FileKey::following(archive))?.is != FileType::File {
+                return Err(Stop::refuse(format!(
+                    "`unpack`: there is no file {archive} to be unpacked into {path}; name one that `directory_dump` has written"
+                )));
+            }
+        }
+        for path in self.unpack.keys() {
+            let path = path.trim_end_matches('/');
             if world.get::<PathKind>(&FileKey::new(path))?.is == FileType::Link {
                 return Err(Stop::refuse(format!(
                     "`unpack`: {path} is a link; name what it leads to"

@@ -1,5 +1,6 @@
 //! A registry of images: Debian's `docker-registry`, as a plain process on a folder of its own.
 
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -27,9 +28,21 @@ impl Registry {
             crate::skip::skip(test, "docker-registry is not installed");
             return None;
         }
+        // A port that is free now may be another's before it listens there.
+        for _ in 0..5 {
+            if let Some(registry) = Self::attempt() {
+                return Some(registry);
+            }
+        }
+        panic!("it does not start");
+    }
+
+    /// `None`: somebody else has taken the port meanwhile.
+    fn attempt() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = port.local_addr().unwrap().port();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
         let file = folder.path().join("config.yml");
         let content = format!(
             "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"127.0.0.1:{port}\"}}\n",
@@ -43,18 +56,36 @@ impl Registry {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
+        let mut registry = Self {
+            process,
+            port,
+            _folder: folder,
+        };
         let begin = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        while !registry.answers() {
+            if registry.process.try_wait().unwrap().is_some() {
+                return None;
+            }
             assert!(
                 begin.elapsed() < Duration::from_secs(20),
                 "it does not start"
             );
             std::thread::sleep(Duration::from_millis(20));
         }
-        Some(Self {
-            process,
-            port,
-            _folder: folder,
-        })
+        Some(registry)
+    }
+
+    /// It is a registry that answers, and not whoever else has the port.
+    fn answers(&self) -> bool {
+        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) else {
+            return false;
+        };
+        stream
+            .set_read_timeout(Some(Duration::from_secs(2)))
+            .unwrap();
+        let mut said = String::new();
+        let asked = stream.write_all(b"GET /v2/ HTTP/1.0\r\n\r\n");
+        let heard = asked.and_then(|()| stream.read_to_string(&mut said));
+        heard.is_ok() && said.contains("Docker-Distribution-Api-Version")
     }
 }

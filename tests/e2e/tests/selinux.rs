@@ -350,6 +350,53 @@ fn what_counts_before_a_rule_is_named_and_what_cannot_be_is_refused() -> Result<
 }
 
 #[test]
+fn drift_of_rules_and_labels_is_refused() -> Result<()> {
+    let Some(site) = Site::new("drift_of_rules_and_labels")? else {
+        return Ok(());
+    };
+    site.play(TASKS)?;
+    let plan = ["plan", "play.yaml", "-i", "hosts.yaml", "-o", "plan.json"];
+    let made = site.scene.runbook(&plan)?;
+    ensure!(made.code == 0, "{}", made.text());
+    let target = format!("{}(/.*)?", site.home());
+    let semanage = |more: &[&str]| -> Result<()> {
+        let args = [&["fcontext", "-S", &site.store.name], more, &[&target]].concat();
+        ensure!(
+            Command::new("/usr/sbin/semanage")
+                .args(args)
+                .status()?
+                .success()
+        );
+        Ok(())
+    };
+    let refused = |named: &str| -> Result<()> {
+        let before = (site.rules()?, site.types()?);
+        let apply = site.scene.runbook(&["apply", "plan.json"])?;
+        ensure!(
+            apply.code == 5 && apply.err.contains(named),
+            "{}",
+            apply.text()
+        );
+        assert_eq!((site.rules()?, site.types()?), before);
+        Ok(())
+    };
+    semanage(&["-a", "-t", "var_t"])?;
+    refused("no rule → system_u:object_r:var_t:s0")?;
+    semanage(&["-d"])?;
+    site.label("pacs", "system_u:object_r:etc_t:s0")?;
+    refused("/pacs: no label → system_u:object_r:etc_t:s0")?;
+    let path = site.scene.path("home/pacs");
+    let taken = Command::new("/usr/bin/setfattr")
+        .args(["-h", "-x", "security.selinux"])
+        .arg(path)
+        .status()?;
+    ensure!(taken.success());
+    let apply = site.scene.runbook(&["apply", "plan.json"])?;
+    ensure!(apply.code == 0, "{}", apply.text());
+    Ok(())
+}
+
+#[test]
 fn where_selinux_is_off_it_is_skipped_with_the_reason() -> Result<()> {
     if fs::exists("/sys/fs/selinux/enforce")? {
         skip::skip("where_selinux_is_off", "it is on here");
