@@ -44,7 +44,8 @@ pub trait ActionKind: Send + Sync + 'static {
     }
 }
 
-/// Where an action runs: names its folder on the target, so that it is never started twice.
+/// Where an action runs: names its folder on the target, so that it is never started twice. A further command of the same
+/// action has a folder of this name, a dot and a name of its own, and is removed with it.
 #[derive(Debug, Clone)]
 pub struct ActionRun {
     /// Id of the run.

@@ -189,7 +189,7 @@ impl Fleet {
         let script = format!(
             "{BASE}; {STAGE}\nfor d in{}; do stage\n\
              [ $w != unbegun ] || mkdir \"$d/go\" 2>/dev/null || w=running\n\
-             case $w in ended|lost|unbegun) rm -rf \"$d\" \"$d.in\";; absent) rm -f \"$d.in\";; esac\n\
+             case $w in ended|lost|unbegun|absent) rm -rf \"$d\" \"$d\".*;; esac\n\
              rmdir \"${{d%/*}}\" 2>/dev/null; echo $w; done; rmdir \"$b\" 2>/dev/null; true",
             below(begun)
         );

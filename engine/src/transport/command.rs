@@ -13,6 +13,8 @@
 //! BASE/RUN/NODE/pid      its session, written by itself after that
 //! BASE/RUN/NODE/out, err what it printed
 //! BASE/RUN/NODE/status   exit status, start and end in milliseconds; written last, by renaming
+//! BASE/RUN/NODE.in       input that is too large for a request, until it is there whole
+//! BASE/RUN/NODE.NAME     the folder of a further command of the same action; it goes with that of the action at the latest
 //! ```
 
 use std::collections::{BTreeSet, HashMap};
@@ -88,7 +90,7 @@ fn removal(folders: &[String]) -> String {
         let folder = word(folder);
         let _ = write!(
             line,
-            "d=\"$b\"/{folder}; rm -rf \"$d\" \"$d.in\"; rmdir \"${{d%/*}}\" 2>/dev/null; "
+            "d=\"$b\"/{folder}; rm -rf \"$d\" \"$d\".*; rmdir \"${{d%/*}}\" 2>/dev/null; "
         );
     }
     line

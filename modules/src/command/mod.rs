@@ -9,6 +9,7 @@ pub mod exec;
 mod guide;
 pub mod launch;
 pub mod matches;
+pub mod memory;
 pub mod program;
 pub mod query;
 pub mod shell;

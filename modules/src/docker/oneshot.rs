@@ -261,7 +261,7 @@ const TAKEN: i32 = 75;
 
 /// Where an attempt says on the host what came of it. A command in such a place runs once, and says the same ever after.
 fn place(own: &str, slot: usize) -> String {
-    format!("{own}-end{slot}")
+    format!("{own}.end{slot}")
 }
 
 /// What an earlier attempt has come to. Where there is no end, the next place is taken, which tells this attempt from those

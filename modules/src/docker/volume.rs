@@ -12,6 +12,7 @@ use serde_json::{Value as Json, json};
 use super::client::{Reader, Writer, encode, failed};
 use super::kind::Container;
 use super::secret;
+use super::state::ContainerState;
 
 /// The driver of a volume for which none is asked.
 pub const LOCAL: &str = "local";
@@ -247,13 +248,26 @@ impl Kind for Volume {
 
     fn may_become(
         &self,
-        _: &VolumeKey,
+        key: &VolumeKey,
         read: &VolumeState,
         world: &Predicted<'_>,
     ) -> Option<String> {
-        let mut changes = world.changes.iter().rev();
-        let container = changes.find(|c| c.key.kind == Container::NAME)?;
-        (!read.exists).then(|| format!("until \"{}\"", container.task))
+        if read.exists {
+            return None;
+        }
+        let mounts = |to: &ContainerState| {
+            to.exists
+                && to
+                    .mounts
+                    .iter()
+                    .any(|m| m.kind == "volume" && m.source == key.name)
+        };
+        // What is not known of a container may well be that it names this volume.
+        let mut changes: Vec<_> = world.of::<Container>().collect();
+        changes.reverse();
+        let brings = |to: &Option<ContainerState>| to.as_ref().is_none_or(mounts);
+        let (.., task) = changes.into_iter().find(|(_, _, to, _)| brings(to))?;
+        Some(format!("until \"{task}\""))
     }
 
     async fn write(
@@ -308,6 +322,9 @@ fn other_state(was: &VolumeState, now: &VolumeState) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use runbook_engine::module::reference;
+    use runbook_engine::world::PredictedChange;
+
     use super::*;
 
     fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -344,6 +361,47 @@ mod tests {
             "{text}"
         );
         assert_eq!(Volume.secrets(&read), ["geheim"]);
+    }
+
+    #[test]
+    fn only_a_container_that_may_name_it_brings_a_volume() {
+        let mounting = |source: &str| ContainerState {
+            exists: true,
+            mounts: vec![super::super::state::Mount {
+                kind: "volume".to_owned(),
+                source: source.to_owned(),
+                target: "/data".to_owned(),
+                read_only: false,
+                anonymous: false,
+                options: String::new(),
+            }],
+            ..ContainerState::default()
+        };
+        let key = VolumeKey {
+            name: "data".to_owned(),
+        };
+        let until = |to: Option<ContainerState>, read: &VolumeState| {
+            let name = super::super::state::ContainerKey {
+                name: "app".to_owned(),
+            };
+            let changes = [PredictedChange {
+                key: reference::<Container>(&name),
+                from: None,
+                to: to.map(|to| serde_json::to_value(to).expect("a state")),
+                task: "Replace".to_owned(),
+            }];
+            Volume.may_become(&key, read, &Predicted { changes: &changes })
+        };
+        let absent = VolumeState::default();
+        assert_eq!(until(Some(mounting("other")), &absent), None);
+        let known = Some("until \"Replace\"".to_owned());
+        assert_eq!(until(Some(mounting("data")), &absent), known);
+        assert_eq!(until(None, &absent), known);
+        let there = VolumeState {
+            exists: true,
+            ..VolumeState::default()
+        };
+        assert_eq!(until(None, &there), None);
     }
 
     #[test]

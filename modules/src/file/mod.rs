@@ -20,6 +20,9 @@ mod foresee;
 #[cfg(test)]
 mod foretold;
 pub mod fresh;
+#[cfg(test)]
+mod ini_cases;
+mod ini_edit;
 pub mod ini_file;
 pub mod kind;
 pub mod lineinfile;

@@ -9,6 +9,7 @@ use runbook_engine::world::Predicted;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::command::memory::{IN_MEMORY, NO_MEMORY, nowhere};
 use crate::command::program::{changed, may_become};
 use crate::file::FileKind;
 use crate::file::state::Content;
@@ -83,18 +84,16 @@ const NAMES: [&str; 4] = [
 
 /// The status where there is no such program.
 const MISSING: i32 = 44;
-/// The one where there is nowhere to put the candidate.
-const NO_MEMORY: i32 = 45;
 
 /// The first word is the directory for the candidate on standard input, or empty, the second the names that are defined for it; the
 /// others are names of the program. It
-/// takes a configuration from a regular file alone: the candidate gets one in a private folder in memory, which goes at once.
+/// takes a configuration from a regular file alone: the candidate gets one in memory ([`IN_MEMORY`]).
 const SCRIPT: &str = r#"
 PATH=$PATH:/usr/sbin:/sbin
 root=$1 flags=
 for name in $2; do flags="$flags -D $name"; done
 shift 2
-program= folder=
+program=
 for name do
   command -v "$name" >/dev/null 2>&1 && { program=$name; break; }
 done
@@ -108,13 +107,7 @@ echo environment
 [ -z "$envvars" ] || env -i PATH="$PATH" sh -c '. "$1"; env' sh "$envvars"
 [ -n "$root" ] || exit 0
 [ -z "$envvars" ] || . "$envvars"
-umask 077
-for memory in /dev/shm /run; do
-  [ -d "$memory" ] && folder=$(mktemp -d "$memory/runbook-httpd-XXXXXX" 2>/dev/null) && break
-done
-[ -n "$folder" ] || exit 45
-trap 'rm -rf "$folder"' EXIT
-trap 'exit 99' HUP INT TERM
+in_memory
 cat > "$folder/candidate" || exit 45
 said=$("$program" $flags -t -d "$root" -f "$folder/candidate" 2>&1) || printf 'refused\n%s\n' "$said"
 "#;
@@ -135,7 +128,8 @@ impl ReadKind for Httpd {
             };
             let defines = key.candidate.iter().flat_map(|c| &c.defines);
             let defines: Vec<&str> = defines.map(String::as_str).collect();
-            let words = ["sh", "-c", SCRIPT, "httpd", root, &defines.join(" ")];
+            let script = format!("{IN_MEMORY}{SCRIPT}");
+            let words = ["sh", "-c", &script, "httpd", root, &defines.join(" ")];
             let mut argv: Vec<String> = words.map(str::to_owned).to_vec();
             match &key.program {
                 Some(program) => argv.push(program.clone()),
@@ -148,11 +142,7 @@ impl ReadKind for Httpd {
             let reply = host.command(&command).await?;
             match reply.status {
                 MISSING => return Ok(None),
-                NO_MEMORY => {
-                    return Err(HostError::failed(
-                        "the new configuration cannot be tried: neither /dev/shm nor /run can be written to",
-                    ));
-                }
+                NO_MEMORY => return Err(nowhere("the new configuration")),
                 _ => {}
             }
             let says = understood(&String::from_utf8_lossy(&reply.stdout));

@@ -12,7 +12,7 @@ use runbook_engine::resource::{
 use runbook_engine::world::Predicted;
 use serde::{Deserialize, Serialize};
 
-use super::policy::NO_MEMORY;
+use crate::command::memory::{IN_MEMORY, NO_MEMORY, nowhere};
 use crate::file::FileKind;
 
 /// The kind.
@@ -66,14 +66,7 @@ pub struct LabelsWant {
 const SCRIPT: &str = r#"
 PATH=$PATH:/usr/sbin:/sbin
 c=/etc/selinux/$1/contexts/files
-umask 077
-folder=
-for memory in /dev/shm /run; do
-  [ -d "$memory" ] && folder=$(mktemp -d "$memory/runbook-selinux-XXXXXX" 2>/dev/null) && break
-done
-[ -n "$folder" ] || exit 45
-trap 'rm -rf "$folder"' EXIT
-trap 'exit 99' HUP INT TERM
+in_memory
 cat > "$folder/c.local" && ln -s "$c/file_contexts" "$folder/c" || exit 45
 for end in homedirs subs subs_dist; do
   [ ! -e "$c/file_contexts.$end" ] || ln -s "$c/file_contexts.$end" "$folder/c.$end"
@@ -96,7 +89,8 @@ const TAKE: &str = "there | xargs -0 -r -n 1 setfattr -h -x security.selinux --"
 
 async fn look(host: &Probe, key: &LabelsKey) -> Result<LabelsState, HostError> {
     let force = if key.force { "-F" } else { "" };
-    let words = ["sh", "-c", SCRIPT, "labels", &key.store, force, &key.path];
+    let script = format!("{IN_MEMORY}{SCRIPT}");
+    let words = ["sh", "-c", &script, "labels", &key.store, force, &key.path];
     let command = ReadCommand {
         stdin: Some(key.rules.clone().into()),
         ..ReadCommand::new(words)
@@ -116,9 +110,7 @@ async fn look(host: &Probe, key: &LabelsKey) -> Result<LabelsState, HostError> {
                 )))
             }
         },
-        NO_MEMORY => Err(HostError::failed(
-            "the new rules cannot be tried: neither /dev/shm nor /run can be written to",
-        )),
+        NO_MEMORY => Err(nowhere("the new rules")),
         status => Err(HostError::failed(format!(
             "setfiles cannot say what labels there are below {} (status {status}): {}",
             key.path,

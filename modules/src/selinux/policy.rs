@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::fcontext::Fcontext;
 use super::rules::{Rule, read};
+use crate::command::memory::{IN_MEMORY, NO_MEMORY, nowhere};
 use crate::file::FileKind;
 
 /// The kind.
@@ -95,22 +96,12 @@ cat "$c/file_contexts.subs" "$c/file_contexts.subs_dist" 2>/dev/null
 echo '== own'
 for stem do cat "$c/file_contexts" "$c/file_contexts.homedirs" 2>/dev/null | grep "^$stem"; done
 [ "$candidate" = candidate ] || exit 0
-umask 077
-folder=
-for memory in /dev/shm /run; do
-  [ -d "$memory" ] && folder=$(mktemp -d "$memory/runbook-selinux-XXXXXX" 2>/dev/null) && break
-done
-[ -n "$folder" ] || exit 45
-trap 'rm -rf "$folder"' EXIT
-trap 'exit 99' HUP INT TERM
+in_memory
 ln -s "$c/file_contexts" "$folder/c" && cat > "$folder/c.local" || exit 45
 policy=$(ls /etc/selinux/"$store"/policy/policy.* 2>/dev/null | sort -t . -k 2n | tail -n 1)
 [ -n "$policy" ] && command -v setfiles >/dev/null 2>&1 || exit 0
 said=$(setfiles -c "$policy" "$folder/c" 2>&1) || { echo '== refuses'; printf '%s\n' "$said"; }
 "#;
-
-/// The status where there is nowhere to put the candidate.
-pub(super) const NO_MEMORY: i32 = 45;
 
 #[async_trait]
 impl ReadKind for Selinux {
@@ -123,7 +114,8 @@ impl ReadKind for Selinux {
         let all = keys.iter().map(|key| async move {
             let store = key.store.as_deref().unwrap_or_default();
             let candidate = key.candidate.as_ref().map_or("", |_| "candidate");
-            let mut argv: Vec<String> = ["sh", "-c", SCRIPT, "selinux", store, candidate]
+            let script = format!("{IN_MEMORY}{SCRIPT}");
+            let mut argv: Vec<String> = ["sh", "-c", &script, "selinux", store, candidate]
                 .map(str::to_owned)
                 .to_vec();
             argv.extend(key.stems.iter().map(|stem| as_written(stem)));
@@ -133,9 +125,7 @@ impl ReadKind for Selinux {
             };
             let reply = host.command(&command).await?;
             if reply.status == NO_MEMORY {
-                return Err(HostError::failed(
-                    "the new rules cannot be tried: neither /dev/shm nor /run can be written to",
-                ));
+                return Err(nowhere("the new rules"));
             }
             understood(&String::from_utf8_lossy(&reply.stdout)).ok_or_else(|| {
                 HostError::failed(format!(

@@ -78,6 +78,7 @@ fn an_upgrade_is_taken_back_while_people_work_on() -> Result<()> {
     let check = archive.check_changes_nothing()?;
     let (run, done) = archive.run_does_what_the_check_said(&check)?;
     archive.goes_back(&before, &run, &done.value)?;
+    archive.refuses_drift_of_each_kind()?;
     archive.site().destroy()
 }
 

@@ -10,6 +10,7 @@ mod composed;
 mod damage;
 mod day;
 mod downtime;
+mod kinds;
 mod likeness;
 mod logs;
 mod mistaken;

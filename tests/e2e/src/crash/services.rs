@@ -37,8 +37,10 @@ docker exec db psql -U pacs -d postgres -tAc 'select datname from pg_database' |
 const FRESH: &str = r#"set -e
 docker ps -a --format '{{.Names}}' | { grep ^crash- || true; } | xargs -r docker rm -fv >/dev/null
 docker network ls --format '{{.Name}}' | { grep ^crash- || true; } | xargs -r docker network rm >/dev/null
+docker volume ls -q | { grep ^crash- || true; } | xargs -r docker volume rm >/dev/null
 rm -rf /srv/crash /var/tmp/.runbook-* /tmp/.runbook-*
-mkdir -p /srv/crash/app /srv/crash/counts; echo index > /srv/crash/app/index.html
+mkdir -p /srv/crash/app /srv/crash/counts; echo index > /srv/crash/app/index.html; echo old > /srv/crash/app/old
+mkdir -p /srv/given-app; echo given > /srv/given-app/index.html; tar -czf /srv/given-app.tar.gz -C /srv/given-app .
 docker run -d --name crash-app --restart always -e BY_HAND=1 -v /srv/crash/app:/data -p 8088:80 crash:1 >/dev/null
 docker run -d --name crash-gone -e BY_HAND=1 crash:1 >/dev/null
 mkdir -p /srv/crash/project/data
@@ -287,11 +289,28 @@ const FILES: [(&str, &str); 2] = [
         image: crash:2
         env: {ADDED: "{{ before.stdout }}"}
         save: [/srv/crash/app]
+        unpack: {/srv/crash/app: /srv/given-app.tar.gz}
         healthy: {http: "http://localhost:80/index.html", within: 1m}
       notify: told
 
+    - name: It answers
+      uri: {url: "http://localhost:8088/index.html", return_content: true}
+      register: answer
+      failed_when: answer.content != "given\n"
+
+    - name: A volume
+      docker_volume: {name: crash-vol, labels: {of: crash}}
+
     - name: One more
-      docker_container: {name: crash-more, image: crash:1, networks: [{name: crash-net}], healthy: {tcp: 80}}
+      docker_container:
+        name: crash-more
+        image: crash:1
+        networks: [{name: crash-net}]
+        volumes: ["/srv/crash/counts:/counts", "crash-vol:/vol"]
+        healthy: {tcp: 80}
+
+    - name: A command in it
+      docker_exec: {container: crash-more, command: "echo ran >> /counts/within; sleep 0.2", changes: ["file:/srv/crash/counts"]}
 
     - name: One that goes
       docker_container: {name: crash-gone, state: absent}
