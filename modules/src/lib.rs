@@ -76,6 +76,7 @@ pub fn registry() -> Registry {
         .module::<file::blockinfile::BlockInFile>()
         .module::<file::copy::Copy>()
         .module::<file::directory_dump::DirectoryDump>()
+        .module::<file::env_file::EnvFile>()
         .module::<file::file::File>()
         .module::<file::ini_file::IniFile>()
         .module::<file::lineinfile::LineInFile>()

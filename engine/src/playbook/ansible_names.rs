@@ -73,7 +73,7 @@ fn instead(ansible: &str) -> Option<&'static str> {
         "assemble" => "use `template` with `{% include %}`",
         "tempfile" => "use a path of your own, or `command: mktemp` with `register`",
         "set_stats" => "use `set_fact`",
-        "xml" | "ini_file" => "use `lineinfile`, `replace` or `template`",
+        "xml" => "use `lineinfile`, `replace` or `template`",
         _ => return None,
     })
 }

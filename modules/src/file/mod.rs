@@ -11,6 +11,10 @@ pub mod copy;
 mod decisions;
 pub mod directory_dump;
 pub mod edit;
+#[cfg(test)]
+mod env_cases;
+pub mod env_file;
+mod env_format;
 #[expect(
     clippy::module_inception,
     reason = "the file of the module `file` is named after it"

@@ -11,6 +11,7 @@ mod adopting;
 mod back;
 mod composing;
 mod daemon;
+mod env_files;
 mod images;
 mod keeping;
 mod oneshot;

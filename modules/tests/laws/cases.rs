@@ -139,6 +139,19 @@ fn files() -> Vec<Case> {
             ..PLAIN
         },
         Case {
+            module: "env_file",
+            args: "{path: $DIR/new/env, values: {A: 1, B: x}, create: true, mode: \"0640\"}",
+            foreign: "mkdir $DIR/new; echo A=2 > $DIR/new/env",
+            ..PLAIN
+        },
+        Case {
+            module: "env_file",
+            args: "{path: $DIR/env, name: A, value: \"a b\", format: shell, backup: true}",
+            before: "printf 'export A=1 # why\\r\\nB=2' > $DIR/env",
+            foreign: "echo A=2 > $DIR/env",
+            ..PLAIN
+        },
+        Case {
             module: "stat",
             args: "{path: $DIR/conf, get_checksum: true}",
             before: conf,
