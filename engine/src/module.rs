@@ -36,6 +36,8 @@ pub trait Module: Send + Sync + 'static {
     /// Arguments that name files on the controller, looked up beside the playbook (`files/`, `templates/`), whose
     /// content the engine loads before `want` (see [`View::local`]). A dot leads into a mapping: `files.path`.
     const LOCAL_FILES: &'static [&'static str] = &[];
+    /// Those of [`Module::LOCAL_FILES`] that name files on the host where the argument `remote_src` is true.
+    const REMOTE_FILES: &'static [&'static str] = &[];
 
     /// Arguments that hold bare expressions (`assert.that`, `debug.var`). The engine evaluates each: in place of the
     /// text (or of each text of a list) the module gets a mapping `{expr: TEXT, value: VALUE}`.

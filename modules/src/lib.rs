@@ -13,6 +13,7 @@ pub mod postgres;
 #[path = "../../tests/realdata.rs"]
 mod realdata;
 pub mod selinux;
+pub mod signature;
 #[cfg(test)]
 #[path = "../../tests/skip.rs"]
 mod skip;
@@ -106,5 +107,6 @@ pub fn registry() -> Registry {
         .module::<postgres::pg_info::PgInfo>()
         .module::<postgres::pg_restore::PgRestore>()
         .module::<postgres::pg_schema::PgSchemaModule>()
+        .module::<signature::verify_signature::VerifySignature>()
         .module::<selinux::selinux_fcontext::SelinuxFcontext>()
 }

@@ -31,6 +31,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("semanage", "policycoreutils-python-utils"),
     ("setfiles", "policycoreutils"),
     ("setfattr", "attr"),
+    ("minisign", "minisign"),
+    ("gpg", "gnupg"),
 ];
 
 /// PostgreSQL's server programs lie outside the search path.

@@ -8,7 +8,7 @@ use super::Tools;
 use super::program::{Common, Hosts, Item, Layer, Play, Program, Task};
 use crate::diag::{Diagnostic, nearest};
 use crate::host::{FACTS, instead_of};
-use crate::run::frame::{MAGIC, vaults_of};
+use crate::run::frame::{MAGIC, on_controller, vaults_of};
 use crate::run::local::{LocalStore, Vaults};
 use crate::source::{Kind, Node, Sources, Span, check_args, locate, untyped};
 use crate::template::{
@@ -756,12 +756,6 @@ impl Check<'_> {
     }
 
     fn files(&mut self, task: &Task, args: &Node, seen: &mut BTreeSet<String>) {
-        let remote = args
-            .get("remote_src")
-            .is_some_and(|n| matches!(untyped(n), Value::Bool(true)));
-        if remote && task.module.name() == "copy" {
-            return;
-        }
         let store = LocalStore::new(self.tools.sources.keyring());
         let vaults = vaults_of(task.module.name(), args);
         let subfolder = if task.module.name() == "template" {
@@ -769,7 +763,7 @@ impl Check<'_> {
         } else {
             "files"
         };
-        for argument in task.module.local_files() {
+        for argument in on_controller(task.module.as_ref(), args) {
             let Some(node) = argument.split('.').try_fold(args, |at, part| at.get(part)) else {
                 continue;
             };

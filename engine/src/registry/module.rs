@@ -22,6 +22,8 @@ pub trait AnyModule: Send + Sync {
     fn free_form(&self) -> Option<&'static str>;
     /// See [`Module::LOCAL_FILES`].
     fn local_files(&self) -> &'static [&'static str];
+    /// See [`Module::REMOTE_FILES`].
+    fn remote_files(&self) -> &'static [&'static str];
     /// See [`Module::validate_file`].
     fn validate_file(&self, argument: &str, content: &dyn Fn() -> Option<Vec<u8>>) -> Vec<String>;
     /// See [`Module::EXPRESSIONS`].
@@ -71,6 +73,9 @@ impl<M: Module> AnyModule for Erased<M> {
     }
     fn local_files(&self) -> &'static [&'static str] {
         M::LOCAL_FILES
+    }
+    fn remote_files(&self) -> &'static [&'static str] {
+        M::REMOTE_FILES
     }
     fn validate_file(&self, argument: &str, content: &dyn Fn() -> Option<Vec<u8>>) -> Vec<String> {
         M::validate_file(argument, content)

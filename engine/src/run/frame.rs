@@ -12,6 +12,7 @@ use super::walk::{Here, Walk};
 use crate::compile::program::{Layer, Play, Task};
 use crate::diag::place;
 use crate::module::{LocalFile, LocalFiles};
+use crate::registry::AnyModule;
 use crate::source::{Kind, Node, truth_of, untyped};
 use crate::template::{DynamicNames, ErrorKind, FileOptions, Scope, TemplateError, is_template};
 use crate::value::Value;
@@ -568,13 +569,10 @@ impl Frame {
     /// The controller's files that the arguments name; templates are rendered.
     pub fn local_files(&self, task: &Task, args: &Node) -> Result<LocalFiles, Trouble> {
         let mut files = LocalFiles::new();
-        for argument in task.module.local_files() {
+        for argument in on_controller(task.module.as_ref(), args) {
             let Some(node) = argument.split('.').try_fold(args, |at, part| at.get(part)) else {
                 continue;
             };
-            if task.module.name() == "copy" && is_true_in(args, "remote_src") {
-                continue;
-            }
             for name in untyped_texts(node) {
                 let template = task.module.name() == "template";
                 let subfolder = if template { "templates" } else { "files" };
@@ -636,6 +634,16 @@ impl Frame {
     pub fn scope(&self) -> &Scope {
         &self.scope
     }
+}
+
+/// The arguments that name files on the controller: some name files on the host where `remote_src` is true.
+pub fn on_controller(module: &dyn AnyModule, args: &Node) -> Vec<&'static str> {
+    let remote: &[&str] = match is_true_in(args, "remote_src") {
+        true => module.remote_files(),
+        false => &[],
+    };
+    let all = module.local_files().iter().copied();
+    all.filter(|argument| !remote.contains(argument)).collect()
 }
 
 /// What becomes of vaults among the files that the arguments name: `copy` has `decrypt` for it.

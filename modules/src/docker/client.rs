@@ -24,6 +24,9 @@ const DEADLINE: Duration = Duration::from_secs(900);
 
 /// The answer to a question may take this long.
 const READING: Duration = Duration::from_secs(120);
+/// Between two questions to a daemon that does not answer.
+const PAUSE: Duration = Duration::from_millis(500);
+
 /// Questions asked at the same time: where the socket is reached through a bridge under sudo, each is a session of its
 /// own, of which sshd allows ten.
 const AT_ONCE: usize = 4;
@@ -135,6 +138,20 @@ impl Reader {
             .await
             .map_err(|_| HostError::failed("the Docker daemon did not answer in time"))?
             .map_err(|e| broken(&e))
+    }
+
+    /// Does the daemon answer, or will it soon? It may just be being started again.
+    pub async fn answers_within(&self, limit: Duration) -> bool {
+        let begin = tokio::time::Instant::now();
+        loop {
+            match self.look("/version").await {
+                Ok(_) => return true,
+                Err(HostError::Failed(_)) if begin.elapsed() < limit => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(_) => return false,
+            }
+        }
     }
 
     /// What is under a path, or why the daemon does not give it. It is asked on a connection that an earlier question has left

@@ -2,6 +2,8 @@
 //! present one is stopped and put aside; the next one takes its name, is started and watched. If it does not stay
 //! healthy, the present one comes back.
 
+use std::time::Duration;
+
 use runbook_engine::host::{HostError, Target};
 use runbook_engine::resource::{Kept, WriteError};
 use serde_json::{Value as Json, json};
@@ -381,9 +383,21 @@ async fn settle(
     Ok(())
 }
 
+/// A daemon that has ended is mostly started again, by what watches over it, within this time.
+const RESTART: Duration = Duration::from_secs(30);
+
 /// The new container goes, the old one comes back as it was. `Some`: what could not be brought back.
 async fn back(host: &Target, daemon: &Writer, new: &New<'_>, old: &Old<'_>) -> Option<String> {
     let (name, from) = (old.name, old.state);
+    if !daemon.answers_within(RESTART).await {
+        // The directories stay with the container that has the name: when the daemon comes, it may start that one.
+        let place = old.place.as_ref();
+        let aside = place.map_or_else(String::new, |p| format!(", the old one stands by as {p}"));
+        return Some(format!(
+            "the Docker daemon does not answer, so all is as it stood then: the new container is made{aside}; \
+             where it answers again, `runbook resume` goes on from there"
+        ));
+    }
     if from.exists && aside::goes_when_it_stops(from) && old.stopped && old.place.is_none() {
         return remade(host, daemon, new, old).await;
     }

@@ -128,6 +128,7 @@ and the plan says so. A replaced file over 1 MiB stays as `.NAME.runbook-…~` b
 "#;
     const PATHS: &'static [&'static str] = &["dest"];
     const LOCAL_FILES: &'static [&'static str] = &["src"];
+    const REMOTE_FILES: &'static [&'static str] = &["src"];
 
     fn validate(args: &CopyArgs) -> Result<(), String> {
         match (&args.src, &args.content) {

@@ -74,9 +74,9 @@ fn only_the_value_changes() {
             "C=3\n",
         ),
         (
-            r#"{"values": {"B": 2, "C": true, "D": 1.5}}"#,
+            r#"{"values": {"B": 2, "D": "1.50", "C": "true"}}"#,
             "B=1\n",
-            "B=2\nC=true\nD=1.5\n",
+            "B=2\nD=1.50\nC=true\n",
         ),
         // What the reader is told decides.
         (
@@ -164,6 +164,8 @@ fn what_readers_differ_about_needs_the_reader() {
         refused(r#"{"name": "A", "value": "a\nb", "format": "docker"}"#)
             .contains("more than a line")
     );
+    assert!(refused(r#"{"name": "A", "value": 5.30}"#).contains("`5.3`, and `5.30` would be"));
+    assert!(refused(r#"{"name": "A", "value": true}"#).contains("in quotes"));
     refused(r#"{"name": "A"}"#);
     refused("{}");
     let broken = edit(

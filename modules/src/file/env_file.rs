@@ -1,5 +1,7 @@
 //! The module `env_file`: variables of a file that containers, Compose, shells or systemd read.
 
+use std::fmt::Display;
+
 use indexmap::IndexMap;
 use runbook_engine::module::{Footprint, Module, Stop, Wanted};
 use runbook_engine::world::View;
@@ -51,7 +53,7 @@ pub struct EnvFileArgs {
     pub group: Option<String>,
 }
 
-/// A text, or what YAML takes for a number or a truth value.
+/// A text, or what YAML takes for something else.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Value {
@@ -59,19 +61,25 @@ pub enum Value {
     Text(String),
     /// A whole number.
     Number(i64),
-    /// A number.
+    /// A number with a point, which is refused: of `5.30` it has lost the zero.
     Float(f64),
-    /// `true` or `false`.
+    /// Refused: nobody can see how it was written.
     Truth(bool),
 }
 
 impl Value {
-    fn text(&self) -> String {
+    fn text(&self) -> Result<String, String> {
+        let quotes = |value: &dyn Display, else_: &str| {
+            Err(format!(
+                "put the value in quotes: YAML takes it for `{value}`, and {else_} would be the same"
+            ))
+        };
         match self {
-            Self::Text(text) => text.clone(),
-            Self::Number(number) => number.to_string(),
-            Self::Float(number) => number.to_string(),
-            Self::Truth(truth) => truth.to_string(),
+            Self::Text(text) => Ok(text.clone()),
+            Self::Number(number) => Ok(number.to_string()),
+            Self::Float(number) => quotes(number, &format!("`{number}0`")),
+            Self::Truth(true) => quotes(&true, "`True`"),
+            Self::Truth(false) => quotes(&false, "`False`"),
         }
     }
 }
@@ -144,12 +152,10 @@ Compose do it; a restart is not enough.
             }
             if let Some(value) = value {
                 // What can be written at all, whatever quotes stand there.
-                written(
-                    &value.text(),
-                    if args.format.is_none() { "''" } else { "" },
-                    args.format,
-                )
-                .map_err(|why| format!("`{name}`: {why}"))?;
+                let quotes = if args.format.is_none() { "''" } else { "" };
+                let text = value.text();
+                text.and_then(|text| written(&text, quotes, args.format))
+                    .map_err(|why| format!("`{name}`: {why}"))?;
             }
         }
         check_validator(args.validate.as_ref())
@@ -189,7 +195,7 @@ pub(super) fn edit(args: &EnvFileArgs, old: &[u8]) -> Result<Edited, String> {
     let mut said = "";
     for (name, value) in args.asked() {
         let done = match value {
-            Some(value) => set(args, &mut text, name, &value.text())?,
+            Some(value) => set(args, &mut text, name, &value.text()?)?,
             None => remove(args, &mut text, name)?,
         };
         if !done.is_empty() {

@@ -135,9 +135,9 @@ async fn a_container_has_what_was_asked_for() {
     // The quotes of the two that had some are a part of the value for Docker, and stay.
     assert_eq!(given(&by_docker, "A0").as_deref(), Some("'a'"));
     assert_eq!(given(&by_docker, "A1").as_deref(), Some("\"5.32.0\""));
-    for number in 2..agreed.len() {
+    for (number, expected) in agreed.into_iter().enumerate().skip(2) {
         let value = given(&by_docker, &format!("A{number}"));
-        assert_eq!(value.as_deref(), Some(agreed[number]));
+        assert_eq!(value.as_deref(), Some(expected));
     }
 }
 

@@ -139,6 +139,13 @@ fn files() -> Vec<Case> {
             ..PLAIN
         },
         Case {
+            module: "verify_signature",
+            args: "{src: $DIR/conf, signature: $DIR/conf.sig, key: $DIR/conf.pub, remote_src: true}",
+            before: "printf 'a=1\\n' > $DIR/conf; cd $DIR; openssl ecparam -genkey -name prime256v1 -noout -out k; \
+                     openssl pkey -in k -pubout -out conf.pub; openssl dgst -sha256 -sign k -out conf.sig conf",
+            ..PLAIN
+        },
+        Case {
             module: "env_file",
             args: "{path: $DIR/new/env, values: {A: 1, B: x}, create: true, mode: \"0640\"}",
             foreign: "mkdir $DIR/new; echo A=2 > $DIR/new/env",
