@@ -140,7 +140,8 @@ fn files() -> Vec<Case> {
         },
         Case {
             module: "verify_signature",
-            args: "{src: $DIR/conf, signature: $DIR/conf.sig, key: $DIR/conf.pub, remote_src: true}",
+            args: "{src: $DIR/conf, signature: $DIR/conf.sig, key: vendor.pub, remote_src: true}",
+            files: &[("vendor.pub", "@$DIR/conf.pub")],
             before: "printf 'a=1\\n' > $DIR/conf; cd $DIR; openssl ecparam -genkey -name prime256v1 -noout -out k; \
                      openssl pkey -in k -pubout -out conf.pub; openssl dgst -sha256 -sign k -out conf.sig conf",
             ..PLAIN

@@ -19,7 +19,7 @@ use crate::script::TARGET;
 use crate::trial::{PLAY, Place, accepted, tried_by};
 
 /// The files that need nothing but this machine.
-pub const LOCAL: [&str; 5] = ["files", "names", "commands", "service", "web"];
+pub const LOCAL: [&str; 6] = ["files", "names", "commands", "service", "web", "signed"];
 
 /// The folder of the corpus.
 #[must_use]
@@ -312,4 +312,23 @@ fn all() -> Result<Vec<Vec<String>>> {
         }
     }
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_file_is_left_out() {
+        let mut found: Vec<String> = fs::read_dir(folder().join("local"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter_map(|name| Some(name.strip_suffix(".yaml")?.to_owned()))
+            .collect();
+        found.sort();
+        // That one is for the comparison with other programs.
+        let mut named: Vec<&str> = LOCAL.into_iter().chain(["twenty"]).collect();
+        named.sort_unstable();
+        assert_eq!(found, named);
+    }
 }
